@@ -1,0 +1,1 @@
+//! How a text becomes message parts: alphabet choice and concatenation. Knows nothing of TPDUs.
