@@ -1,1 +1,21 @@
-//! The nouns.
+//! The nouns of the house: ids, numbers, money, records, the lifecycle. No I/O, no clock, no protocol.
+
+pub mod event;
+pub mod id;
+pub mod lane;
+pub mod lifecycle;
+pub mod money;
+pub mod msisdn;
+pub mod party;
+pub mod record;
+pub mod refusal;
+pub mod seal;
+pub mod time;
+
+pub use id::{DeliveryId, FarmName, LinkName, MessageId, ParseIdError, RouteId, RouterName, SupplierId, TenantId};
+pub use lane::Lane;
+pub use lifecycle::{State, Verdict};
+pub use money::{Currency, Money};
+pub use msisdn::Msisdn;
+pub use refusal::Refusal;
+pub use time::Timestamp;

@@ -1,0 +1,266 @@
+//! What stands in lane `leases`: markers, grants, releases, outcomes, checkpoints. Knows their bytes, not their rules.
+
+use bytes::Bytes;
+use model::record::RecordError;
+use model::{DeliveryId, RouteId};
+use prost::Message as _;
+
+/// The offset of a marker: who owns, by the lane's order. Offsets begin at 0.
+pub type Epoch = i64;
+
+/// An attempt: numbered per delivery across all hops, from 1, never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Attempt {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Its number.
+    pub number: u32,
+}
+
+/// A partition of a route's lanes, and so of its lane `leases`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PartitionId {
+    /// The route.
+    pub route: RouteId,
+    /// Which partition.
+    pub index: u32,
+}
+
+/// Which of a route's two lanes a delivery was read from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum Queue {
+    /// Tenants within their share.
+    Front = 0,
+    /// Tenants above it.
+    Bulk = 1,
+}
+
+/// Where a delivery stands in its route's lanes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place {
+    /// Which lane.
+    pub queue: Queue,
+    /// Its offset there.
+    pub offset: i64,
+}
+
+/// A record of lane `leases`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LeaseRecord {
+    /// Which kind; `None` is a kind this build does not know: the partition stops (it never skips).
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: Option<Kind>,
+}
+
+/// The kinds of records.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Kind {
+    /// A router takes over; the record's offset is its epoch.
+    #[prost(message, tag = "1")]
+    Marker(Marker),
+    /// A delivery is granted to a farm's incarnation.
+    #[prost(message, tag = "2")]
+    Grant(Grant),
+    /// An attempt that was not begun is given up.
+    #[prost(message, tag = "3")]
+    Released(Released),
+    /// What became of an attempt; the first one counts.
+    #[prost(message, tag = "4")]
+    Outcome(OutcomeRecord),
+    /// What is open: a reader may start here.
+    #[prost(message, tag = "5")]
+    Checkpoint(Checkpoint),
+}
+
+/// See [`Kind::Marker`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Marker {
+    /// The router's stable name.
+    #[prost(string, tag = "1")]
+    pub router: String,
+    /// Minted at each start of the router, so that it knows its own marker from one of an earlier life.
+    #[prost(bytes = "vec", tag = "2")]
+    pub life: Vec<u8>,
+}
+
+/// See [`Kind::Grant`]. Carries the whole envelope: retry and failover are done from it, never from the store.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Grant {
+    /// The delivery, 20 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub delivery: Vec<u8>,
+    /// The attempt's number.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// The farm's name.
+    #[prost(string, tag = "3")]
+    pub farm: String,
+    /// The farm's incarnation: its journal's identity.
+    #[prost(bytes = "vec", tag = "4")]
+    pub incarnation: Vec<u8>,
+    /// The marker it was granted under.
+    #[prost(int64, tag = "5")]
+    pub epoch: Epoch,
+    /// The link: advice within the route.
+    #[prost(string, tag = "6")]
+    pub link: String,
+    /// Which of the route's lanes it came from.
+    #[prost(enumeration = "Queue", tag = "7")]
+    pub queue: i32,
+    /// Its offset there.
+    #[prost(int64, tag = "8")]
+    pub offset: i64,
+    /// The encoded [`model::record::Record`].
+    #[prost(bytes = "bytes", tag = "9")]
+    pub envelope: Bytes,
+    /// When it was granted (UTC ms), for the timeline.
+    #[prost(int64, tag = "10")]
+    pub at_ms: i64,
+}
+
+/// See [`Kind::Released`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Released {
+    /// The delivery, 20 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub delivery: Vec<u8>,
+    /// The attempt's number.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// The epoch of who releases.
+    #[prost(int64, tag = "3")]
+    pub epoch: Epoch,
+    /// Why, for people.
+    #[prost(string, tag = "4")]
+    pub reason: String,
+}
+
+/// See [`Kind::Outcome`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OutcomeRecord {
+    /// The delivery, 20 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub delivery: Vec<u8>,
+    /// The attempt's number.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// What became of it.
+    #[prost(message, required, tag = "3")]
+    pub outcome: Outcome,
+}
+
+/// What became of an attempt.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outcome {
+    /// Which kind of end.
+    #[prost(enumeration = "OutcomeKind", tag = "1")]
+    pub kind: i32,
+    /// The farm.
+    #[prost(string, tag = "2")]
+    pub farm: String,
+    /// The link that had it.
+    #[prost(string, tag = "3")]
+    pub link: String,
+    /// The SIM's IMSI, or the supplier account: half of what receipts are found by.
+    #[prost(string, tag = "4")]
+    pub imsi: String,
+    /// The network's reference of each part that was sent.
+    #[prost(uint32, repeated, tag = "5")]
+    pub references: Vec<u32>,
+    /// Why it failed, for people: `CMS 42 congestion`.
+    #[prost(string, tag = "6")]
+    pub reason: String,
+    /// When the farm knew it (UTC ms).
+    #[prost(int64, tag = "7")]
+    pub at_ms: i64,
+}
+
+/// Kinds of ends of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum OutcomeKind {
+    /// May have been sent; nothing proves either.
+    Uncertain = 0,
+    /// The network took all parts.
+    Sent = 1,
+    /// Surely not sent; another attempt may succeed.
+    FailedForNow = 2,
+    /// Surely not sent; no attempt will succeed.
+    FailedForGood = 3,
+}
+
+/// See [`Kind::Checkpoint`]. May be split over several records; readers start at the first record of the newest
+/// complete one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Checkpoint {
+    /// The epoch of who wrote it; counts like a grant: only under the newest marker.
+    #[prost(int64, tag = "1")]
+    pub epoch: Epoch,
+    /// Which piece this is, from 0.
+    #[prost(uint32, tag = "2")]
+    pub piece: u32,
+    /// How many pieces.
+    #[prost(uint32, tag = "3")]
+    pub pieces: u32,
+    /// Grants that are open, whole.
+    #[prost(message, repeated, tag = "4")]
+    pub grants: Vec<Grant>,
+    /// Places settled (granted, or moved) whose offset in the route's lanes is not committed yet.
+    #[prost(message, repeated, tag = "5")]
+    pub settled: Vec<Settled>,
+    /// Attempts with an outcome or a release that some consumer has not seen derived yet (see the owner).
+    #[prost(message, repeated, tag = "6")]
+    pub closed: Vec<Closed>,
+}
+
+/// A place in the route's lanes that needs nothing more.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Settled {
+    /// Which lane.
+    #[prost(enumeration = "Queue", tag = "1")]
+    pub queue: i32,
+    /// Its offset there.
+    #[prost(int64, tag = "2")]
+    pub offset: i64,
+}
+
+/// An attempt that is over, remembered so that a late or repeated word on it changes nothing.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Closed {
+    /// The delivery, 20 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub delivery: Vec<u8>,
+    /// The attempt's number.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+
+impl LeaseRecord {
+    /// Reads a record. An unknown kind is an error: lane `leases` never skips.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn read(bytes: Bytes) -> Result<Kind, RecordError> {
+        LeaseRecord::decode(bytes)?.kind.ok_or(RecordError::Field("kind"))
+    }
+}
+
+impl Kind {
+    /// The record as bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        LeaseRecord { kind: Some(self.clone()) }.encode_to_vec().into()
+    }
+}
+
+impl Attempt {
+    /// Reads the pair as records carry it.
+    ///
+    /// # Errors
+    /// [`RecordError::Field`] unless the delivery has 20 bytes.
+    pub fn read(delivery: &[u8], number: u32) -> Result<Self, RecordError> {
+        let delivery = DeliveryId::from_bytes(delivery).ok_or(RecordError::Field("delivery"))?;
+        Ok(Attempt { delivery, number })
+    }
+}

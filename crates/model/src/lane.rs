@@ -1,0 +1,93 @@
+//! The names of lanes. Knows which there are, not how they are kept.
+
+use std::fmt;
+
+use crate::RouteId;
+
+/// A lane: a durable, partitioned, ordered queue.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lane {
+    /// What the gateway took, keyed by message.
+    Accepted,
+    /// What stands before a route, of tenants within their share.
+    Front(RouteId),
+    /// What stands before a route, of tenants above their share.
+    Bulk(RouteId),
+    /// Markers, grants, releases, outcomes and checkpoints of a route: one partition per partition of its lanes.
+    Leases(RouteId),
+    /// Outcomes that owners derived, receipts and inbound messages, keyed by (IMSI or account, recipient).
+    Outcomes,
+    /// What the projection follows: steps of deliveries, keyed by message.
+    Events,
+    /// Records that could not be read, with their headers.
+    DeadLetter,
+}
+
+impl Lane {
+    /// Partitions this kind of lane is created with. A lane's count never changes: more is a new lane.
+    #[must_use]
+    pub const fn partitions(&self) -> u32 {
+        match self {
+            Lane::Accepted | Lane::Outcomes | Lane::Events => 4,
+            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::DeadLetter => 1,
+        }
+    }
+
+    /// The lane with this name; `None` if it is none of ours.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let route = |text: &str| RouteId::new(text).ok();
+        match name {
+            "accepted" => Some(Lane::Accepted),
+            "outcomes" => Some(Lane::Outcomes),
+            "events" => Some(Lane::Events),
+            "dead-letter" => Some(Lane::DeadLetter),
+            _ => match name.split_once('.')? {
+                ("leases", name) => route(name).map(Lane::Leases),
+                ("routed", rest) => match rest.rsplit_once('.')? {
+                    (name, "front") => route(name).map(Lane::Front),
+                    (name, "bulk") => route(name).map(Lane::Bulk),
+                    _ => None,
+                },
+                _ => None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lane::Accepted => f.write_str("accepted"),
+            Lane::Front(route) => write!(f, "routed.{route}.front"),
+            Lane::Bulk(route) => write!(f, "routed.{route}.bulk"),
+            Lane::Leases(route) => write!(f, "leases.{route}"),
+            Lane::Outcomes => f.write_str("outcomes"),
+            Lane::Events => f.write_str("events"),
+            Lane::DeadLetter => f.write_str("dead-letter"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_lanes() {
+        let route = RouteId::new("blue-gb").unwrap();
+        let all = [
+            Lane::Accepted,
+            Lane::Front(route.clone()),
+            Lane::Bulk(route.clone()),
+            Lane::Leases(route),
+            Lane::Outcomes,
+            Lane::Events,
+            Lane::DeadLetter,
+        ];
+        for lane in all {
+            assert_eq!(Lane::from_name(&lane.to_string()), Some(lane));
+        }
+        assert_eq!(Lane::from_name("routed.x"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a caller's request was not taken: a closed list that every door answers in its own words.
+
+/// What a caller may learn about a refused request. Inner causes go to the log, never into the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// No credentials, or wrong ones.
+    Unauthorized,
+    /// The credentials do not allow this.
+    Forbidden,
+    /// The body is not what the door speaks (JSON, XML).
+    Malformed,
+    /// A field is missing or has a value that can't be.
+    InvalidField,
+    /// A recipient is no number.
+    InvalidRecipient,
+    /// No route leads to a recipient.
+    NoRoute,
+    /// The text has more segments than a message may have.
+    TooLong,
+    /// The text has characters that can't be sent.
+    InvalidText,
+    /// More recipients than one request may have.
+    TooManyRecipients,
+    /// The body is larger than the door takes.
+    BodyTooLarge,
+    /// The media type is not what the door speaks.
+    UnsupportedMediaType,
+    /// The method is not for this resource.
+    MethodNotAllowed,
+    /// There is no such thing, or it is another tenant's.
+    NotFound,
+    /// The idempotency key was used with another body.
+    KeyReused,
+    /// Too many requests.
+    RateLimited,
+    /// A queue is full; later it will not be.
+    Busy,
+    /// An engine behind the door can't be reached.
+    Unavailable,
+}
+
+impl Refusal {
+    /// Every refusal.
+    pub const ALL: [Refusal; 17] = [
+        Refusal::Unauthorized,
+        Refusal::Forbidden,
+        Refusal::Malformed,
+        Refusal::InvalidField,
+        Refusal::InvalidRecipient,
+        Refusal::NoRoute,
+        Refusal::TooLong,
+        Refusal::InvalidText,
+        Refusal::TooManyRecipients,
+        Refusal::BodyTooLarge,
+        Refusal::UnsupportedMediaType,
+        Refusal::MethodNotAllowed,
+        Refusal::NotFound,
+        Refusal::KeyReused,
+        Refusal::RateLimited,
+        Refusal::Busy,
+        Refusal::Unavailable,
+    ];
+
+    /// The refusal's name: the end of the problem document's `type`, and a metric's label.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Refusal::Unauthorized => "unauthorized",
+            Refusal::Forbidden => "forbidden",
+            Refusal::Malformed => "malformed",
+            Refusal::InvalidField => "invalid-field",
+            Refusal::InvalidRecipient => "invalid-recipient",
+            Refusal::NoRoute => "no-route",
+            Refusal::TooLong => "too-long",
+            Refusal::InvalidText => "invalid-text",
+            Refusal::TooManyRecipients => "too-many-recipients",
+            Refusal::BodyTooLarge => "body-too-large",
+            Refusal::UnsupportedMediaType => "unsupported-media-type",
+            Refusal::MethodNotAllowed => "method-not-allowed",
+            Refusal::NotFound => "not-found",
+            Refusal::KeyReused => "key-reused",
+            Refusal::RateLimited => "rate-limited",
+            Refusal::Busy => "busy",
+            Refusal::Unavailable => "unavailable",
+        }
+    }
+
+    /// The HTTP status a REST door answers with.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Refusal::Malformed => 400,
+            Refusal::Unauthorized => 401,
+            Refusal::Forbidden => 403,
+            Refusal::NotFound => 404,
+            Refusal::MethodNotAllowed => 405,
+            Refusal::KeyReused => 409,
+            Refusal::BodyTooLarge => 413,
+            Refusal::UnsupportedMediaType => 415,
+            Refusal::InvalidField
+            | Refusal::InvalidRecipient
+            | Refusal::NoRoute
+            | Refusal::TooLong
+            | Refusal::InvalidText
+            | Refusal::TooManyRecipients => 422,
+            Refusal::RateLimited => 429,
+            Refusal::Busy | Refusal::Unavailable => 503,
+        }
+    }
+
+    /// What went wrong, in a few words that hold for every case.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Refusal::Unauthorized => "credentials are missing or wrong",
+            Refusal::Forbidden => "the credentials do not allow this",
+            Refusal::Malformed => "the body can't be read",
+            Refusal::InvalidField => "a field is missing or wrong",
+            Refusal::InvalidRecipient => "a recipient is not a phone number",
+            Refusal::NoRoute => "no route leads to a recipient",
+            Refusal::TooLong => "the text is too long",
+            Refusal::InvalidText => "the text has characters that can't be sent",
+            Refusal::TooManyRecipients => "too many recipients",
+            Refusal::BodyTooLarge => "the body is too large",
+            Refusal::UnsupportedMediaType => "the media type is not supported",
+            Refusal::MethodNotAllowed => "the method is not allowed here",
+            Refusal::NotFound => "there is no such resource",
+            Refusal::KeyReused => "the idempotency key was used with another body",
+            Refusal::RateLimited => "too many requests",
+            Refusal::Busy => "the system is full; try again later",
+            Refusal::Unavailable => "the system can't take this now; try again later",
+        }
+    }
+}
