@@ -1,1 +1,20 @@
-//! Process.
+//! What every process needs and no domain word: configuration, logs, metrics, health, TLS, HTTP, an ordered stop.
+//!
+//! Knows the operating system and the network; must not know messages, tenants, lanes or modems.
+
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod pki;
+pub mod secret;
+pub mod stop;
+pub mod tls;
+
+pub use config::ConfigError;
+pub use health::Health;
+pub use http::HttpLimits;
+pub use metrics::Registry;
+pub use secret::Secret;
+pub use stop::Stop;

@@ -1,0 +1,342 @@
+//! TLS: the one crypto provider, certificates and keys from PEM files, server and client settings.
+//!
+//! Knows rustls and files; must not know who talks to whom.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// A certificate chain and its key, as files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The chain in PEM, the leaf first.
+    pub certificate: PathBuf,
+    /// The key in PEM (PKCS#8, PKCS#1 or SEC 1).
+    pub key: PathBuf,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or is not PEM of the expected kind.
+    #[error("setting `{setting}`: no {expected} in pem file `{path}`")]
+    Pem {
+        /// The key of the configuration that names the file.
+        setting: &'static str,
+        /// What should stand there.
+        expected: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The key is of no supported kind or does not belong to the certificate.
+    #[error("setting `{setting}`: key `{}` does not fit certificate `{}`", files.key.display(), files.certificate.display())]
+    Pair {
+        /// The key of the configuration that names the files.
+        setting: &'static str,
+        /// The files that do not belong together.
+        files: Box<TlsFiles>,
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// A certificate cannot be used as an authority.
+    #[error("setting `{setting}`: certificate in `{path}` is no authority")]
+    Authority {
+        /// The key of the configuration that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// There is nothing to prove who we are, or nothing to check the peer with.
+    #[error("setting `{setting}`: no certificate is given")]
+    Empty {
+        /// The key of the configuration.
+        setting: &'static str,
+    },
+    /// The settings do not go together.
+    #[error("tls cannot be configured")]
+    Configure {
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// The check of client certificates cannot be built.
+    #[error("setting `{setting}`: client certificates cannot be checked")]
+    ClientCheck {
+        /// The key of the configuration.
+        setting: &'static str,
+        /// The cause.
+        source: rustls::server::VerifierBuilderError,
+    },
+    /// A peer's certificate does not say which one of ours it is.
+    #[error("the peer's certificate is not one of ours: {reason}")]
+    Identity {
+        /// What is missing.
+        reason: &'static str,
+    },
+}
+
+/// Makes aws-lc-rs the crypto provider of this process. First thing in `main`; calling it again changes nothing.
+pub fn install_provider() {
+    // An error only means that a provider is installed already, and there is only one in the build.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The certificates a server shows, chosen by the name the client asks for (RFC 6066, 3). Can be read again while the
+/// server runs. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    setting: &'static str,
+    files: Arc<[TlsFiles]>,
+    loaded: Arc<RwLock<Arc<[Loaded]>>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    leaf: CertificateDer<'static>,
+    key: Arc<CertifiedKey>,
+}
+
+impl Certificates {
+    /// Reads the certificates. The first is shown when the client asks for no name or for none we have.
+    ///
+    /// # Errors
+    /// No files, or one that is unreadable, no PEM, or a key that does not fit; with the file and `setting`.
+    pub fn load(files: &[TlsFiles], setting: &'static str) -> Result<Self, TlsError> {
+        let loaded = load_all(files, setting)?;
+        Ok(Self { setting, files: files.into(), loaded: Arc::new(RwLock::new(loaded)) })
+    }
+
+    /// Reads the files again. Connections made from here on see the new certificates.
+    ///
+    /// # Errors
+    /// As [`Certificates::load`]; the old ones stay.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let loaded = load_all(&self.files, self.setting)?;
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    fn choose(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted = name.and_then(|name| ServerName::try_from(name).ok());
+        let fits = |candidate: &&Loaded| {
+            wanted.as_ref().is_some_and(|name| {
+                ParsedCertificate::try_from(&candidate.leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok())
+            })
+        };
+        let chosen = loaded.iter().find(fits).or(loaded.first());
+        chosen.map(|chosen| chosen.key.clone())
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name())
+    }
+}
+
+/// Settings of a server that anyone may talk to, over HTTP/2 or HTTP/1.1.
+///
+/// # Errors
+/// TLS cannot be configured with the provider.
+pub fn server_config(certificates: Certificates) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|source| TlsError::Configure { source })?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Settings of a server that talks only to clients with a certificate from the authority in `client_ca`.
+///
+/// # Errors
+/// The authority's file is unreadable or holds none.
+pub fn mutual_server_config(
+    certificates: Certificates,
+    client_ca: &Path,
+    setting: &'static str,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|source| TlsError::Configure { source })?;
+    let verifier = client_verifier(client_ca, setting)?;
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(certificates));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Settings of a client that trusts only the authority in `server_ca` and, if `identity` is given, shows who it is.
+///
+/// # Errors
+/// A file is unreadable, no PEM, or the key does not fit.
+pub fn client_config(
+    server_ca: &Path,
+    identity: Option<&TlsFiles>,
+    setting: &'static str,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|source| TlsError::Configure { source })?;
+    let builder = builder.with_root_certificates(read_authorities(server_ca, setting)?);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(files) => builder
+            .with_client_auth_cert(read_chain(&files.certificate, setting)?, read_key(&files.key, setting)?)
+            .map_err(|source| pair_error(files, setting, source))?,
+    };
+    Ok(Arc::new(config))
+}
+
+/// Reads a certificate chain.
+///
+/// # Errors
+/// The file is unreadable or holds no certificate.
+pub fn read_chain(path: &Path, setting: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |source| TlsError::Pem { setting, expected: "certificate", path: path.to_owned(), source };
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    if chain.is_empty() {
+        return Err(failed(rustls::pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+/// Reads a private key.
+///
+/// # Errors
+/// The file is unreadable or holds no key.
+pub fn read_key(path: &Path, setting: &'static str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let failed = |source| TlsError::Pem { setting, expected: "private key", path: path.to_owned(), source };
+    PrivateKeyDer::from_pem_file(path).map_err(failed)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn load_all(files: &[TlsFiles], setting: &'static str) -> Result<Arc<[Loaded]>, TlsError> {
+    if files.is_empty() {
+        return Err(TlsError::Empty { setting });
+    }
+    files.iter().map(|files| load_one(files, setting)).collect()
+}
+
+fn load_one(files: &TlsFiles, setting: &'static str) -> Result<Loaded, TlsError> {
+    let chain = read_chain(&files.certificate, setting)?;
+    let leaf = chain[0].clone();
+    let key = CertifiedKey::from_der(chain, read_key(&files.key, setting)?, &provider())
+        .map_err(|source| pair_error(files, setting, source))?;
+    Ok(Loaded { leaf, key: Arc::new(key) })
+}
+
+fn pair_error(files: &TlsFiles, setting: &'static str, source: rustls::Error) -> TlsError {
+    TlsError::Pair { setting, files: Box::new(files.clone()), source }
+}
+
+fn read_authorities(path: &Path, setting: &'static str) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in read_chain(path, setting)? {
+        store.add(certificate).map_err(|source| TlsError::Authority { setting, path: path.to_owned(), source })?;
+    }
+    Ok(store)
+}
+
+fn client_verifier(path: &Path, setting: &'static str) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let authorities = Arc::new(read_authorities(path, setting)?);
+    WebPkiClientVerifier::builder_with_provider(authorities, provider())
+        .build()
+        .map_err(|source| TlsError::ClientCheck { setting, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{Authority, Identity};
+
+    fn files(directory: &Path, authority: &Authority, name: &str) -> TlsFiles {
+        let issued = authority.issue_server(&[name]).unwrap();
+        issued.write(directory, name).unwrap()
+    }
+
+    #[test]
+    fn the_certificate_is_chosen_by_name_and_the_first_is_the_default() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let both = [files(directory.path(), &authority, "a.test"), files(directory.path(), &authority, "b.test")];
+        let certificates = Certificates::load(&both, "tls").unwrap();
+        let shown = |name| certificates.choose(name).unwrap().cert[0].clone();
+        assert_eq!(shown(Some("a.test")), read_chain(&both[0].certificate, "tls").unwrap()[0]);
+        assert_eq!(shown(Some("b.test")), read_chain(&both[1].certificate, "tls").unwrap()[0]);
+        assert_eq!(shown(Some("c.test")), shown(None));
+        assert_eq!(shown(None), shown(Some("a.test")));
+    }
+
+    #[test]
+    fn a_reload_shows_the_new_certificate_or_keeps_the_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let pair = files(directory.path(), &authority, "a.test");
+        let certificates = Certificates::load(std::slice::from_ref(&pair), "tls").unwrap();
+        let before = certificates.choose(None).unwrap().cert[0].clone();
+        std::fs::write(&pair.certificate, "broken").unwrap();
+        certificates.reload().expect_err("no certificate there");
+        assert_eq!(certificates.choose(None).unwrap().cert[0], before);
+        files(directory.path(), &authority, "a.test");
+        certificates.reload().unwrap();
+        assert_ne!(certificates.choose(None).unwrap().cert[0], before);
+    }
+
+    #[track_caller]
+    fn check_refusal(files: &[TlsFiles], expected: &[&str]) {
+        let error = Certificates::load(files, "gateway.tls").expect_err("this is refused").to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    }
+
+    #[test]
+    fn a_broken_setting_is_named_with_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let (a, b) = (files(directory.path(), &authority, "a"), files(directory.path(), &authority, "b"));
+        let missing = TlsFiles { certificate: "/nonexistent/c.pem".into(), key: a.key.clone() };
+        check_refusal(&[missing], &["`gateway.tls`", "no certificate", "`/nonexistent/c.pem`"]);
+        let swapped = TlsFiles { certificate: a.key.clone(), key: a.certificate.clone() };
+        check_refusal(&[swapped], &["`gateway.tls`", "no certificate", "a.key"]);
+        let no_key = TlsFiles { certificate: a.certificate.clone(), key: a.certificate.clone() };
+        check_refusal(&[no_key], &["`gateway.tls`", "no private key", "a.pem"]);
+        let mixed = TlsFiles { certificate: a.certificate.clone(), key: b.key.clone() };
+        check_refusal(&[mixed], &["`gateway.tls`", "b.key", "does not fit", "a.pem"]);
+        check_refusal(&[], &["`gateway.tls`", "no certificate is given"]);
+    }
+
+    #[test]
+    fn mutual_settings_name_a_broken_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let pair = files(directory.path(), &authority, "a");
+        let certificates = Certificates::load(std::slice::from_ref(&pair), "tls").unwrap();
+        let error =
+            mutual_server_config(certificates, &pair.key, "control.client_ca").expect_err("a key is no authority");
+        assert!(error.to_string().contains("`control.client_ca`"), "{error}");
+    }
+
+    #[test]
+    fn a_client_may_show_an_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, authority.certificate_pem()).unwrap();
+        let identity = Identity::new("farm", "cellar").unwrap();
+        let pair = authority.issue_client(&identity).unwrap().write(directory.path(), "farm").unwrap();
+        assert!(client_config(&ca, Some(&pair), "tls").unwrap().client_auth_cert_resolver.has_certs());
+        assert!(!client_config(&ca, None, "tls").unwrap().client_auth_cert_resolver.has_certs());
+    }
+}
