@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod id;
+pub mod keyring;
 pub mod lane;
 pub mod lifecycle;
 pub mod money;
