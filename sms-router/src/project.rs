@@ -1,0 +1,1 @@
+//! Carries lanes `accepted` and `events` into the store. Knows no rule of routing.
