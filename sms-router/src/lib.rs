@@ -16,5 +16,4 @@ pub mod run;
 pub mod schedule;
 pub mod settle;
 
-pub use config::Config;
 pub use error::RouterError;
