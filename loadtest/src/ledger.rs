@@ -1,0 +1,137 @@
+//! Follows the tenant's ledger until everything has its final state.
+//!
+//! Knows `GET /v1/ledger`; must not know single messages.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+use crate::client::{Client, Endpoint};
+use crate::options::Target;
+
+/// How often the ledger is read while waiting.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How often it is read while messages are still being sent: only for the bar on the terminal.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// One reading of the ledger.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Ledger {
+    pub(crate) accepted: u64,
+    #[serde(rename = "final")]
+    pub(crate) settled: u64,
+    pub(crate) pending: u64,
+    #[serde(default)]
+    pub(crate) by_state: BTreeMap<String, u64>,
+}
+
+/// What the ledger grew by during the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Growth {
+    pub(crate) before: Ledger,
+    pub(crate) after: Ledger,
+    /// When the last delivery had its final state; `None` when the ledger stood still before.
+    pub(crate) reached_at: Option<Instant>,
+}
+
+/// Reads the ledger again and again over one connection.
+pub(crate) struct Follower {
+    client: Client,
+    api_key: String,
+    before: Ledger,
+}
+
+impl Growth {
+    /// Deliveries the server says it accepted during the run.
+    pub(crate) fn accepted(&self) -> i128 {
+        i128::from(self.after.accepted) - i128::from(self.before.accepted)
+    }
+
+    /// Deliveries that got their final state during the run.
+    pub(crate) fn settled(&self) -> i128 {
+        i128::from(self.after.settled) - i128::from(self.before.settled)
+    }
+
+    /// accepted − final − pending. Anything but 0 means that the server has lost count of a delivery.
+    pub(crate) fn difference(&self) -> i128 {
+        i128::from(self.after.accepted) - i128::from(self.after.settled) - i128::from(self.after.pending)
+    }
+}
+
+impl Follower {
+    /// Takes the first reading.
+    pub(crate) async fn start(target: &Target) -> anyhow::Result<Self> {
+        let client = Client::new(Endpoint::parse(&target.rest)?);
+        let mut follower = Self { client, api_key: target.api_key.clone(), before: Ledger::default() };
+        follower.before = follower.read().await?;
+        Ok(follower)
+    }
+
+    /// Does `work`, and tells every now and then how many deliveries are final.
+    pub(crate) async fn glance_during<T>(&mut self, work: impl Future<Output = T>, on_progress: impl Fn(u64)) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = work.as_mut() => return done,
+                () = tokio::time::sleep(GLANCE) => {}
+            }
+            // A server that is too busy to show its ledger is no failure here; the last reading decides.
+            if let Ok(ledger) = self.read().await {
+                on_progress(ledger.settled.saturating_sub(self.before.settled));
+            }
+        }
+    }
+
+    /// Waits until `expected` more deliveries are final and none is pending, or until nothing has moved for `patience`.
+    pub(crate) async fn wait_for_final(
+        &mut self,
+        expected: u64,
+        patience: Duration,
+        on_progress: impl Fn(u64),
+    ) -> anyhow::Result<Growth> {
+        let wanted = self.before.settled + expected;
+        let mut last = Ledger::default();
+        let mut moved_at = Instant::now();
+        loop {
+            let after = self.read().await?;
+            on_progress(after.settled.saturating_sub(self.before.settled));
+            let reached = after.settled >= wanted && after.pending == 0;
+            if after.settled != last.settled {
+                moved_at = Instant::now();
+            }
+            if reached || moved_at.elapsed() > patience {
+                let reached_at = reached.then(Instant::now);
+                return Ok(Growth { before: self.before.clone(), after, reached_at });
+            }
+            last = after;
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn read(&mut self) -> anyhow::Result<Ledger> {
+        let answer = self.client.get("/v1/ledger", &self.api_key).await?;
+        ensure!(answer.status.is_success(), "the ledger answers `{}`", answer.status);
+        serde_json::from_slice(&answer.body).context("the ledger's answer is not understood")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(accepted: u64, settled: u64, pending: u64) -> Ledger {
+        Ledger { accepted, settled, pending, by_state: BTreeMap::new() }
+    }
+
+    #[test]
+    fn the_difference_is_what_nobody_accounts_for() {
+        let growth = |after| Growth { before: ledger(10, 10, 0), after, reached_at: None };
+        assert_eq!(growth(ledger(15, 12, 3)).difference(), 0);
+        assert_eq!(growth(ledger(15, 12, 2)).difference(), 1);
+        assert_eq!(growth(ledger(15, 16, 0)).difference(), -1);
+        assert_eq!(growth(ledger(15, 12, 3)).settled(), 2);
+    }
+}

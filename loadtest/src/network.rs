@@ -1,0 +1,91 @@
+//! Counts what the simulated network saw of each delivery.
+//!
+//! Knows the network's record (one JSON object a line, `text` where a text is whole); must not ask the server.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Plan;
+use crate::send::{Fate, Sent};
+use crate::verify::States;
+
+/// The record, from where it stood when the run began.
+#[derive(Debug)]
+pub(crate) struct NetworkLog {
+    path: PathBuf,
+    from: u64,
+}
+
+/// What the network saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct NetworkCount {
+    /// Whole texts of this run.
+    pub(crate) seen: u64,
+    /// Deliveries it never saw, although they were accepted and nothing says they ended otherwise.
+    pub(crate) lost: u64,
+    /// Texts it saw once too often.
+    pub(crate) doubled: u64,
+    /// Texts of this run for a number they were not meant for.
+    pub(crate) strays: u64,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    to: String,
+    text: Option<String>,
+}
+
+impl NetworkLog {
+    /// Marks the end of the record; what stands before it is not ours. A record that is not there yet begins empty.
+    pub(crate) fn from_here(path: &Path) -> anyhow::Result<Self> {
+        let from = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        Ok(Self { path: path.to_owned(), from })
+    }
+
+    /// Reads the record and holds it against what was accepted.
+    pub(crate) fn count(&self, plan: &Plan, sent: &Sent, states: &States) -> anyhow::Result<NetworkCount> {
+        let mut times_seen = vec![0_u32; usize::try_from(plan.deliveries())?];
+        let mut count = NetworkCount::default();
+        self.for_each_line(|line| tally(line, plan, &mut times_seen, &mut count))?;
+        for (delivery, times) in times_seen.into_iter().enumerate() {
+            let index = (delivery / plan.recipients()) as u64;
+            let missed = times == 0 && must_be_seen(index, sent, states);
+            count.lost += u64::from(missed);
+            count.doubled += u64::from(times.saturating_sub(1));
+        }
+        Ok(count)
+    }
+
+    fn for_each_line(&self, mut take: impl FnMut(&Line)) -> anyhow::Result<()> {
+        let context = || format!("cannot read the network's record `{}`", self.path.display());
+        let mut file = File::open(&self.path).with_context(context)?;
+        file.seek(SeekFrom::Start(self.from)).with_context(context)?;
+        for (number, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.with_context(context)?;
+            let parsed = serde_json::from_str(&line);
+            take(&parsed.with_context(|| format!("{}, line {} of this run", context(), number + 1))?);
+        }
+        Ok(())
+    }
+}
+
+fn tally(line: &Line, plan: &Plan, times_seen: &mut [u32], count: &mut NetworkCount) {
+    let Some(index) = line.text.as_deref().and_then(|text| plan.index_of(text)) else {
+        return; // A part of a longer text, or somebody else's.
+    };
+    count.seen += 1;
+    match plan.delivery_of(index, &line.to) {
+        Some(delivery) => times_seen[delivery as usize] += 1,
+        None => count.strays += 1,
+    }
+}
+
+/// An accepted message must be seen unless a look-up has shown that it ended otherwise.
+fn must_be_seen(index: u64, sent: &Sent, states: &States) -> bool {
+    let accepted = matches!(sent.fates[index as usize], Fate::Accepted(_));
+    accepted && states.by_index.get(&index).is_none_or(crate::verify::State::was_handed_over)
+}

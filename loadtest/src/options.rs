@@ -1,0 +1,233 @@
+//! What the user asks for, and where the server is.
+//!
+//! Knows the command line and `demo.json`; must not talk to anyone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+
+/// Sends messages through a public door, follows each to its end, and exits non-zero if one is lost or doubled.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Options {
+    /// The `demo.json` a server wrote at its start: addresses, credentials, numbers and the network's own record.
+    #[arg(long, value_name = "FILE", required_unless_present = "rest")]
+    pub demo: Option<PathBuf>,
+
+    /// Base URL of the REST door, instead of the one in `--demo`.
+    #[arg(long, value_name = "URL")]
+    pub rest: Option<String>,
+
+    /// File with the API key, instead of the one in `--demo`.
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+
+    /// URL of the OMS service, instead of the one in `--demo`.
+    #[arg(long, value_name = "URL")]
+    pub oms: Option<String>,
+
+    /// OMS user id, instead of the one in `--demo`.
+    #[arg(long)]
+    pub user_id: Option<String>,
+
+    /// File with the OMS password, instead of the one in `--demo`.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Numbers whose last four digits may be any, instead of those in `--demo`.
+    #[arg(long, value_name = "+NUMBER", value_delimiter = ',')]
+    pub numbers: Vec<String>,
+
+    /// The simulated network's own record to count against, instead of the one in `--demo`.
+    #[arg(long, value_name = "FILE")]
+    pub sim_log: Option<PathBuf>,
+
+    /// How many messages to send.
+    #[arg(short = 'n', long, default_value_t = 1000)]
+    pub messages: u64,
+
+    /// How many connections to keep open.
+    #[arg(short, long, default_value_t = 16)]
+    pub connections: usize,
+
+    /// The door to send through.
+    #[arg(long, value_enum, default_value_t = Door::Rest)]
+    pub door: Door,
+
+    /// How many recipients each message has.
+    #[arg(long, default_value_t = 1)]
+    pub recipients_per_message: usize,
+
+    /// How many messages go into one call of the `oms-batch` door.
+    #[arg(long, default_value_t = 10)]
+    pub batch_messages: usize,
+
+    /// The text of each message; a token that tells them apart is added.
+    #[arg(long, default_value = "Carillon rings")]
+    pub text: String,
+
+    /// Sends an idempotency key with each message, and sends again when a connection breaks (REST only).
+    #[arg(long)]
+    pub idempotency: bool,
+
+    /// Which messages to look up by id once the ledger says all is done (REST only).
+    #[arg(long, value_enum, default_value_t = Verify::All)]
+    pub verify: Verify,
+
+    /// Gives up when the ledger has shown no progress for this long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub settle_seconds_max: u64,
+
+    /// Process whose CPU time is shown, with its children.
+    #[arg(long, value_name = "PID", conflicts_with = "spawn")]
+    pub server_pid: Option<u32>,
+
+    /// Starts the server with this command, waits until it is ready, and stops it at the end. Needs `--demo`.
+    #[arg(long, value_name = "COMMAND", requires = "demo")]
+    pub spawn: Option<String>,
+
+    /// Prints the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A public door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// `POST /v1/messages`.
+    Rest,
+    /// `DeliverXms`, SOAP 1.1.
+    Oms,
+    /// `DeliverXmsBatch`, SOAP 1.1.
+    OmsBatch,
+}
+
+/// Which messages are looked up by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// Every one.
+    All,
+    /// A thousand, spread over the whole run.
+    Sample,
+    /// None: the ledger and the network's record must do.
+    None,
+}
+
+/// Where the server is and how to get in.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) rest: String,
+    pub(crate) oms: String,
+    pub(crate) api_key: String,
+    pub(crate) user_id: String,
+    pub(crate) password: String,
+    pub(crate) numbers: Vec<String>,
+    pub(crate) sim_log: Option<PathBuf>,
+}
+
+/// The file a server writes at its start. What is missing may be given by options.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Demo {
+    pub(crate) rest: String,
+    pub(crate) oms: String,
+    pub(crate) ops: String,
+    api_key: String,
+    user_id: String,
+    password: String,
+    numbers: Vec<String>,
+    sim_log: Option<PathBuf>,
+}
+
+impl Demo {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("`{}` is no demo file", path.display()))
+    }
+}
+
+impl Target {
+    pub(crate) fn resolve(options: &Options) -> anyhow::Result<Self> {
+        let demo = options.demo.as_deref().map(Demo::read).transpose()?.unwrap_or_default();
+        let target = Self {
+            rest: options.rest.clone().unwrap_or(demo.rest),
+            oms: options.oms.clone().unwrap_or(demo.oms),
+            api_key: options.api_key_file.as_deref().map_or(Ok(demo.api_key), read_secret)?,
+            user_id: options.user_id.clone().unwrap_or(demo.user_id),
+            password: options.password_file.as_deref().map_or(Ok(demo.password), read_secret)?,
+            numbers: if options.numbers.is_empty() { demo.numbers } else { options.numbers.clone() },
+            sim_log: options.sim_log.clone().or(demo.sim_log),
+        };
+        target.check(options)?;
+        Ok(target)
+    }
+
+    fn check(&self, options: &Options) -> anyhow::Result<()> {
+        ensure!(options.messages > 0, "`--messages` must be at least 1");
+        ensure!(options.connections > 0, "`--connections` must be at least 1");
+        ensure!(options.batch_messages > 0, "`--batch-messages` must be at least 1");
+        let recipients = options.recipients_per_message;
+        ensure!((1..=1000).contains(&recipients), "`--recipients-per-message` must be 1 to 1000");
+        ensure!(!self.rest.is_empty(), "no REST address: it is needed to read the ledger, whatever the door");
+        ensure!(!self.api_key.is_empty(), "no API key: give `--demo` or `--api-key-file`");
+        ensure!(!self.numbers.is_empty(), "no numbers to send to: give `--demo` or `--numbers`");
+        for number in &self.numbers {
+            let digits = number.strip_prefix('+').unwrap_or_default();
+            if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                bail!("a number of the demo file or of `--numbers` is not `+` and 7 to 15 digits");
+            }
+        }
+        if options.door != Door::Rest {
+            ensure!(!self.oms.is_empty() && !self.user_id.is_empty(), "no OMS address or user: give `--demo`");
+        }
+        Ok(())
+    }
+}
+
+fn read_secret(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refusal(arguments: &[&str], expected: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("key");
+        std::fs::write(&key, "k\n").unwrap();
+        let fixed = ["loadtest", "--rest", "http://127.0.0.1:1", "--api-key-file", key.to_str().unwrap()];
+        let options = Options::try_parse_from(fixed.iter().chain(arguments)).unwrap();
+        let error = Target::resolve(&options).expect_err("this is refused").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn unusable_options_are_refused() {
+        check_refusal(&[], "no numbers");
+        check_refusal(&["--numbers", "0151"], "is not `+` and 7 to 15 digits");
+        check_refusal(&["--numbers", "+4915100000000", "-n", "0"], "`--messages`");
+        check_refusal(&["--numbers", "+4915100000000", "-c", "0"], "`--connections`");
+        check_refusal(&["--numbers", "+4915100000000", "--recipients-per-message", "0"], "`--recipients-per-message`");
+        check_refusal(&["--numbers", "+4915100000000", "--door", "oms"], "no OMS address");
+    }
+
+    #[test]
+    fn options_beat_the_demo_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let demo = directory.path().join("demo.json");
+        let text = r#"{"rest":"http://a","oms":"http://b","api_key":"k","user_id":"u","password":"p","numbers":["+4915100000000"],"sim_log":"/x"}"#;
+        std::fs::write(&demo, text).unwrap();
+        let options = ["loadtest", "--demo", demo.to_str().unwrap(), "--rest", "http://c", "--door", "oms"];
+        let target = Target::resolve(&Options::try_parse_from(options).unwrap()).unwrap();
+        assert_eq!(
+            (target.rest.as_str(), target.oms.as_str(), target.password.as_str()),
+            ("http://c", "http://b", "p")
+        );
+        assert_eq!(target.sim_log, Some(PathBuf::from("/x")));
+    }
+}

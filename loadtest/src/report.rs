@@ -1,0 +1,243 @@
+//! What a run came to: figures for a person, the same as JSON, and whether all is well.
+//!
+//! Knows numbers and words; must not talk to anyone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::ledger::Growth;
+use crate::network::NetworkCount;
+use crate::options::{Door, Options};
+use crate::plan::Plan;
+use crate::send::Sent;
+use crate::verify::States;
+
+/// Everything a run found out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    door: &'static str,
+    connections: usize,
+    messages: u64,
+    deliveries: u64,
+    accepted: u64,
+    accepted_per_second: f64,
+    sending_seconds: f64,
+    /// Deliveries with a final state per second, from the first call to the last final state.
+    delivered_per_second: Option<f64>,
+    delivering_seconds: Option<f64>,
+    busy: u64,
+    reconnected: u64,
+    failed: u64,
+    failures: BTreeMap<String, u64>,
+    latency_ms: Latency,
+    server_cpu_seconds: Option<f64>,
+    server_cpu_seconds_per_1000: Option<f64>,
+    loader_cpu_seconds: f64,
+    verified: u64,
+    states: BTreeMap<String, u64>,
+    ledger: LedgerReport,
+    network: Option<NetworkCount>,
+    /// Why the run is bad; empty when all is well.
+    complaints: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p99_9: f64,
+    max: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct LedgerReport {
+    accepted_growth: i128,
+    final_growth: i128,
+    final_growth_by_state: BTreeMap<String, i128>,
+    pending: u64,
+    difference: i128,
+}
+
+/// What happened to the messages.
+pub(crate) struct Outcome {
+    pub(crate) sent: Sent,
+    pub(crate) growth: Growth,
+    pub(crate) states: States,
+    pub(crate) network: Option<NetworkCount>,
+}
+
+/// How long it took, and what it cost.
+pub(crate) struct Rates {
+    pub(crate) sending: Duration,
+    pub(crate) delivering: Option<Duration>,
+    pub(crate) server_cpu: Option<Duration>,
+    pub(crate) loader_cpu: Duration,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options, plan: &Plan, outcome: Outcome, rates: Rates) -> Self {
+        let Outcome { sent, growth, states, network } = outcome;
+        let accepted = sent.accepted_messages();
+        let expected = accepted * plan.recipients() as u64;
+        let per_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+        Self {
+            door: door_name(options.door),
+            connections: options.connections,
+            messages: plan.messages(),
+            deliveries: plan.deliveries(),
+            accepted,
+            accepted_per_second: per_second(accepted, rates.sending),
+            sending_seconds: rates.sending.as_secs_f64(),
+            delivered_per_second: rates.delivering.map(|time| per_second(expected, time)),
+            delivering_seconds: rates.delivering.map(|time| time.as_secs_f64()),
+            busy: sent.busy,
+            reconnected: sent.reconnected,
+            failed: plan.messages() - accepted,
+            latency_ms: Latency::of(&sent.latency),
+            server_cpu_seconds: rates.server_cpu.map(|time| time.as_secs_f64()),
+            server_cpu_seconds_per_1000: rates
+                .server_cpu
+                .map(|time| time.as_secs_f64() * 1000.0 / accepted.max(1) as f64),
+            loader_cpu_seconds: rates.loader_cpu.as_secs_f64(),
+            verified: states.by_index.len() as u64,
+            states: states.counts(),
+            ledger: LedgerReport::of(&growth),
+            complaints: complaints(&sent, &growth, &states, network.as_ref(), expected),
+            network,
+            failures: sent.failures,
+        }
+    }
+
+    /// Whether every message was accepted, arrived, and arrived once, and the ledger agrees.
+    pub fn is_good(&self) -> bool {
+        self.complaints.is_empty()
+    }
+
+    /// Why the run is bad; empty when all is well.
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+
+    /// The report as one JSON object.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("the report has only keys that are text")
+    }
+}
+
+fn complaints(
+    sent: &Sent,
+    growth: &Growth,
+    states: &States,
+    network: Option<&NetworkCount>,
+    expected: u64,
+) -> Vec<String> {
+    let network = network.cloned().unwrap_or_default();
+    let failed: u64 = sent.failures.values().sum();
+    let checks = [
+        (i128::from(failed), "messages could not be sent"),
+        (i128::from(states.lost()), "messages have no final state"),
+        (i128::from(network.lost), "deliveries were accepted and never reached the network"),
+        (i128::from(network.doubled), "texts reached the network once too often"),
+        (i128::from(network.strays), "texts reached a number they were not meant for"),
+        (i128::from(expected) - growth.settled(), "more deliveries were accepted here than became final in the ledger"),
+        (growth.accepted() - i128::from(expected), "more deliveries are accepted in the ledger than here"),
+        (growth.difference(), "is the ledger's difference (accepted - final - pending)"),
+        (i128::from(growth.after.pending), "deliveries are still pending"),
+    ];
+    checks.iter().filter(|(count, _)| *count != 0).map(|(count, text)| format!("{count} {text}")).collect()
+}
+
+impl Latency {
+    fn of(micros: &Histogram<u64>) -> Self {
+        let at = |quantile: f64| micros.value_at_quantile(quantile) as f64 / 1000.0;
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p99_9: at(0.999), max: micros.max() as f64 / 1000.0 }
+    }
+}
+
+impl LedgerReport {
+    fn of(growth: &Growth) -> Self {
+        let before = |state: &String| growth.before.by_state.get(state).copied().unwrap_or(0);
+        let grown = |(state, after): (&String, &u64)| (state.clone(), i128::from(*after) - i128::from(before(state)));
+        Self {
+            accepted_growth: growth.accepted(),
+            final_growth: growth.settled(),
+            final_growth_by_state: growth.after.by_state.iter().map(grown).filter(|(_, count)| *count != 0).collect(),
+            pending: growth.after.pending,
+            difference: growth.difference(),
+        }
+    }
+}
+
+const fn door_name(door: Door) -> &'static str {
+    match door {
+        Door::Rest => "rest",
+        Door::Oms => "oms",
+        Door::OmsBatch => "oms-batch",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_sending(formatter)?;
+        self.write_cost(formatter)?;
+        self.write_proof(formatter)?;
+        for complaint in &self.complaints {
+            write!(formatter, "\nBAD: {complaint}")?;
+        }
+        if self.is_good() { write!(formatter, "\nnothing lost, nothing doubled") } else { Ok(()) }
+    }
+}
+
+impl Report {
+    fn write_sending(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (messages, deliveries) = (self.messages, self.deliveries);
+        writeln!(
+            to,
+            "{messages} messages ({deliveries} deliveries), door {}, {} connections",
+            self.door, self.connections
+        )?;
+        let busy = self.busy + self.reconnected;
+        write!(to, "accepted   {:>10.0} /s  in {:.3} s", self.accepted_per_second, self.sending_seconds)?;
+        writeln!(to, ", {busy} sent again, {} failed", self.failed)?;
+        for (reason, count) in &self.failures {
+            writeln!(to, "           {count} failed: {reason}")?;
+        }
+        match (self.delivered_per_second, self.delivering_seconds) {
+            (Some(rate), Some(seconds)) => writeln!(to, "delivered  {rate:>10.0} /s  in {seconds:.3} s"),
+            _ => writeln!(to, "delivered  not all: the ledger stood still"),
+        }
+    }
+
+    fn write_cost(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Latency { p50, p90, p99, p99_9, max } = self.latency_ms;
+        writeln!(to, "latency    p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  p99.9 {p99_9:.1}  max {max:.1} ms")?;
+        if let (Some(per_1000), Some(all)) = (self.server_cpu_seconds_per_1000, self.server_cpu_seconds) {
+            writeln!(to, "server     {per_1000:.3} CPU seconds per 1,000 messages ({all:.2} in all)")?;
+        }
+        writeln!(to, "loader     {:.2} CPU seconds in all", self.loader_cpu_seconds)
+    }
+
+    fn write_proof(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ledger = &self.ledger;
+        write!(to, "ledger     accepted +{}, final +{}, ", ledger.accepted_growth, ledger.final_growth)?;
+        write!(to, "pending {}, difference {}", ledger.pending, ledger.difference)?;
+        for (state, count) in &ledger.final_growth_by_state {
+            write!(to, "\n           {count} {state}")?;
+        }
+        if self.verified > 0 {
+            let states: Vec<String> = self.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            write!(to, "\nby id      {} looked up: {}", self.verified, states.join(", "))?;
+        }
+        match &self.network {
+            Some(seen) => {
+                write!(to, "\nnetwork    {} texts seen, {} lost, {} doubled", seen.seen, seen.lost, seen.doubled)
+            }
+            None => write!(to, "\nnetwork    no record to count against"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The sending phase: as many workers as connections, each with one call in flight.
+//!
+//! Knows when to send again and what to count; must not know how a call is written.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hdrhistogram::Histogram;
+
+use crate::client::Client;
+use crate::door::{Attempt, Caller, Verdict};
+use crate::options::Target;
+use crate::plan::Plan;
+use crate::progress::Progress;
+
+/// How often one message is sent again before it counts as failed.
+const RETRIES_MAX: u32 = 100;
+
+/// The longest a busy server is taken at its word.
+const RETRY_SECONDS_MAX: u64 = 30;
+
+/// Acceptance slower than this is counted as this.
+const LATENCY_MICROS_MAX: u64 = 600_000_000;
+
+/// What came of the sending phase.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// By index: what is known of each message.
+    pub(crate) fates: Vec<Fate>,
+    /// Answers that said "not now".
+    pub(crate) busy: u64,
+    /// Calls sent again because their connection broke.
+    pub(crate) reconnected: u64,
+    /// Why messages failed, with how many.
+    pub(crate) failures: BTreeMap<String, u64>,
+    /// Microseconds from a call to its answer, of the calls that were accepted.
+    pub(crate) latency: Histogram<u64>,
+}
+
+/// What is known of one message after sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The server took it; with its id where the door tells one.
+    Accepted(Option<Box<str>>),
+    /// The server did not take it, or nobody knows.
+    Failed,
+}
+
+impl Sent {
+    /// How many messages the server took.
+    pub(crate) fn accepted_messages(&self) -> u64 {
+        self.fates.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count() as u64
+    }
+
+    /// The accepted messages whose id is known, with their index.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.fates.iter().enumerate().filter_map(|(index, fate)| match fate {
+            Fate::Accepted(Some(id)) => Some((index as u64, &**id)),
+            _ => None,
+        })
+    }
+}
+
+/// Sends every message of the plan once, and again where the server was busy.
+pub(crate) async fn send_all(plan: &Plan, target: &Target, progress: &Progress) -> anyhow::Result<Sent> {
+    let caller = Caller::new(plan, target)?;
+    let run = Run { plan, caller: &caller, progress, next: Cell::new(0), sent: RefCell::new(Sent::new(plan)?) };
+    join_all((0..plan.connections).map(|_| run.work())).await;
+    Ok(run.sent.into_inner())
+}
+
+impl Sent {
+    fn new(plan: &Plan) -> anyhow::Result<Self> {
+        Ok(Self {
+            fates: vec![Fate::Failed; usize::try_from(plan.messages())?],
+            busy: 0,
+            reconnected: 0,
+            failures: BTreeMap::new(),
+            latency: Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3)?,
+        })
+    }
+
+    fn fail(&mut self, reason: String) {
+        *self.failures.entry(reason).or_default() += 1;
+    }
+}
+
+/// What the workers share; they all run on one thread.
+struct Run<'a> {
+    plan: &'a Plan,
+    caller: &'a Caller<'a>,
+    progress: &'a Progress,
+    next: Cell<u64>,
+    sent: RefCell<Sent>,
+}
+
+impl Run<'_> {
+    async fn work(&self) {
+        let mut client = Client::new(self.caller.endpoint());
+        loop {
+            let first = self.next.get();
+            let end = self.plan.messages().min(first + self.plan.batch_messages as u64);
+            if first == end {
+                return;
+            }
+            self.next.set(end);
+            self.send_until_settled(&mut client, (first..end).collect()).await;
+        }
+    }
+
+    async fn send_until_settled(&self, client: &mut Client, mut open: Vec<u64>) {
+        let mut attempt = Attempt::First;
+        for _ in 0..RETRIES_MAX {
+            let pause = self.send_once(client, &mut open, attempt).await;
+            if open.is_empty() {
+                return;
+            }
+            attempt = Attempt::Again;
+            tokio::time::sleep(Duration::from_secs(pause.min(RETRY_SECONDS_MAX))).await;
+        }
+        for _ in open {
+            self.sent.borrow_mut().fail(format!("busy {RETRIES_MAX} times"));
+        }
+    }
+
+    /// Makes one call. Leaves in `open` what must be sent again, and returns the seconds to wait before.
+    async fn send_once(&self, client: &mut Client, open: &mut Vec<u64>, attempt: Attempt) -> u64 {
+        let began = Instant::now();
+        let answer = match self.caller.request(open, attempt) {
+            Ok(request) => client.ask(request).await,
+            Err(error) => Err(error),
+        };
+        let mut sent = self.sent.borrow_mut();
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Only with a key is it safe to send what may have been taken.
+            Err(_) if self.plan.idempotency => {
+                sent.reconnected += 1;
+                return 1;
+            }
+            Err(error) => {
+                open.drain(..).for_each(|_| sent.fail(format!("{error:#}")));
+                return 0;
+            }
+        };
+        let verdicts = self.caller.verdicts(&answer, open.len());
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Accepted(_))) {
+            sent.latency.saturating_record(began.elapsed().as_micros() as u64);
+        }
+        settle(&mut sent, open, verdicts, self.progress)
+    }
+}
+
+fn settle(sent: &mut Sent, open: &mut Vec<u64>, verdicts: Vec<Verdict>, progress: &Progress) -> u64 {
+    let mut pause = 0;
+    let mut again = Vec::new();
+    for (index, verdict) in open.drain(..).zip(verdicts) {
+        match verdict {
+            Verdict::Accepted(id) => {
+                sent.fates[index as usize] = Fate::Accepted(id);
+                progress.accepted();
+            }
+            Verdict::Busy(seconds) => {
+                sent.busy += 1;
+                pause = pause.max(seconds);
+                again.push(index);
+            }
+            Verdict::Refused(reason) => sent.fail(reason),
+        }
+    }
+    *open = again;
+    pause
+}
