@@ -430,6 +430,8 @@ fn what_the_document_may_look_like() {
          <a:x><y/></a:x><xmsBody format=' sms '><?p i?><z><content/></z>{CONTENT}</xmsBody>stray{HEAD}</xmsData>\n<!-- z -->"
     );
     assert_eq!(parsed(&odd).as_deref(), Ok("x"));
+    let declared = "<xmsData xml:lang='en' xmlns:xml='http://www.w3.org/XML/1998/namespace'";
+    assert_eq!(parsed(&with_content(CONTENT).replace("<xmsData", declared)).as_deref(), Ok("x"));
     let secure = with_content(CONTENT).replace("http:", "https:");
     assert_eq!(parsed(&secure).as_deref(), Ok("x"));
     // text in several pieces, white space kept, line ends normalised once

@@ -16,6 +16,9 @@ const BINDINGS_MAX: usize = 256;
 /// Attributes of one element, declarations included. Looking for duplicates is quadratic in it.
 const ATTRIBUTES_MAX: usize = 64;
 
+/// What the prefix `xml` stands for, declared or not.
+const NAMESPACE_XML: &str = "http://www.w3.org/XML/1998/namespace";
+
 /// How much of a document is read before it is refused. The defaults are what the house allows a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -121,7 +124,7 @@ enum Stage {
     Epilog,
 }
 
-/// The reader. After an error it must not be asked again.
+/// The reader. After an error it must not be asked again; only behind a document type it may be asked for the root.
 pub(super) struct Pull<'a> {
     reader: Reader<&'a [u8]>,
     source: &'a str,
@@ -306,9 +309,14 @@ impl<'a> Pull<'a> {
     }
 
     fn bind(&mut self, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Broken> {
-        let is_reserved = matches!(prefix, "xml" | "xmlns") || (uri.is_empty() && !prefix.is_empty());
-        if is_reserved || self.bindings.len() >= BINDINGS_MAX {
-            return Err(Broken::Malformed); // Namespaces in XML 1.0, 3 and 5; `xml` needs no declaration
+        let is_bad = match prefix {
+            "" => false,
+            "xml" => uri != NAMESPACE_XML,
+            "xmlns" => true,
+            _ => uri.is_empty(),
+        };
+        if is_bad || self.bindings.len() >= BINDINGS_MAX {
+            return Err(Broken::Malformed); // Namespaces in XML 1.0, 3 and 5
         }
         let namespace = Namespace::of(&uri);
         self.bindings.push(Binding { depth: self.depth, prefix, uri, namespace });
@@ -336,7 +344,7 @@ impl<'a> Pull<'a> {
                 continue;
             };
             self.resolve(prefix)?;
-            let uri = self.binding(prefix).map_or(prefix, |binding| &binding.uri);
+            let uri = self.binding(prefix).map_or(NAMESPACE_XML, |binding| &binding.uri);
             if seen.contains(&(uri, local)) {
                 return Err(Broken::Malformed);
             }
