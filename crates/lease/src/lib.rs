@@ -8,4 +8,4 @@ pub mod message;
 pub mod record;
 
 pub use message::{FarmMessage, RouterMessage};
-pub use record::{Attempt, Epoch, LeaseRecord, Outcome, PartitionId};
+pub use record::{Attempt, Epoch, LaneId, LeaseRecord, Outcome, PartitionId};

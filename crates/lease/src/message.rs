@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use model::{FarmName, LinkName, RouteId, RouterName};
 
-use crate::record::{Attempt, Epoch, Outcome, PartitionId};
+use crate::record::{Attempt, Epoch, LaneId, Outcome, PartitionId};
 
-/// A session: one stream between one router and one farm. The router numbers them; the newest counts.
+/// A session: one stream between one router and one farm. The router numbers them, from 1, rising also across its restarts;
+/// the newest counts.
 pub type Session = u64;
 
 /// The identity of a farm's journal; a new or restored disk is a new one.
@@ -30,11 +31,12 @@ pub enum JournalState {
 pub enum RouterMessage {
     /// First word of a stream: who speaks, and the session's number.
     Welcome { router: RouterName, session: Session, peers: Vec<Peer> },
-    /// The handshake of a partition (rule 5): drop what you have not begun, tell what you have.
-    Ask { partition: PartitionId, epoch: Epoch, session: Session },
+    /// The handshake of a partition (rule 5): drop what you have not begun, tell what you have. Epochs are compared within
+    /// one lane: a lane created anew has another id, and its epochs begin again.
+    Ask { partition: PartitionId, lane: LaneId, epoch: Epoch, session: Session },
     /// A lease (rules 4, 6, 7).
     Lease(Lease),
-    /// The outcome is durable; the journal may forget it (rule 12).
+    /// The outcomes are durable; the journal may forget them (rule 12), and says so with [`FarmMessage::Forgotten`].
     Forget { partition: PartitionId, session: Session, attempts: Vec<Attempt> },
     /// A request to give back what has not been begun.
     Cancel { partition: PartitionId, session: Session, attempt: Attempt },
@@ -102,6 +104,11 @@ pub enum FarmMessage {
     Hello(Hello),
     /// The answer to [`RouterMessage::Ask`]: every journal entry of that partition.
     Answer { partition: PartitionId, epoch: Epoch, session: Session, journal: Vec<(Attempt, JournalState)> },
+    /// The answer to a question with an epoch lower than one answered before (rule 7), which it names: another router owns
+    /// the partition, or its lane went back.
+    Outdated { partition: PartitionId, session: Session, epoch: Epoch },
+    /// The journal holds these no more, whatever happens to the farm: the owner may forget them too.
+    Forgotten { partition: PartitionId, session: Session, attempts: Vec<Attempt> },
     /// An outcome; repeated in each session until it is forgotten.
     Report { partition: PartitionId, session: Session, attempt: Attempt, outcome: Outcome },
     /// A lease given back, not begun (rule 9).

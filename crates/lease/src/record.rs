@@ -8,6 +8,10 @@ use prost::Message as _;
 /// The offset of a marker: who owns, by the lane's order. Offsets begin at 0.
 pub type Epoch = i64;
 
+/// The identity of a lane `leases`, minted when it was created: a lane created anew is another lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LaneId(pub u128);
+
 /// An attempt: numbered per delivery across all hops, from 1, never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Attempt {
@@ -49,7 +53,7 @@ pub struct Place {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct LeaseRecord {
     /// Which kind; `None` is a kind this build does not know: the partition stops (it never skips).
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: Option<Kind>,
 }
 
@@ -71,6 +75,9 @@ pub enum Kind {
     /// What is open: a reader may start here.
     #[prost(message, tag = "5")]
     Checkpoint(Checkpoint),
+    /// A delivery leaves this partition without a grant: it moves to another route, or ends.
+    #[prost(message, tag = "6")]
+    Settled(Settled),
 }
 
 /// See [`Kind::Marker`].
@@ -117,6 +124,12 @@ pub struct Grant {
     /// When it was granted (UTC ms), for the timeline.
     #[prost(int64, tag = "10")]
     pub at_ms: i64,
+    /// The delivery's expiry (UTC ms), as in its header.
+    #[prost(int64, tag = "11")]
+    pub expires_ms: i64,
+    /// What to do if it may have been sent, as in its header.
+    #[prost(enumeration = "model::record::OnUncertain", tag = "12")]
+    pub on_uncertain: i32,
 }
 
 /// See [`Kind::Released`].
@@ -148,6 +161,9 @@ pub struct OutcomeRecord {
     /// What became of it.
     #[prost(message, required, tag = "3")]
     pub outcome: Outcome,
+    /// Whether the lane has no grant of it (it went back): kept until the delivery is offered, which then ends so.
+    #[prost(bool, tag = "4")]
+    pub gap: bool,
 }
 
 /// What became of an attempt.
@@ -190,8 +206,25 @@ pub enum OutcomeKind {
     FailedForGood = 3,
 }
 
-/// See [`Kind::Checkpoint`]. May be split over several records; readers start at the first record of the newest
-/// complete one.
+/// See [`Kind::Settled`]. Counts like a grant: only under the newest marker.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Settled {
+    /// The epoch of who settles.
+    #[prost(int64, tag = "1")]
+    pub epoch: Epoch,
+    /// The delivery, 20 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub delivery: Vec<u8>,
+    /// Where it stands.
+    #[prost(message, required, tag = "3")]
+    pub place: Stretch,
+    /// What is to be derived from it, in the words of who settles: the owner only carries it.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub note: Bytes,
+}
+
+/// See [`Kind::Checkpoint`]. The state of a reader of everything below `covers`, in one or several records. A reader may
+/// start at `covers` of a complete checkpoint: it takes the state from it, then all records from `covers` on.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Checkpoint {
     /// The epoch of who wrote it; counts like a grant: only under the newest marker.
@@ -203,30 +236,42 @@ pub struct Checkpoint {
     /// How many pieces.
     #[prost(uint32, tag = "3")]
     pub pieces: u32,
-    /// Grants that are open, whole.
-    #[prost(message, repeated, tag = "4")]
-    pub grants: Vec<Grant>,
-    /// Places settled (granted, or moved) whose offset in the route's lanes is not committed yet.
+    /// The offset below which every record was read when it was written.
+    #[prost(int64, tag = "4")]
+    pub covers: i64,
+    /// Grants that are open.
     #[prost(message, repeated, tag = "5")]
-    pub settled: Vec<Settled>,
-    /// Attempts with an outcome or a release that some consumer has not seen derived yet (see the owner).
+    pub open: Vec<Grant>,
+    /// Grants whose attempt was given up, their deliveries waiting for the next.
     #[prost(message, repeated, tag = "6")]
+    pub waiting: Vec<Grant>,
+    /// Places that need nothing more, but whose offset is not below the watermark of its lane.
+    #[prost(message, repeated, tag = "7")]
+    pub settled: Vec<Stretch>,
+    /// Attempts that have an outcome and may still stand in a farm's journal.
+    #[prost(message, repeated, tag = "8")]
     pub closed: Vec<Closed>,
+    /// Outcomes without a grant.
+    #[prost(message, repeated, tag = "9")]
+    pub gaps: Vec<OutcomeRecord>,
 }
 
-/// A place in the route's lanes that needs nothing more.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Settled {
+/// Places of one of the route's lanes, in a row.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Stretch {
     /// Which lane.
     #[prost(enumeration = "Queue", tag = "1")]
     pub queue: i32,
-    /// Its offset there.
+    /// The first offset.
     #[prost(int64, tag = "2")]
-    pub offset: i64,
+    pub first: i64,
+    /// The offset after the last.
+    #[prost(int64, tag = "3")]
+    pub end: i64,
 }
 
-/// An attempt that is over, remembered so that a late or repeated word on it changes nothing.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+/// An attempt that has its outcome, remembered until the farm's journal has surely forgotten it.
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Closed {
     /// The delivery, 20 bytes.
     #[prost(bytes = "vec", tag = "1")]
@@ -234,6 +279,15 @@ pub struct Closed {
     /// The attempt's number.
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
+    /// The farm it was granted to.
+    #[prost(string, tag = "3")]
+    pub farm: String,
+    /// The farm's incarnation.
+    #[prost(bytes = "vec", tag = "4")]
+    pub incarnation: Vec<u8>,
+    /// The grant, if a later proof would correct the outcome (the farm was lost).
+    #[prost(message, optional, tag = "5")]
+    pub grant: Option<Grant>,
 }
 
 impl LeaseRecord {
