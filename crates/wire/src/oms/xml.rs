@@ -131,6 +131,8 @@ pub(super) struct Pull<'a> {
     limits: Limits,
     stage: Stage,
     bindings: Vec<Binding<'a>>,
+    /// The attribute names of the element at hand; kept to be used again.
+    names: Vec<&'a str>,
     depth: usize,
     elements: usize,
 }
@@ -145,7 +147,16 @@ impl<'a> Pull<'a> {
         let config = reader.config_mut();
         config.check_comments = true;
         config.expand_empty_elements = true;
-        Ok(Self { reader, source, limits: *limits, stage: Stage::Prolog, bindings: Vec::new(), depth: 0, elements: 0 })
+        Ok(Self {
+            reader,
+            source,
+            limits: *limits,
+            stage: Stage::Prolog,
+            bindings: Vec::new(),
+            names: Vec::new(),
+            depth: 0,
+            elements: 0,
+        })
     }
 
     /// How many elements are open.
@@ -247,7 +258,7 @@ impl<'a> Pull<'a> {
 
     fn text(&self, text: Cow<'a, str>) -> Result<Option<Cow<'a, str>>, Broken> {
         match self.stage {
-            Stage::Root if text.contains("]]>") => Err(Broken::Malformed), // XML 1.0, 2.4
+            Stage::Root if scan::has_section_end(&text) => Err(Broken::Malformed), // XML 1.0, 2.4
             Stage::Root => Ok(Some(text)),
             _ if text.bytes().all(scan::is_white_space) => Ok(None),
             _ => Err(Broken::Malformed),
@@ -286,26 +297,25 @@ impl<'a> Pull<'a> {
 
     /// Checks every attribute, known or not, and takes up the namespace declarations.
     fn check_attributes(&mut self, attributes: &'a str) -> Result<(), Broken> {
-        let (mut count, mut prefixed) = (0, 0);
+        let mut has_prefixes = false;
+        self.names.clear();
         for attribute in scan::Attributes::of(attributes) {
             let scan::Attribute { name, raw } = attribute.map_err(|_| Broken::Malformed)?;
             let value = scan::attribute_value(raw).map_err(|_| Broken::Malformed)?;
             let (prefix, local) = scan::qualified_name(name).ok_or(Broken::Malformed)?;
-            count += 1;
-            if count > ATTRIBUTES_MAX || value.len() > self.limits.attribute_bytes_max {
+            let is_too_much = self.names.len() >= ATTRIBUTES_MAX || value.len() > self.limits.attribute_bytes_max;
+            if is_too_much || self.names.contains(&name) {
                 return Err(Broken::Malformed);
             }
+            self.names.push(name);
             match (prefix, local) {
                 ("", "xmlns") => self.bind("", value)?,
                 ("", _) => {}
                 ("xmlns", _) => self.bind(local, value)?,
-                _ => prefixed += 1,
+                _ => has_prefixes = true,
             }
         }
-        if count > 1 && has_duplicate(attributes) {
-            return Err(Broken::Malformed);
-        }
-        if prefixed > 0 { self.check_prefixed(attributes) } else { Ok(()) }
+        if has_prefixes { self.check_prefixed(attributes) } else { Ok(()) }
     }
 
     fn bind(&mut self, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Broken> {
@@ -324,7 +334,10 @@ impl<'a> Pull<'a> {
     }
 
     fn binding(&self, prefix: &str) -> Option<&Binding<'a>> {
-        self.bindings.iter().rev().find(|binding| binding.prefix == prefix)
+        // The empty prefix, which nearly every element has, is found without comparing text.
+        let mut newest_first = self.bindings.iter().rev();
+        newest_first
+            .find(|binding| if prefix.is_empty() { binding.prefix.is_empty() } else { binding.prefix == prefix })
     }
 
     fn resolve(&self, prefix: &str) -> Result<Namespace, Broken> {
@@ -352,16 +365,6 @@ impl<'a> Pull<'a> {
         }
         Ok(())
     }
-}
-
-fn has_duplicate(attributes: &str) -> bool {
-    let mut rest = scan::Attributes::of(attributes);
-    while let Some(Ok(attribute)) = rest.next() {
-        if rest.clone().flatten().any(|other| other.name == attribute.name) {
-            return true;
-        }
-    }
-    false
 }
 
 fn append<'a>(text: &mut Cow<'a, str>, piece: Cow<'a, str>) {
