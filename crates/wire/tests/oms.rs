@@ -1,6 +1,7 @@
 //! Every request fixture of the OMS interface through the whole of `wire::oms`, and what it may never do. Knows the
 //! expectations of `oms/fixtures.json`; stands in for credentials and routes, and leaves quota and lanes to the gateway.
 
+use model::Msisdn;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::fs;
@@ -107,7 +108,9 @@ impl Service {
             (true, true) => Subscription::Both,
         };
         let prefixes = self.json["routable"].as_array().expect("prefixes");
-        let routable = |number: &str| prefixes.iter().any(|prefix| number.starts_with(prefix.as_str().unwrap_or("?")));
+        let routable = |number: &Msisdn| {
+            prefixes.iter().any(|prefix| number.to_string().starts_with(prefix.as_str().unwrap_or("?")))
+        };
         let checked = check::message(data, &self.profile, subscription, NOW, |_| None, routable)?;
         let notices = match checked.send_time {
             SendTime::NowUnscheduled => vec![ErrorItem::of(ErrorCode::NoScheduled)],

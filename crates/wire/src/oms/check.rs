@@ -14,6 +14,7 @@ pub use texts::joined_parts;
 
 use super::request::{Format, XmsData};
 use super::response::{ErrorCode, ErrorItem};
+use model::Msisdn;
 
 /// A part count that a calendar summary may have even where the limit is lower.
 const CALENDAR_SUMMARY_PARTS_MAX: usize = 50;
@@ -173,8 +174,7 @@ pub enum SendTime {
 pub struct Recipient {
     /// The first spelling the client used, for lists in the answer.
     pub written: String,
-    /// E.164 with the leading `+`.
-    pub number: String,
+    pub number: Msisdn,
 }
 
 /// Shows nothing of the number.
@@ -216,7 +216,7 @@ pub fn schedule(data: &XmsData<'_>, profile: &Profile, now_unix_ms: i64) -> Resu
 /// Checks a message of a user who is known and active, from the service down to its recipients.
 ///
 /// `complete` turns a national number (digits only) into an international one, where the tenant has a default country;
-/// `is_routable` says whether there is a way to a number in E.164 form. They are called once per distinct number.
+/// `is_routable` says whether there is a way to a number. They are called once per distinct number.
 ///
 /// # Errors
 /// The whole message is refused.
@@ -226,7 +226,7 @@ pub fn message(
     subscription: Subscription,
     now_unix_ms: i64,
     complete: impl Fn(&str) -> Option<String>,
-    is_routable: impl Fn(&str) -> bool,
+    is_routable: impl Fn(&Msisdn) -> bool,
 ) -> Result<Checked, ErrorItem> {
     let service = service(data, profile, subscription)?;
     let recipients = recipients::distinct(&data.recipients, complete);

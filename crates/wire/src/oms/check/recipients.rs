@@ -2,18 +2,14 @@
 
 use super::Recipient;
 use crate::oms::response::{ErrorCode, ErrorItem};
+use model::Msisdn;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Digits after the `+`: E.164 allows 15, and no country's numbers are shorter than 7 with its code.
-const DIGITS_MIN: usize = 7;
-const DIGITS_MAX: usize = 15;
-
 /// What a written recipient comes to.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Normalised {
-    /// E.164 with the leading `+`.
-    Number(String),
+    Number(Msisdn),
     /// No number; what is left after the separators are gone.
     NotANumber(String),
 }
@@ -34,9 +30,9 @@ pub fn normalise(written: &str, complete: impl Fn(&str) -> Option<String>) -> No
         None if is_digits(&stripped) => complete(&stripped),
         None => None,
     };
-    match international {
-        Some(number) if is_international(&number) => Normalised::Number(number),
-        _ => Normalised::NotANumber(stripped),
+    match international.and_then(|number| Msisdn::parse(&number).ok()) {
+        Some(number) => Normalised::Number(number),
+        None => Normalised::NotANumber(stripped),
     }
 }
 
@@ -46,10 +42,7 @@ pub(super) fn distinct(recipients: &[Cow<'_, str>], complete: impl Fn(&str) -> O
     let mut distinct = Vec::with_capacity(recipients.len());
     for written in recipients {
         let normalised = normalise(written, &complete);
-        let key = match &normalised {
-            Normalised::Number(text) | Normalised::NotANumber(text) => text,
-        };
-        if recipients.len() == 1 || seen.insert(key.clone()) {
+        if recipients.len() == 1 || seen.insert(normalised.clone()) {
             distinct.push(Distinct { written: written.to_string(), normalised });
         }
     }
@@ -59,7 +52,7 @@ pub(super) fn distinct(recipients: &[Cow<'_, str>], complete: impl Fn(&str) -> O
 /// Parts the good from the bad; the bad as one error per code, each with its list.
 pub(super) fn sort_out(
     recipients: Vec<Distinct>,
-    is_routable: impl Fn(&str) -> bool,
+    is_routable: impl Fn(&Msisdn) -> bool,
 ) -> (Vec<Recipient>, Vec<ErrorItem>) {
     let (mut good, mut invalid, mut unroutable) = (Vec::with_capacity(recipients.len()), Vec::new(), Vec::new());
     for Distinct { written, normalised } in recipients {
@@ -82,13 +75,6 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_international(number: &str) -> bool {
-    let Some(digits) = number.strip_prefix('+') else {
-        return false;
-    };
-    is_digits(digits) && !digits.starts_with('0') && (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +86,7 @@ mod tests {
     #[track_caller]
     fn check(written: &str, expected: Option<&str>) {
         let number = match normalise(written, british) {
-            Normalised::Number(number) => Some(number),
+            Normalised::Number(number) => Some(number.to_string()),
             Normalised::NotANumber(_) => None,
         };
         assert_eq!(number.as_deref(), expected, "`{written}`");
@@ -139,7 +125,7 @@ mod tests {
     fn spellings_of_one_number_are_one() {
         let written =
             ["+44 7700 900123", "00447700900123", "abc", "07700900123", "a-bc", "+4915112345678"].map(Cow::Borrowed);
-        let (good, failures) = sort_out(distinct(&written, british), |number| number.starts_with("+44"));
+        let (good, failures) = sort_out(distinct(&written, british), |number| number.digits().starts_with("44"));
         assert_eq!(good.len(), 1);
         assert_eq!(good[0].written, "+44 7700 900123");
         let lists: Vec<_> = failures.iter().map(|failure| (failure.code, failure.recipients.clone())).collect();
