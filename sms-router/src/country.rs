@@ -109,6 +109,14 @@ impl Plan {
     }
 }
 
+/// Whether numbers with this prefix (digits) can belong to a country. True where nobody can tell: the prefix is shorter
+/// than a calling code, or the code is nobody's.
+#[must_use]
+pub fn can_belong(prefix: &str, country: Country) -> bool {
+    let regions = (1..=3).find_map(|length| DATABASE.region(&prefix.get(..length)?.parse::<u16>().ok()?));
+    regions.is_none_or(|regions| regions.contains(&country.as_str()))
+}
+
 /// Numbers are handed out by the thousand at the finest, so the last three digits never decide the country; the length
 /// may.
 fn block(digits: &str) -> u64 {
@@ -171,6 +179,15 @@ mod tests {
         check("+870773111632", "");
         check("+2100000000", "");
         check("+9990000000", "");
+    }
+
+    #[test]
+    fn prefixes_belong_to_the_countries_of_their_calling_code() {
+        for (prefix, country, expected) in
+            [("49151", "DE", true), ("4", "FR", true), ("44", "IM", true), ("44", "FR", false), ("999", "FR", true)]
+        {
+            assert_eq!(can_belong(prefix, Country::parse(country).unwrap()), expected, "{prefix} {country}");
+        }
     }
 
     #[test]
