@@ -1,7 +1,7 @@
 //! A small authority of our own, for links between our own nodes: ECDSA P-256, made on first start.
 //!
 //! Knows X.509; must not know what a node does. A node is known by a URI in its certificate, `carillon://<kind>/<name>`
-//! (RFC 5280, 4.2.1.6).
+//! (RFC 5280, 4.2.1.6); the name may be a path: `carillon://farm/<operator>/<farm>`.
 
 use std::fmt;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub struct Authority {
 /// Who a node is: what kind of node, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    // Invariant: both 1 to 63 of `a-z 0-9 - _ .`, so that the URI needs no escapes.
+    // Invariant: both 1 to 63 of `a-z 0-9 - _ .`, in the name also `/` between such parts, so that the URI needs no escapes.
     kind: Box<str>,
     name: Box<str>,
 }
@@ -185,12 +185,12 @@ impl Identity {
     /// Names a node.
     ///
     /// # Errors
-    /// The kind or the name has other characters than `a-z 0-9 - _ .`, or is empty or longer than 63.
+    /// The kind or a part of the name has other characters than `a-z 0-9 - _ .`, or is empty or longer than 63.
     pub fn new(kind: &str, name: &str) -> Result<Self, PkiError> {
-        for part in [kind, name] {
+        for part in std::iter::once(kind).chain(name.split('/')) {
             let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
             if part.is_empty() || part.len() > NAME_BYTES_MAX || !part.bytes().all(plain) {
-                return Err(PkiError::Name { name: part.to_owned() });
+                return Err(PkiError::Name { name: name.to_owned() });
             }
         }
         Ok(Self { kind: kind.into(), name: name.into() })
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn names_that_need_escapes_are_refused() {
-        for name in ["", "Cellar", "a/b", "a b", "ä", &"x".repeat(64)] {
+        for name in ["", "Cellar", "a//b", "/a", "a/", "a b", "ä", &"x".repeat(64)] {
             let error = Identity::new("farm", name).expect_err("no name");
             assert!(error.to_string().starts_with(&format!("`{name}` is no name")), "{error}");
         }
