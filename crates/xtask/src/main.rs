@@ -1,2 +1,59 @@
-//! Chores.
-fn main() {}
+//! Developer chores: `cargo xtask test` checks everything, `cargo xtask tidy` the rules of the house.
+//!
+//! Knows the repository and the machine; must not be needed to build or run the product.
+
+mod command;
+mod machine;
+mod process;
+mod steps;
+mod tidy;
+mod zeep;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::Step;
+
+/// Developer chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Runs every check there is, and sets up what it needs on a machine that has only Rust and gcc.
+    Test {
+        /// Runs only these steps (repeat it, or separate them by commas).
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Step>,
+    },
+    /// Checks the rules of the house that a compiler does not know.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let root = root();
+    let result = match arguments.chore {
+        Chore::Test { only } => steps::run(&root, &only),
+        Chore::Tidy => tidy::run(&root),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository: this crate lies two folders below it.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("crates/xtask has two folders above it").to_owned()
+}

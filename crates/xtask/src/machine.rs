@@ -1,0 +1,134 @@
+//! Sets up what the test command needs beyond Rust and gcc.
+//!
+//! Knows apt, rustup, Python's venv and pip; must not know what is tested. It installs system packages only as root, and
+//! otherwise says the line to type.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::command;
+
+const CLIENTS: &str = include_str!("../python-clients.txt");
+
+/// A Debian package, and the program whose success shows that it is there.
+struct Package {
+    name: &'static str,
+    probe: (&'static str, &'static [&'static str]),
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "gcc", probe: ("cc", &["--version"]) },
+    Package { name: "libc6-dev", probe: ("sh", &["-c", "echo '#include <stdio.h>' | cc -E - "]) },
+    Package { name: "python3", probe: ("python3", &["--version"]) },
+    // Debian's python3 comes without the means to make a venv.
+    Package { name: "python3-venv", probe: ("python3", &["-c", "import venv, ensurepip"]) },
+];
+
+const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
+
+/// The Python of the test command's own environment.
+pub(crate) fn python(root: &Path) -> PathBuf {
+    venv(root).join("bin/python")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |directory| root.join(directory))
+}
+
+/// Installs what is missing.
+///
+/// # Errors
+/// Something is missing and we are not root; the error is the line to type. Or a download failed.
+pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
+    rust_components(root)?;
+    system_packages(root)?;
+    python_clients(root)
+}
+
+fn rust_components(root: &Path) -> anyhow::Result<()> {
+    for (subcommand, component) in COMPONENTS {
+        if command::succeeds("cargo", &[subcommand, "--version"]) {
+            continue;
+        }
+        println!("{component} is missing");
+        command::run(root, "rustup", &["component", "add", component])
+            .with_context(|| format!("install {component} with the Rust toolchain"))?;
+    }
+    Ok(())
+}
+
+fn system_packages(root: &Path) -> anyhow::Result<()> {
+    let missing: Vec<&str> = missing(PACKAGES);
+    if missing.is_empty() {
+        println!("gcc, python3 and venv are there");
+        return Ok(());
+    }
+    println!("missing: {}", missing.join(", "));
+    let line = format!("apt-get install --yes {}", missing.join(" "));
+    if !rustix::process::geteuid().is_root() || !command::succeeds("apt-get", &["--version"]) {
+        bail!("please type: sudo {line}");
+    }
+    command::run(root, "apt-get", &["update"])?;
+    command::run(root, "sh", &["-c", &format!("DEBIAN_FRONTEND=noninteractive {line}")])?;
+    let still = self::missing(PACKAGES);
+    ensure!(still.is_empty(), "still missing after the installation: {}", still.join(", "));
+    Ok(())
+}
+
+fn missing(packages: &[Package]) -> Vec<&'static str> {
+    let absent = packages.iter().filter(|package| !command::succeeds(package.probe.0, package.probe.1));
+    absent.map(|package| package.name).collect()
+}
+
+/// Makes the environment once, and again when the list of clients has changed.
+fn python_clients(root: &Path) -> anyhow::Result<()> {
+    let venv = venv(root);
+    let stamp = venv.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == CLIENTS) && runs(root) {
+        println!("python clients are in {}", venv.display());
+        return Ok(());
+    }
+    let path = venv.to_str().context("the target directory's name is no text")?;
+    command::run(root, "python3", &["-m", "venv", "--clear", path])?;
+    let list = root.join("crates/xtask/python-clients.txt");
+    let list = list.to_str().context("the repository's name is no text")?;
+    let python = python(root);
+    let python = python.to_str().context("the target directory's name is no text")?;
+    let install =
+        ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "-r", list];
+    command::run(root, python, &install)?;
+    // Last: an installation that was cut short is made again.
+    std::fs::write(&stamp, CLIENTS).with_context(|| format!("cannot write `{}`", stamp.display()))
+}
+
+fn runs(root: &Path) -> bool {
+    python(root).to_str().is_some_and(|python| command::succeeds(python, &["-c", "import zeep"]))
+}
+
+fn venv(root: &Path) -> PathBuf {
+    target(root).join("venv")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_run_is_missing() {
+        let packages = [
+            Package { name: "there", probe: ("true", &[]) },
+            Package { name: "broken", probe: ("false", &[]) },
+            Package { name: "absent", probe: ("no-such-program", &[]) },
+        ];
+        assert_eq!(missing(&packages), ["broken", "absent"]);
+    }
+
+    #[test]
+    fn every_client_is_pinned() {
+        let lines = CLIENTS.lines().filter(|line| !line.starts_with('#'));
+        assert!(lines.clone().count() > 0);
+        assert!(lines.clone().all(|line| line.split("==").count() == 2), "{CLIENTS}");
+    }
+}

@@ -1,0 +1,156 @@
+//! The steps of the test command, in order, with what each took.
+//!
+//! Knows cargo; must not know the product's inside.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use clap::ValueEnum;
+
+use crate::{command, machine, tidy, zeep};
+
+/// One step. They run in this order; the tests come last, so that their summary ends the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// What the machine lacks is installed, or said.
+    Machine,
+    /// The code is formatted.
+    Fmt,
+    /// The rules of the house hold.
+    Tidy,
+    /// There is one crypto provider: `ring` is nowhere in the build.
+    Ring,
+    /// No lint has anything to say.
+    Clippy,
+    /// Everything compiles, tests included.
+    Build,
+    /// An independent SOAP client sends through the served WSDL of a real process.
+    Zeep,
+    /// Every test passes.
+    Test,
+}
+
+struct Done {
+    step: Step,
+    took: Duration,
+    error: Option<anyhow::Error>,
+}
+
+/// Runs the chosen steps (all of them when none is chosen), also those after one that failed, and says at the end which
+/// failed.
+pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
+    let chosen: Vec<Step> =
+        Step::value_variants().iter().copied().filter(|step| only.is_empty() || only.contains(step)).collect();
+    let mut all_done: Vec<Done> = Vec::new();
+    for (position, step) in chosen.iter().enumerate() {
+        println!("\n=== {} of {}: {} ({})", position + 1, chosen.len(), step.name(), step.purpose());
+        let began = Instant::now();
+        let error = step.run(root).err();
+        let done = Done { step: *step, took: began.elapsed(), error };
+        println!("--- {}", done.line());
+        all_done.push(done);
+    }
+    recap(&all_done)
+}
+
+fn recap(all_done: &[Done]) -> anyhow::Result<()> {
+    let took: Duration = all_done.iter().map(|done| done.took).sum();
+    println!("\nsteps, {:.0} s in all:", took.as_secs_f64());
+    all_done.iter().for_each(|done| println!("  {}", done.line()));
+    let failed: Vec<&str> = all_done.iter().filter(|done| done.error.is_some()).map(|done| done.step.name()).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+impl Done {
+    fn line(&self) -> String {
+        let seconds = self.took.as_secs_f64();
+        match &self.error {
+            None => format!("{:<8} passed in {seconds:.1} s", self.step.name()),
+            Some(error) => format!("{:<8} FAILED after {seconds:.1} s: {error:#}", self.step.name()),
+        }
+    }
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Fmt => "fmt",
+            Self::Tidy => "tidy",
+            Self::Ring => "ring",
+            Self::Clippy => "clippy",
+            Self::Build => "build",
+            Self::Zeep => "zeep",
+            Self::Test => "test",
+        }
+    }
+
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Machine => "installs what is missing, or says what to type",
+            Self::Fmt => "the code is formatted",
+            Self::Tidy => "the rules of the house",
+            Self::Ring => "one crypto provider, and not this one",
+            Self::Clippy => "lints, each a failure",
+            Self::Build => "compiles everything, a few minutes when cold",
+            Self::Zeep => "an independent SOAP client against a real process",
+            Self::Test => "every test",
+        }
+    }
+
+    fn run(self, root: &Path) -> anyhow::Result<()> {
+        let cargo = |arguments: &[&str]| command::run(root, "cargo", arguments);
+        match self {
+            Self::Machine => machine::prepare(root),
+            Self::Fmt => cargo(&["fmt", "--all", "--check"]),
+            Self::Tidy => tidy::run(root),
+            Self::Ring => no_ring(root),
+            Self::Clippy => cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+            Self::Build => cargo(&["test", "--workspace", "--no-run"]),
+            Self::Zeep => zeep::run(root),
+            Self::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+        }
+    }
+}
+
+/// Two crypto providers in one process make rustls refuse to choose, at run time.
+fn no_ring(root: &Path) -> anyhow::Result<()> {
+    let arguments = ["tree", "--workspace", "--invert", "ring", "--edges", "normal,build"];
+    println!("$ cargo {}", arguments.join(" "));
+    match command::output(root, "cargo", &arguments) {
+        Ok(tree) if tree.trim().is_empty() => Ok(()),
+        Ok(tree) => bail!("`ring` is in the build:\n{tree}"),
+        // Not even the lock file knows it.
+        Err(error) if error.to_string().contains("did not match any packages") => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(step: Step, error: Option<&str>) -> Done {
+        Done { step, took: Duration::from_millis(1500), error: error.map(|text| anyhow::anyhow!("{text}")) }
+    }
+
+    #[test]
+    fn one_failed_step_fails_the_whole() {
+        assert!(recap(&[done(Step::Fmt, None), done(Step::Test, None)]).is_ok());
+        let error = recap(&[done(Step::Fmt, Some("x")), done(Step::Test, None)]).expect_err("one failed");
+        assert_eq!(error.to_string(), "failed: fmt");
+    }
+
+    #[test]
+    fn a_line_says_what_and_how_long() {
+        assert_eq!(done(Step::Fmt, None).line(), "fmt      passed in 1.5 s");
+        assert_eq!(done(Step::Clippy, Some("why")).line(), "clippy   FAILED after 1.5 s: why");
+    }
+
+    #[test]
+    fn the_tests_come_last() {
+        assert_eq!(Step::value_variants().last(), Some(&Step::Test));
+    }
+}
