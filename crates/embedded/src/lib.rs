@@ -93,6 +93,20 @@ impl Database {
         self.inner.writer.submit(work)
     }
 
+    /// Like [`Database::submit`], but tells the end to `after`, on the writer thread, before any later group runs: what
+    /// `after` notes in memory is there when the next job looks. It must be quick and must not panic.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Full`] and [`EmbeddedError::Closed`] at once; then neither closure is ever called.
+    pub fn submit_then<T, F, A>(&self, work: F, after: A) -> Result<(), EmbeddedError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        A: FnOnce(Result<T, EmbeddedError>) + Send + 'static,
+    {
+        self.inner.writer.submit_then(work, after)
+    }
+
     /// Runs `work` on a reading connection: it sees a snapshot of what was committed, and can't write.
     ///
     /// # Errors

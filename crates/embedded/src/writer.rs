@@ -49,14 +49,24 @@ impl Writer {
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        self.submit_then(work, move |told| {
+            drop(answer.send(told)); // nobody waits any more: nothing to tell
+        })?;
+        Ok(async move { answered.await.unwrap_or(Err(EmbeddedError::Closed)) })
+    }
+
+    pub(crate) fn submit_then<T, F, A>(&self, work: F, after: A) -> Result<(), EmbeddedError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        A: FnOnce(Result<T, EmbeddedError>) + Send + 'static,
+    {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = orders.as_ref().ok_or(EmbeddedError::Closed)?;
-        sender.try_send(Order::Run(job(work, answer))).map_err(|error| match error {
+        sender.try_send(Order::Run(job(work, after))).map_err(|error| match error {
             mpsc::TrySendError::Full(_) => EmbeddedError::Full,
             mpsc::TrySendError::Disconnected(_) => EmbeddedError::Closed,
-        })?;
-        drop(orders);
-        Ok(async move { answered.await.unwrap_or(Err(EmbeddedError::Closed)) })
+        })
     }
 
     pub(crate) async fn close(&self) {
@@ -74,10 +84,11 @@ impl Writer {
 }
 
 /// Wraps `work` so that its result waits for the commit. A panic in it counts as a failure of this job alone.
-fn job<T, F>(work: F, answer: oneshot::Sender<Result<T, EmbeddedError>>) -> Job
+fn job<T, F, A>(work: F, after: A) -> Job
 where
     T: Send + 'static,
     F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    A: FnOnce(Result<T, EmbeddedError>) + Send + 'static,
 {
     Box::new(move |transaction| {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| work(transaction)))
@@ -85,11 +96,10 @@ where
             .and_then(|done| done.map_err(|error| EmbeddedError::Work(Arc::new(error))));
         let verdict = result.as_ref().map(|_| ()).map_err(|_| ());
         let answer: Answer = Box::new(move |committed| {
-            let told = match result {
+            after(match result {
                 Ok(value) => committed.map(|()| value),
                 Err(error) => Err(error),
-            };
-            drop(answer.send(told)); // nobody waits any more: nothing to tell
+            });
         });
         (verdict, answer)
     })

@@ -1,0 +1,80 @@
+//! The engine picked at run time. Knows which engines there are.
+
+use model::Lane;
+
+use crate::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Position, Read};
+
+/// Whichever engine the configuration names.
+#[derive(Clone)]
+pub enum AnyBus {
+    /// SQLite in this process.
+    Embedded(EmbeddedBus),
+}
+
+impl Bus for AnyBus {
+    async fn create(&self, lane: &Lane) -> Result<LaneInfo, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.create(lane).await,
+        }
+    }
+
+    async fn declare(&self, lane: &Lane, groups: &[Group]) -> Result<(), BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.declare(lane, groups).await,
+        }
+    }
+
+    async fn append(&self, lane: &Lane, batch: Vec<Entry>) -> Result<Vec<Position>, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.append(lane, batch).await,
+        }
+    }
+
+    async fn commit(&self, consumed: Vec<Consumed>, appended: Vec<(Lane, Entry)>) -> Result<Vec<Position>, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.commit(consumed, appended).await,
+        }
+    }
+
+    async fn read(&self, lane: &Lane, partition: u32, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.read(lane, partition, from, max).await,
+        }
+    }
+
+    async fn fetch(&self, lane: &Lane, partition: u32, offsets: &[i64]) -> Result<Vec<Read>, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.fetch(lane, partition, offsets).await,
+        }
+    }
+
+    async fn watermark(&self, group: Group, lane: &Lane, partition: u32) -> Result<i64, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.watermark(group, lane, partition).await,
+        }
+    }
+
+    async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.bounds(lane, partition).await,
+        }
+    }
+
+    async fn pin(&self, holder: Group, lane: &Lane, partition: u32, offset: Option<i64>) -> Result<(), BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.pin(holder, lane, partition, offset).await,
+        }
+    }
+
+    async fn trim(&self) -> Result<(), BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.trim().await,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            AnyBus::Embedded(bus) => bus.close().await,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A block: entries of one partition that were appended together, as one run of bytes. Knows its bytes, no tables.
+//!
+//! Frame: version (1), count (4, little-endian), the end of each entry from the first entry's start (4 each), entries.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::tables::{Raw, Seat};
+use crate::Read;
+
+const VERSION: u8 = 1;
+const HEAD: usize = 5;
+
+/// Entries of one partition with offsets from `first` on.
+pub(super) struct Block {
+    first: i64,
+    count: usize,
+    frame: Bytes,
+}
+
+impl Block {
+    /// Packs entries; `bytes` is the sum of their lengths.
+    pub(super) fn pack(first: i64, entries: &[Bytes], bytes: usize) -> Self {
+        let mut frame = BytesMut::with_capacity(HEAD + 4 * entries.len() + bytes);
+        frame.put_u8(VERSION);
+        frame.put_u32_le(u32::try_from(entries.len()).expect("a block's entries are bounded"));
+        let mut end = 0;
+        for entry in entries {
+            end += entry.len();
+            frame.put_u32_le(u32::try_from(end).expect("a block's bytes are bounded"));
+        }
+        for entry in entries {
+            frame.extend_from_slice(entry);
+        }
+        Block { first, count: entries.len(), frame: frame.freeze() }
+    }
+
+    /// Checks a stored block: its sum, and that its ends rise and fill the frame. `None` if it is damaged.
+    pub(super) fn check(seat: Seat, raw: Raw) -> Option<Self> {
+        let frame = Bytes::from(raw.frame);
+        let count = match frame.first_chunk::<HEAD>()? {
+            [VERSION, count @ ..] => u32::from_le_bytes(*count) as usize,
+            _ => return None,
+        };
+        let block = Block { first: raw.first, count, frame };
+        let body = block.frame.len().checked_sub(block.body())?;
+        let ends = (0..count).map(|index| block.end(index));
+        let sound = block.sum(seat) == raw.sum && count > 0 && ends.is_sorted() && block.end(count - 1) == body;
+        sound.then_some(block)
+    }
+
+    pub(super) fn first(&self) -> i64 {
+        self.first
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The offset after the last entry.
+    pub(super) fn next(&self) -> i64 {
+        self.first + i64::try_from(self.count).expect("a block's entries are bounded")
+    }
+
+    pub(super) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    /// A sum over place and frame: a block that was changed, or stands where it was not written, does not match it.
+    pub(super) fn sum(&self, seat: Seat) -> i64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seat.place(self.first).to_le_bytes());
+        hasher.update(&self.frame);
+        let mut head = [0; 8];
+        head.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        i64::from_le_bytes(head)
+    }
+
+    /// The entry at an offset; `None` if it is in another block. Shares the block's memory.
+    pub(super) fn read(&self, offset: i64) -> Option<Read> {
+        let index = usize::try_from(offset.checked_sub(self.first)?).ok().filter(|index| *index < self.count)?;
+        let start = if index == 0 { 0 } else { self.end(index - 1) };
+        let body = self.body();
+        Some(Read { offset, payload: self.frame.slice(body + start..body + self.end(index)) })
+    }
+
+    fn body(&self) -> usize {
+        HEAD + 4 * self.count
+    }
+
+    fn end(&self, index: usize) -> usize {
+        let at = HEAD + 4 * index;
+        let bytes = self.frame[at..at + 4].try_into().expect("the slice has 4 bytes");
+        u32::from_le_bytes(bytes) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(change: impl FnOnce(&mut Raw)) -> Raw {
+        let block = Block::pack(7, &[Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"three")], 8);
+        let mut raw = Raw { first: 7, sum: block.sum(Seat(3)), frame: block.frame().to_vec() };
+        change(&mut raw);
+        raw
+    }
+
+    #[test]
+    fn entries_come_out_as_they_went_in() {
+        let block = Block::check(Seat(3), raw(|_| ())).unwrap();
+        let read = |offset| block.read(offset).map(|read| read.payload);
+        assert_eq!(read(7).unwrap(), "one");
+        assert_eq!(read(8).unwrap(), "");
+        assert_eq!(read(9).unwrap(), "three");
+        assert_eq!((read(6), read(10), block.next()), (None, None, 10));
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        for at in 0..raw(|_| ()).frame.len() {
+            assert!(Block::check(Seat(3), raw(|raw| raw.frame[at] ^= 4)).is_none(), "byte {at}");
+            assert!(Block::check(Seat(3), raw(|raw| raw.frame.truncate(at))).is_none(), "cut at {at}");
+        }
+        assert!(Block::check(Seat(4), raw(|_| ())).is_none(), "another partition's");
+        assert!(Block::check(Seat(3), raw(|raw| raw.first += 1)).is_none(), "another offset's");
+    }
+}

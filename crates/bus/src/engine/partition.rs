@@ -1,0 +1,275 @@
+//! A partition in memory: its end, its tail, its groups. Knows no tables.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::Lane;
+use tokio::sync::watch;
+
+use super::block::Block;
+use super::marks::Marks;
+use super::tables::{Extent, Seat};
+use crate::{BusError, Group, LaneInfo, Read};
+
+/// A lane of this engine.
+pub(super) struct LaneState {
+    pub(super) lane: Lane,
+    pub(super) info: LaneInfo,
+    pub(super) partitions: Vec<Arc<Partition>>,
+    /// Entries on their way in by `append`, which count against the lane's bound.
+    pub(super) coming: AtomicUsize,
+}
+
+/// Entries on their way into a lane; they count against its bound until this is dropped.
+pub(super) struct Coming {
+    lane: Arc<LaneState>,
+    count: usize,
+}
+
+impl Coming {
+    /// Counts the entries in, and tells how many are then on their way.
+    pub(super) fn enter(lane: Arc<LaneState>, count: usize) -> (Self, usize) {
+        let all = lane.coming.fetch_add(count, Ordering::Relaxed) + count;
+        (Coming { lane, count }, all)
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.lane.coming.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Partition {
+    pub(super) lane: Lane,
+    pub(super) index: u32,
+    pub(super) seat: Seat,
+    /// The end as the writer sees it, counting what is not committed yet. Only its thread changes it.
+    pub(super) written: Mutex<Written>,
+    pub(super) groups: Mutex<BTreeMap<Box<str>, Marks>>,
+    /// The committed end; readers wait on it.
+    next: watch::Sender<i64>,
+    /// The lowest durable watermark of the declared groups.
+    lowest: AtomicI64,
+    kept: Mutex<Kept>,
+    tail: Mutex<Tail>,
+}
+
+/// The end of a partition.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    pub(super) next: i64,
+    /// Bytes ever written.
+    pub(super) bytes: i64,
+}
+
+/// What trimming has left.
+pub(super) struct Kept {
+    pub(super) first: i64,
+    /// Bytes ever written before `first`.
+    pub(super) before: i64,
+    pub(super) pins: BTreeMap<Group, i64>,
+}
+
+/// Blocks at hand: the newest, and a few old ones that were fetched.
+#[derive(Default)]
+struct Tail {
+    newest: VecDeque<Arc<Block>>,
+    bytes: usize,
+    fetched: VecDeque<Arc<Block>>,
+}
+
+/// Old blocks that [`Partition::remember`] keeps.
+const FETCHED_MAX: usize = 16;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Partition {
+    pub(super) fn new(lane: Lane, index: u32, seat: Seat, extent: Extent, groups: Vec<(String, i64)>) -> Self {
+        let groups: BTreeMap<Box<str>, Marks> =
+            groups.into_iter().map(|(group, next)| (group.into_boxed_str(), Marks::at(next))).collect();
+        let partition = Partition {
+            lane,
+            index,
+            seat,
+            written: Mutex::new(Written { next: extent.next, bytes: extent.bytes }),
+            groups: Mutex::new(groups),
+            next: watch::Sender::new(extent.next),
+            lowest: AtomicI64::new(extent.first),
+            kept: Mutex::new(Kept { first: extent.first, before: extent.before_first, pins: BTreeMap::new() }),
+            tail: Mutex::default(),
+        };
+        partition.settle_groups();
+        partition
+    }
+
+    /// The offset the next entry will have, counting what is committed.
+    pub(super) fn next(&self) -> i64 {
+        *self.next.borrow()
+    }
+
+    pub(super) fn first(&self) -> i64 {
+        lock(&self.kept).first
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<i64> {
+        self.next.subscribe()
+    }
+
+    /// Entries that some group still needs; without groups, all.
+    pub(super) fn backlog(&self) -> usize {
+        usize::try_from(self.next() - self.lowest.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Bytes kept.
+    pub(super) fn bytes(&self) -> u64 {
+        let written = lock(&self.written).bytes;
+        u64::try_from(written - lock(&self.kept).before).unwrap_or(0)
+    }
+
+    /// Takes in what was committed and wakes who waits for it.
+    pub(super) fn landed(&self, blocks: Vec<Arc<Block>>, bytes_max: usize) {
+        let Some(next) = blocks.last().map(|block| block.next()) else { return };
+        lock(&self.tail).push(blocks, bytes_max);
+        self.next.send_replace(next);
+    }
+
+    /// Takes in that watermarks became durable, and lets go of blocks nobody needs.
+    pub(super) fn settle_groups(&self) {
+        let mut groups = lock(&self.groups);
+        groups.values_mut().for_each(Marks::settle);
+        let lowest = groups.values().map(Marks::durable).min();
+        drop(groups);
+        if let Some(lowest) = lowest {
+            self.lowest.store(lowest, Ordering::Relaxed);
+            lock(&self.tail).forget_below(lowest);
+        }
+    }
+
+    /// Below this nothing is needed: the lowest of watermarks and pins. Without declared groups, nothing may go.
+    pub(super) fn floor(&self) -> i64 {
+        let declared = !lock(&self.groups).is_empty();
+        let kept = lock(&self.kept);
+        let lowest = if declared { self.lowest.load(Ordering::Relaxed) } else { kept.first };
+        kept.pins.values().copied().fold(lowest, i64::min)
+    }
+
+    /// Moves the first offset kept up to `first`, unless a pin came between.
+    pub(super) fn cut(&self, first: i64, before: i64) -> bool {
+        let mut kept = lock(&self.kept);
+        if first <= kept.first || kept.pins.values().any(|pin| *pin < first) {
+            return false;
+        }
+        (kept.first, kept.before) = (first, before);
+        true
+    }
+
+    pub(super) fn pin(&self, holder: Group, offset: Option<i64>) -> Result<(), BusError> {
+        let mut kept = lock(&self.kept);
+        match offset {
+            None => drop(kept.pins.remove(&holder)),
+            Some(offset) if offset < kept.first => return Err(self.trimmed(kept.first)),
+            Some(offset) => drop(kept.pins.insert(holder, offset)),
+        }
+        Ok(())
+    }
+
+    /// Refuses offsets that were trimmed or that the partition does not have; its end itself is fine.
+    pub(super) fn check(&self, offset: i64) -> Result<(), BusError> {
+        let (first, next) = (self.first(), self.next());
+        if offset < first {
+            return Err(self.trimmed(first));
+        }
+        if offset > next { Err(self.beyond(offset, next)) } else { Ok(()) }
+    }
+
+    fn trimmed(&self, first: i64) -> BusError {
+        BusError::Trimmed { lane: self.lane.clone(), partition: self.index, first }
+    }
+
+    pub(super) fn beyond(&self, offset: i64, next: i64) -> BusError {
+        BusError::BeyondEnd { lane: self.lane.clone(), partition: self.index, offset, next }
+    }
+
+    /// The error for an offset that could not be read: it is damaged, unless it was trimmed in the meantime.
+    pub(super) fn missing(&self, offset: i64) -> BusError {
+        self.check(offset).err().unwrap_or(BusError::Damaged { lane: self.lane.clone(), partition: self.index, offset })
+    }
+
+    /// Entries from `from` on out of the newest blocks; `None` if they begin later.
+    pub(super) fn newest(&self, from: i64, max: usize, bytes_max: usize) -> Option<Vec<Read>> {
+        let tail = lock(&self.tail);
+        if tail.newest.front()?.first() > from {
+            return None;
+        }
+        let start = tail.newest.partition_point(|block| block.next() <= from);
+        let blocks: Vec<Arc<Block>> = tail.newest.range(start..).take(max).cloned().collect();
+        drop(tail);
+        Some(gather(blocks.iter().map(AsRef::as_ref), from, max, bytes_max))
+    }
+
+    /// One entry out of the blocks at hand.
+    pub(super) fn at_hand(&self, offset: i64) -> Option<Read> {
+        let tail = lock(&self.tail);
+        let newest = tail.newest.partition_point(|block| block.next() <= offset);
+        let block = tail.newest.get(newest).filter(|block| block.first() <= offset);
+        block
+            .or_else(|| tail.fetched.iter().find(|block| block.first() <= offset && offset < block.next()))?
+            .read(offset)
+    }
+
+    /// Keeps a block that was fetched; its neighbours are likely to be asked for next.
+    pub(super) fn remember(&self, block: Arc<Block>) {
+        let mut tail = lock(&self.tail);
+        if tail.fetched.len() == FETCHED_MAX {
+            tail.fetched.pop_front();
+        }
+        tail.fetched.push_back(block);
+    }
+}
+
+/// Entries from `from` on, as long as they follow each other: at least one, at most `max`, about `bytes_max`.
+pub(super) fn gather<'a>(
+    blocks: impl Iterator<Item = &'a Block>,
+    from: i64,
+    max: usize,
+    bytes_max: usize,
+) -> Vec<Read> {
+    let (mut reads, mut bytes, mut at) = (Vec::new(), 0, from);
+    for block in blocks {
+        while let Some(read) = block.read(at) {
+            bytes += read.payload.len();
+            reads.push(read);
+            at += 1;
+            if reads.len() >= max || bytes >= bytes_max {
+                return reads;
+            }
+        }
+    }
+    reads
+}
+
+impl Tail {
+    fn push(&mut self, blocks: Vec<Arc<Block>>, bytes_max: usize) {
+        for block in blocks {
+            self.bytes += block.frame().len();
+            self.newest.push_back(block);
+        }
+        while self.bytes > bytes_max && self.newest.len() > 1 {
+            self.pop();
+        }
+    }
+
+    fn forget_below(&mut self, offset: i64) {
+        while self.newest.front().is_some_and(|block| block.next() <= offset) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        self.bytes -= self.newest.pop_front().map_or(0, |block| block.frame().len());
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with a lane. Knows lanes and offsets, nothing of what is in them.
+
+use embedded::EmbeddedError;
+use model::Lane;
+
+/// An operation on lanes that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BusError {
+    /// The lane, or the way into it, is at its bound: later it will not be.
+    #[error("lane `{lane}` is full")]
+    Full {
+        /// The lane.
+        lane: Lane,
+    },
+    /// An entry is larger than an entry may be.
+    #[error("an entry of `{bytes}` bytes is too large for lane `{lane}`")]
+    TooLarge {
+        /// The lane.
+        lane: Lane,
+        /// The entry's size.
+        bytes: usize,
+    },
+    /// The lane was not created.
+    #[error("there is no lane `{lane}`")]
+    NoLane {
+        /// The lane.
+        lane: Lane,
+    },
+    /// The lane has fewer partitions.
+    #[error("lane `{lane}` has no partition `{partition}`")]
+    NoPartition {
+        /// The lane.
+        lane: Lane,
+        /// The partition asked for.
+        partition: u32,
+    },
+    /// The lane exists with another number of partitions, and that never changes.
+    #[error("lane `{lane}` has `{partitions}` partitions, not the number this build declares")]
+    Layout {
+        /// The lane.
+        lane: Lane,
+        /// What it has.
+        partitions: u32,
+    },
+    /// What was asked for has been trimmed.
+    #[error("lane `{lane}` partition `{partition}` begins at `{first}`: what was asked for is trimmed")]
+    Trimmed {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+        /// The first offset still kept.
+        first: i64,
+    },
+    /// An offset was named that the lane does not have: the lane went back (a restore), or the caller is wrong.
+    #[error("lane `{lane}` partition `{partition}` ends at `{next}`: it does not have offset `{offset}`")]
+    BeyondEnd {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+        /// What was named.
+        offset: i64,
+        /// The offset the next entry will have.
+        next: i64,
+    },
+    /// A stored block is not what was written, or is missing. Nothing is skipped: the partition stops here.
+    #[error("lane `{lane}` partition `{partition}` is damaged at offset `{offset}`")]
+    Damaged {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+        /// The first offset that can't be read.
+        offset: i64,
+    },
+    /// Too many acknowledged stretches lie above the watermark.
+    #[error("group `{group}` has too many gaps in lane `{lane}` partition `{partition}`")]
+    Gaps {
+        /// The group.
+        group: &'static str,
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+    },
+    /// The engine could not prepare its tables, or read back what it left.
+    #[error("the lanes could not be opened")]
+    Open(#[source] EmbeddedError),
+    /// The engine could not create or declare a lane.
+    #[error("lane `{lane}` could not be declared")]
+    Declare {
+        /// The lane.
+        lane: Lane,
+        /// Why.
+        source: EmbeddedError,
+    },
+    /// The engine could not write. Nothing of the call happened.
+    #[error("the lanes could not be written")]
+    Write(#[source] EmbeddedError),
+    /// The engine could not read.
+    #[error("lane `{lane}` could not be read")]
+    Read {
+        /// The lane.
+        lane: Lane,
+        /// Why.
+        source: EmbeddedError,
+    },
+    /// The engine could not trim.
+    #[error("lane `{lane}` could not be trimmed")]
+    Trim {
+        /// The lane.
+        lane: Lane,
+        /// Why.
+        source: EmbeddedError,
+    },
+    /// The bus was closed.
+    #[error("the lanes are closed")]
+    Closed,
+}
