@@ -8,6 +8,7 @@ pub mod http;
 pub mod logs;
 pub mod metrics;
 pub mod pki;
+pub mod process;
 pub mod secret;
 pub mod stop;
 pub mod tls;

@@ -72,6 +72,10 @@ impl<A: Label, B: Label> LabelSet for (A, B) {
 #[derive(Clone, Debug)]
 pub struct Counter(prometheus::IntCounter);
 
+/// Counts time that passes elsewhere, in seconds. Its name ends with `_seconds_total`.
+#[derive(Clone, Debug)]
+pub struct SecondsCounter(prometheus::Counter);
+
 /// Holds a value that rises and falls.
 #[derive(Clone, Debug)]
 pub struct Gauge(prometheus::IntGauge);
@@ -115,6 +119,14 @@ impl Registry {
         let counter = Counter::unregistered(name, help);
         self.register(counter.0.clone(), name);
         counter
+    }
+
+    /// Registers a counter of seconds. `help` is a sentence.
+    pub fn seconds_counter(&self, name: &str, help: &str) -> SecondsCounter {
+        assert!(name.ends_with("_seconds_total"), "counter `{name}` must end with `_seconds_total`");
+        let counter = prometheus::Counter::with_opts(options(name, help)).unwrap_or_else(refused(name));
+        self.register(counter.clone(), name);
+        SecondsCounter(counter)
     }
 
     /// Registers counters by label.
@@ -204,6 +216,18 @@ impl Counter {
 
     pub(crate) fn register_in(&self, registry: &Registry, name: &str) {
         registry.register(self.0.clone(), name);
+    }
+}
+
+impl SecondsCounter {
+    /// Counts time.
+    pub fn add(&self, duration: std::time::Duration) {
+        self.0.inc_by(duration.as_secs_f64());
+    }
+
+    /// Sets the count to a total kept elsewhere; a smaller total than before changes nothing.
+    pub fn advance_to(&self, total: std::time::Duration) {
+        self.0.inc_by((total.as_secs_f64() - self.0.get()).max(0.0));
     }
 }
 
