@@ -1,1 +1,116 @@
 //! The configuration of the router role: what may be set, and the defaults. Reads no file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use model::RouterName;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the router role. `example.toml` says why one would change each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The replica's stable name.
+    pub name: RouterName,
+    /// The price deck (CSV), imported when it changes; empty: prices come by other ways.
+    pub price_deck_file: PathBuf,
+    /// How often the price deck is looked at.
+    pub price_deck_poll_ms: u64,
+    /// Bytes a price deck may have.
+    pub price_deck_bytes_max: u64,
+    /// How often the snapshot of tenants, routes, prices and keys is compared with the store.
+    pub parties_refresh_ms: u64,
+    /// Days after which a tenant's content is sealed with another data key.
+    pub data_key_days: u32,
+    /// Blocks of a thousand numbers whose country is remembered.
+    pub country_blocks_max: u64,
+    /// Entries of a lane taken in one step.
+    pub batch_max: usize,
+    /// Attempts a delivery may have, over all routes.
+    pub attempts_max: u32,
+    /// How long the first retry waits after every candidate failed; doubles with each round.
+    pub retry_ms_first: u64,
+    /// The longest a retry waits.
+    pub retry_ms_max: u64,
+    /// How long after the end of its validity a delivery's receipt is waited for.
+    pub receipt_grace_seconds: u64,
+    /// How long a receipt that comes before its outcome is kept in hand, waiting for it, before it is written away.
+    pub receipt_linger_ms: u64,
+    /// How long a receipt without an outcome is kept.
+    pub receipt_parked_seconds_max: u64,
+    /// Receipts without an outcome kept per partition; the oldest go first, and are counted.
+    pub receipts_parked_max: usize,
+    /// How often the schedule is looked at.
+    pub schedule_poll_ms: u64,
+    /// How often the lanes are trimmed.
+    pub trim_seconds: u64,
+    /// The longest pause before a part that failed is started again.
+    pub restart_ms_max: u64,
+    /// Where farms attach.
+    pub control: Control,
+}
+
+/// Where farms attach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Whether farms may attach over the network; farms of this process always can.
+    pub enabled: bool,
+    /// The address listened on.
+    pub listen: SocketAddr,
+    /// The address farms reach this replica by (`host:port`); empty: the one listened on.
+    pub advertise: String,
+    /// Certificate chain in PEM.
+    pub certificate_file: PathBuf,
+    /// Key of the certificate in PEM.
+    pub key_file: PathBuf,
+    /// The authority that signs farms' certificates, in PEM.
+    pub farm_ca_file: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            name: RouterName::new("router-1").expect("a name"),
+            price_deck_file: PathBuf::new(),
+            price_deck_poll_ms: 1_000,
+            price_deck_bytes_max: 256 << 20,
+            parties_refresh_ms: 1_000,
+            data_key_days: 1,
+            country_blocks_max: 100_000,
+            batch_max: 2_048,
+            attempts_max: 10,
+            retry_ms_first: 15_000,
+            retry_ms_max: 900_000,
+            receipt_grace_seconds: 86_400,
+            receipt_linger_ms: 50,
+            receipt_parked_seconds_max: 3_600,
+            receipts_parked_max: 100_000,
+            schedule_poll_ms: 500,
+            trim_seconds: 5,
+            restart_ms_max: 10_000,
+            control: Control::default(),
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control {
+            enabled: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            advertise: String::new(),
+            certificate_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+            farm_ca_file: PathBuf::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_example_is_true() {
+        runtime::config::check_example(include_str!("../example.toml"), &super::Config::default());
+    }
+}
