@@ -149,27 +149,49 @@ struct Run {
     book: Shared,
 }
 
-async fn run(fault: Fault, arguments: &[&str]) -> Run {
-    let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("sim.jsonl");
-    std::fs::write(&log, "{\"to\":\"+1\",\"text\":\"from before\"}\n").unwrap();
-    let book = Arc::new(Mutex::new(Book { fault, log: log.clone(), ..Book::default() }));
+/// Serves the doors until it is aborted, and writes the demo file that leads to them.
+async fn serve(book: Shared, directory: &std::path::Path) {
+    let log = book.lock().unwrap().log.clone();
     let router = Router::new()
         .route("/v1/messages", post(post_message))
         .route("/v1/messages/{id}", get(get_message))
         .route("/v1/ledger", get(get_ledger))
         .route("/oms/service.asmx", post(post_oms))
-        .with_state(book.clone());
+        .route("/readyz", get(async || "ready"))
+        .with_state(book);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rest = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let demo = directory.path().join("demo.json");
     let content = json!({ "rest": rest, "oms": format!("{rest}/oms/service.asmx"), "ops": rest, "api_key": "key",
         "user_id": "user", "password": "a&b", "numbers": ["+4915112345678", "+447700900123"], "sim_log": log });
-    std::fs::write(&demo, content.to_string()).unwrap();
+    let part = directory.join("demo.part");
+    std::fs::write(&part, content.to_string()).unwrap();
+    std::fs::rename(part, directory.join("demo.json")).unwrap();
+    axum::serve(listener, router).await.unwrap();
+}
+
+fn book(fault: Fault, directory: &std::path::Path) -> Shared {
+    let log = directory.join("sim.jsonl");
+    std::fs::write(&log, "{\"to\":\"+1\",\"text\":\"from before\"}\n").unwrap();
+    Arc::new(Mutex::new(Book { fault, log, ..Book::default() }))
+}
+
+fn options(demo: &std::path::Path, arguments: &[&str]) -> Options {
     let fixed = ["loadtest", "--demo", demo.to_str().unwrap(), "-n", "40", "-c", "4", "--settle-seconds-max", "0"];
-    let options = Options::try_parse_from(fixed.iter().chain(arguments)).unwrap();
-    let report = loadtest::run(options).await.unwrap();
+    Options::try_parse_from(fixed.iter().chain(arguments)).unwrap()
+}
+
+async fn run(fault: Fault, arguments: &[&str]) -> Run {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, demo) = (directory.path().to_owned(), directory.path().join("demo.json"));
+    let book = book(fault, &path);
+    let server = tokio::spawn({
+        let book = book.clone();
+        async move { serve(book, &path).await }
+    });
+    while !demo.exists() {
+        tokio::task::yield_now().await;
+    }
+    let report = loadtest::run(options(&demo, arguments)).await.unwrap();
     server.abort();
     Run { report, book }
 }
@@ -281,4 +303,51 @@ async fn the_report_reads_as_json_too() {
     let shown: Value = serde_json::from_str(&found.report.json()).unwrap();
     assert_eq!((&shown["accepted"], &shown["network"]["seen"]), (&json!(40), &json!(40)));
     assert_eq!(shown["ledger"]["difference"], json!(0));
+}
+
+const ROLE: &str = "LOADTEST_CHILD";
+
+/// Runs only as the child of the test below: a server that ends well on SIGTERM, or badly.
+#[tokio::test]
+async fn child() {
+    let (Ok(directory), Ok(end)) = (std::env::var(ROLE), std::env::var("LOADTEST_CHILD_ENDS")) else { return };
+    let directory = PathBuf::from(directory);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    let book = book(Fault::None, &directory);
+    tokio::select! {
+        () = serve(book, &directory) => {}
+        _ = terminate.recv() => std::process::exit(if end == "well" { 0 } else { 3 }),
+    }
+}
+
+async fn run_with_child(end: &str) -> Result<Report, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = directory.path().join("demo.json");
+    std::fs::write(&demo, "an older file speaks of another server").unwrap();
+    let program = std::env::current_exe().unwrap();
+    let environment = format!("{ROLE}={} LOADTEST_CHILD_ENDS={end}", directory.path().display());
+    let command = format!("env {environment} {} --exact child --nocapture", program.display());
+    let options = options(&demo, &["--spawn", &command]);
+    loadtest::run(options).await.map_err(|error| format!("{error:#}"))
+}
+
+#[tokio::test]
+async fn a_server_can_be_started_for_the_test() {
+    let report = run_with_child("well").await.unwrap();
+    assert!(report.is_good(), "{report}");
+    let shown: Value = serde_json::from_str(&report.json()).unwrap();
+    assert!(shown["server_cpu_seconds"].is_number(), "its cpu time is measured");
+}
+
+#[tokio::test]
+async fn a_server_that_ends_badly_is_an_error() {
+    let error = run_with_child("badly").await.expect_err("it ends with 3");
+    assert_eq!(error, "the server ended with `exit status: 3`");
+}
+
+#[tokio::test]
+async fn a_server_that_never_starts_is_an_error() {
+    let error =
+        loadtest::run(options(std::path::Path::new("/nonexistent"), &["--spawn", "sh -c 'exit 7'"])).await.err();
+    assert_eq!(error.unwrap().to_string(), "the server ended with `exit status: 7` before it was ready");
 }
