@@ -1,1 +1,80 @@
-//! Simulated network.
+//! A simulated mobile network: modems behind pseudo-terminals, a service centre behind the modems, faults by script
+//! and by seed. Knows AT and SMS as a modem maker does; must know nothing of the farm, its dialogue core or the house's lanes.
+
+pub mod card;
+pub mod config;
+pub mod fault;
+pub mod modem;
+pub mod network;
+
+mod driver;
+mod journal;
+mod port;
+mod record;
+mod watch;
+
+pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment};
+pub use fault::{Fault, FaultPlan, FaultRule};
+pub use modem::{Event, SimModem};
+pub use network::Network;
+
+use std::{io, path::PathBuf};
+
+/// Why the simulated network could not start, or could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// A link name that cannot be a file name, or is used twice; or a SIM used twice.
+    #[error("`{name}` is used twice or is no plain name")]
+    BadName {
+        /// The link or SIM.
+        name: String,
+    },
+    /// A file of the network could not be used.
+    #[error("cannot {attempt} `{}`", path.display())]
+    File {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process runs a network on the same folder.
+    #[error("another simulated network uses `{}`", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A pseudo-terminal could not be made.
+    #[error("cannot make a pseudo-terminal for link `{link}`")]
+    Port {
+        /// The link.
+        link: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line of a SIM's journal is not one.
+    #[error("journal `{}` is broken in line `{line}`", path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// No modem of this name, or it has stopped.
+    #[error("no running modem behind link `{link}`")]
+    NoModem {
+        /// The link.
+        link: String,
+    },
+    /// A text or sender that cannot be a short message.
+    #[error("cannot make a short message for link `{link}`")]
+    Message {
+        /// The link.
+        link: String,
+        /// What is wrong with it.
+        source: wire::tpdu::TpduError,
+    },
+}

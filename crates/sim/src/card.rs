@@ -1,0 +1,375 @@
+//! What the network knows of one SIM: its message reference, long messages half received, and what it has still to
+//! hand to the modem. Does no I/O: says what to write down as [`Entry`] and is restored from that.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+use wire::{
+    tpdu::{Submit, UserData},
+    udh::{Concatenation, Header},
+};
+
+/// Long messages half received that are kept for one SIM; the oldest gives way.
+const PARTIALS_MAX: usize = 1_000;
+/// How long the rest of a long message is waited for.
+const PARTIAL_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+
+/// One thing to be remembered about a SIM.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Entry {
+    /// A message was taken from the SIM.
+    Taken {
+        /// TP-MR the network gave it.
+        reference: u8,
+        /// When.
+        at: i64,
+        /// The TPDU, where it is a part of a longer message.
+        #[serde(with = "hex_option", skip_serializing_if = "Option::is_none", default)]
+        part: Option<Vec<u8>>,
+        /// What is to be reported of it.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        reports: Vec<Delivery>,
+    },
+    /// A message for the SIM came.
+    Came(Delivery),
+    /// These deliveries are with the modem's owner.
+    Done(Vec<u64>),
+}
+
+/// Something the network has to hand to the modem.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// Its own number, per SIM.
+    pub id: u64,
+    /// Not before this moment.
+    pub due: i64,
+    /// What it is.
+    pub kind: DeliveryKind,
+    /// The TPDU.
+    #[serde(with = "hex")]
+    pub tpdu: Vec<u8>,
+}
+
+/// Leaves the TPDU out: it has numbers and texts.
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Delivery({}, {:?})", self.id, self.kind)
+    }
+}
+
+/// What is handed to a modem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryKind {
+    /// SMS-STATUS-REPORT.
+    Report,
+    /// SMS-DELIVER.
+    Message,
+}
+
+/// What became of a message the network took.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// TP-MR the network gave it.
+    pub reference: u8,
+    /// The whole text, if this message made it whole and it is text.
+    pub text: Option<String>,
+    /// What to write down.
+    pub entry: Entry,
+}
+
+/// One SIM as the network sees it.
+#[derive(Debug)]
+pub struct Card {
+    reference: u8,
+    next_id: u64,
+    partials: VecDeque<Partial>,
+    /// By the moment they are due, then in order.
+    waiting: BTreeMap<(i64, u64), Delivery>,
+    /// With the modem, but not surely with its owner.
+    handed: BTreeMap<u64, Delivery>,
+}
+
+/// A long message half received.
+struct Partial {
+    to: String,
+    place: Concatenation,
+    began: i64,
+    parts: BTreeMap<u8, Vec<u8>>,
+}
+
+impl std::fmt::Debug for Partial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Partial({} of {})", self.parts.len(), self.place.total)
+    }
+}
+
+impl Card {
+    /// A SIM nobody has used, whose count begins after `reference`.
+    pub fn new(reference: u8) -> Self {
+        Self { reference, next_id: 1, partials: VecDeque::new(), waiting: BTreeMap::new(), handed: BTreeMap::new() }
+    }
+
+    /// Applies what was written down once, in its order.
+    pub fn restore(&mut self, entry: Entry) {
+        match entry {
+            Entry::Taken { reference, at, part, reports } => {
+                self.reference = reference;
+                if let Some((tpdu, submit)) =
+                    part.and_then(|tpdu| Submit::decode(&tpdu).ok().map(|submit| (tpdu, submit)))
+                {
+                    self.join(&submit, &tpdu, at);
+                }
+                reports.into_iter().for_each(|report| self.wait(report));
+            }
+            Entry::Came(delivery) => self.wait(delivery),
+            Entry::Done(ids) => {
+                self.waiting.retain(|_, delivery| !ids.contains(&delivery.id));
+            }
+        }
+    }
+
+    /// The fewest entries that restore this SIM.
+    pub fn snapshot(&self) -> Vec<Entry> {
+        let taken = |at, part| Entry::Taken { reference: self.reference, at, part, reports: Vec::new() };
+        let parts = self.partials.iter().flat_map(|partial| partial.parts.values().map(|part| (partial.began, part)));
+        let mut entries: Vec<Entry> = parts.map(|(at, part)| taken(at, Some(part.clone()))).collect();
+        entries.push(taken(0, None));
+        entries.extend(self.waiting.values().chain(self.handed.values()).cloned().map(Entry::Came));
+        entries
+    }
+
+    /// How many entries [`Card::snapshot`] would have.
+    pub fn entries(&self) -> usize {
+        1 + self.waiting.len()
+            + self.handed.len()
+            + self.partials.iter().map(|partial| partial.parts.len()).sum::<usize>()
+    }
+
+    /// The reference the next message gets.
+    pub fn next_reference(&self) -> u8 {
+        self.reference.wrapping_add(1)
+    }
+
+    /// Takes a message from the SIM under `reference`, with what is to be reported of it: due times and TPDUs.
+    pub fn take(
+        &mut self,
+        submit: &Submit,
+        tpdu: &[u8],
+        reference: u8,
+        reports: Vec<(i64, Vec<u8>)>,
+        now: Timestamp,
+    ) -> Taken {
+        self.reference = reference;
+        let is_part = place_of(submit).is_some();
+        let text = if is_part { self.join(submit, tpdu, now.0) } else { submit.user_data.text() };
+        let reports: Vec<Delivery> =
+            reports.into_iter().map(|(due, tpdu)| self.number(due, DeliveryKind::Report, tpdu)).collect();
+        reports.iter().cloned().for_each(|report| self.wait(report));
+        let entry = Entry::Taken { reference, at: now.0, part: is_part.then(|| tpdu.to_vec()), reports };
+        Taken { reference, text, entry }
+    }
+
+    /// Takes a message for the SIM.
+    pub fn come(&mut self, tpdu: Vec<u8>, now: Timestamp) -> Entry {
+        let delivery = self.number(now.0, DeliveryKind::Message, tpdu);
+        self.wait(delivery.clone());
+        Entry::Came(delivery)
+    }
+
+    /// Hands the first delivery that is due and that `wanted` says yes to to the modem. It stays remembered until
+    /// [`Card::done`].
+    pub fn hand_due(&mut self, now: Timestamp, wanted: impl Fn(DeliveryKind) -> bool) -> Option<Delivery> {
+        let mut due = self.waiting.range(..=(now.0, u64::MAX));
+        let key = *due.find(|(_, delivery)| wanted(delivery.kind))?.0;
+        self.hand(key)
+    }
+
+    /// Hands over the report of the message with this reference that was made last, due or not.
+    pub fn hand_report_of(&mut self, reference: u8) -> Option<Delivery> {
+        let is_its =
+            |delivery: &Delivery| delivery.kind == DeliveryKind::Report && delivery.tpdu.get(1) == Some(&reference);
+        let reports = self.waiting.iter().filter(|(_, delivery)| is_its(delivery));
+        let key = *reports.max_by_key(|(key, _)| key.1)?.0;
+        self.hand(key)
+    }
+
+    /// When the next delivery that `wanted` says yes to is due.
+    pub fn next_due(&self, wanted: impl Fn(DeliveryKind) -> bool) -> Option<Timestamp> {
+        self.waiting.values().find(|delivery| wanted(delivery.kind)).map(|delivery| Timestamp(delivery.due))
+    }
+
+    /// A delivery is with the modem's owner.
+    pub fn done(&mut self, ids: &[u64]) -> Option<Entry> {
+        ids.iter().for_each(|id| drop(self.handed.remove(id)));
+        (!ids.is_empty()).then(|| Entry::Done(ids.to_vec()))
+    }
+
+    /// A delivery did not reach the modem's owner after all.
+    pub fn take_back(&mut self, ids: &[u64]) {
+        for id in ids {
+            if let Some(delivery) = self.handed.remove(id) {
+                self.wait(delivery);
+            }
+        }
+    }
+
+    fn hand(&mut self, key: (i64, u64)) -> Option<Delivery> {
+        let delivery = self.waiting.remove(&key)?;
+        self.handed.insert(delivery.id, delivery.clone());
+        Some(delivery)
+    }
+
+    fn number(&mut self, due: i64, kind: DeliveryKind, tpdu: Vec<u8>) -> Delivery {
+        let id = self.next_id;
+        self.next_id += 1;
+        Delivery { id, due, kind, tpdu }
+    }
+
+    fn wait(&mut self, delivery: Delivery) {
+        self.next_id = self.next_id.max(delivery.id + 1);
+        self.waiting.insert((delivery.due, delivery.id), delivery);
+    }
+
+    /// Adds a part; returns the whole text if this one made it whole and it is text.
+    fn join(&mut self, submit: &Submit, tpdu: &[u8], now: i64) -> Option<String> {
+        let place = place_of(submit)?;
+        let to = submit.destination.to_text();
+        let same = |partial: &Partial| {
+            partial.to == to && partial.place.reference == place.reference && partial.place.total == place.total
+        };
+        self.partials.retain(|partial| now - partial.began < PARTIAL_MS_MAX);
+        let index = self.partials.iter().position(same).unwrap_or_else(|| {
+            if self.partials.len() == PARTIALS_MAX {
+                self.partials.pop_front();
+            }
+            self.partials.push_back(Partial { to: to.clone(), place, began: now, parts: BTreeMap::new() });
+            self.partials.len() - 1
+        });
+        self.partials[index].parts.insert(place.number, tpdu.to_vec());
+        if self.partials[index].parts.len() < usize::from(place.total) {
+            return None;
+        }
+        self.partials.remove(index).and_then(|whole| whole.text())
+    }
+}
+
+impl Partial {
+    /// The text of all parts. UTF-16 is joined before it is read: a pair may be cut between two parts.
+    fn text(&self) -> Option<String> {
+        let parts: Option<Vec<UserData>> =
+            self.parts.values().map(|tpdu| Submit::decode(tpdu).ok().map(|submit| submit.user_data)).collect();
+        let parts = parts?;
+        let units: Option<Vec<&[u16]>> = parts.iter().map(UserData::units).collect();
+        match units {
+            Some(units) => Some(String::from_utf16_lossy(&units.concat())),
+            None => parts.iter().map(UserData::text).collect(),
+        }
+    }
+}
+
+fn place_of(submit: &Submit) -> Option<Concatenation> {
+    submit.user_data.header().and_then(Header::part)
+}
+
+mod hex {
+    //! Octets as hexadecimal text in an entry.
+
+    use std::borrow::Cow;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use wire::tpdu::{from_hex, to_hex};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_hex(octets))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        from_hex(Cow::<'de, str>::deserialize(deserializer)?.as_bytes()).map_err(Error::custom)
+    }
+}
+
+mod hex_option {
+    //! Octets that may be absent as hexadecimal text in an entry.
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use wire::tpdu::{from_hex, to_hex};
+
+    pub(super) fn serialize<S: Serializer>(octets: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match octets {
+            Some(octets) => serializer.serialize_some(&to_hex(octets)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| from_hex(text.as_bytes()).map_err(Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{
+        tpdu::{Address, Outgoing, Report, submits},
+        udh::Reference,
+    };
+
+    use super::*;
+
+    fn parts(text: &str) -> Vec<Submit> {
+        let to = Address::number("+4915112345678").unwrap();
+        let reference = Reference::Narrow(7);
+        submits(&Outgoing { text, to, reference, report: Report::Wanted, validity: None }).unwrap()
+    }
+
+    fn take(card: &mut Card, submit: &Submit) -> Taken {
+        let reference = card.next_reference();
+        card.take(submit, &submit.encode().unwrap(), reference, vec![(50, vec![6, reference])], Timestamp(1))
+    }
+
+    #[test]
+    fn references_wrap() {
+        let mut card = Card::new(254);
+        let submit = &parts("hello")[0];
+        assert_eq!(take(&mut card, submit).reference, 255);
+        let taken = take(&mut card, submit);
+        assert_eq!((taken.reference, taken.text.as_deref()), (0, Some("hello")));
+    }
+
+    #[test]
+    fn everything_survives_a_restart() {
+        let text = "😀".repeat(80);
+        let parts = parts(&text);
+        let mut card = Card::new(0);
+        let mut entries: Vec<Entry> = parts[1..].iter().map(|part| take(&mut card, part).entry).collect();
+        entries.push(card.come(vec![4], Timestamp(3)));
+        let report = card.hand_due(Timestamp(60), |kind| kind == DeliveryKind::Report).unwrap();
+        entries.extend(card.done(&[report.id]));
+
+        let mut again = Card::new(99);
+        entries.into_iter().for_each(|entry| again.restore(entry));
+        assert_eq!(again.snapshot(), card.snapshot());
+        let mut compacted = Card::new(99);
+        card.snapshot().into_iter().for_each(|entry| compacted.restore(entry));
+        assert_eq!(compacted.snapshot(), card.snapshot());
+        assert_eq!(compacted.entries(), card.snapshot().len());
+        assert_eq!(take(&mut compacted, &parts[0]).text, Some(text));
+        assert!(compacted.partials.is_empty());
+    }
+
+    #[test]
+    fn what_was_handed_over_in_vain_waits_again() {
+        let mut card = Card::new(0);
+        take(&mut card, &parts("x")[0]);
+        assert_eq!(card.hand_due(Timestamp(49), |_| true), None);
+        assert_eq!(card.next_due(|_| true), Some(Timestamp(50)));
+        let report = card.hand_due(Timestamp(50), |_| true).unwrap();
+        assert_eq!(card.hand_due(Timestamp(50), |_| true), None);
+        card.take_back(&[report.id]);
+        assert_eq!(card.hand_due(Timestamp(50), |_| true), Some(report));
+    }
+}

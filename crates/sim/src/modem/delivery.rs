@@ -1,0 +1,138 @@
+//! How what comes for the SIM reaches the owner: stored, announced or handed over directly, as `+CNMI` says.
+
+use model::Timestamp;
+use wire::tpdu::{Address, to_hex, with_service_centre};
+
+use super::{Event, Mode, OUT_OCTETS_MAX, SimModem, storage::Memory};
+use crate::{
+    card::{Delivery, DeliveryKind, Entry},
+    fault::{Fault, Occasion},
+};
+
+/// How a delivery goes to the owner.
+enum Way {
+    Direct,
+    Stored,
+    Held,
+}
+
+impl SimModem {
+    /// Takes a message for the SIM.
+    pub fn come(&mut self, tpdu: Vec<u8>, now: Timestamp) {
+        let entry = self.card.come(tpdu, now);
+        self.events.push_back(Event::Remember(entry));
+        self.deliver(now);
+    }
+
+    /// Whether something was handed over directly of which it is not sure that the owner read it.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// The port is empty: the owner has read everything. With `+CSMS=1` only an acknowledgement counts.
+    pub fn port_was_read(&mut self) -> Option<Entry> {
+        if self.settings.service == 1 {
+            return None;
+        }
+        let read = std::mem::take(&mut self.unread);
+        self.card.done(&read)
+    }
+
+    /// `AT+CNMA`: the oldest direct delivery is with the owner.
+    pub(super) fn acknowledge(&mut self) -> bool {
+        if self.unread.is_empty() {
+            return false;
+        }
+        let id = self.unread.remove(0);
+        self.done(&[id]);
+        true
+    }
+
+    /// These deliveries are with the owner.
+    pub(super) fn done(&mut self, ids: &[u64]) {
+        self.events.extend(self.card.done(ids).map(Event::Remember));
+    }
+
+    pub(super) fn next_delivery(&self) -> Option<Timestamp> {
+        if self.out.len() >= OUT_OCTETS_MAX {
+            return None;
+        }
+        self.card.next_due(|kind| !matches!(self.way(kind), Way::Held))
+    }
+
+    /// Hands over what is due and can be handed over.
+    pub(super) fn deliver(&mut self, now: Timestamp) {
+        while matches!(self.mode, Mode::Command) && self.out.len() < OUT_OCTETS_MAX {
+            let ways = [self.way(DeliveryKind::Report), self.way(DeliveryKind::Message)];
+            let wanted = |kind| !matches!(ways[kind as usize], Way::Held);
+            let Some(delivery) = self.card.hand_due(now, wanted) else { break };
+            match ways[delivery.kind as usize] {
+                Way::Direct => self.hand_over(delivery),
+                Way::Stored => self.store(delivery),
+                Way::Held => unreachable!("a held delivery is not wanted"),
+            }
+        }
+    }
+
+    /// Hands over the report of the message just taken, due or not.
+    pub(super) fn hand_report_now(&mut self, reference: u8) {
+        if !matches!(self.way(DeliveryKind::Report), Way::Direct) {
+            return;
+        }
+        if let Some(report) = self.card.hand_report_of(reference) {
+            self.hand_over(report);
+        }
+    }
+
+    fn way(&self, kind: DeliveryKind) -> Way {
+        let routing = self.settings.routing;
+        let direct = if self.listening && routing.mode > 0 { Way::Direct } else { Way::Held };
+        let stored = |memory| if self.storage.has_room(memory) { Way::Stored } else { Way::Held };
+        match (kind, routing.reports, routing.messages) {
+            (DeliveryKind::Report, 0, _) => Way::Held,
+            (DeliveryKind::Report, 1, _) | (DeliveryKind::Message, _, 2 | 3) => direct,
+            (DeliveryKind::Report, ..) => stored(Memory::Reports),
+            (DeliveryKind::Message, ..) => stored(self.storage.selected[2]),
+        }
+    }
+
+    fn hand_over(&mut self, delivery: Delivery) {
+        let length = delivery.tpdu.len();
+        let announced = match delivery.kind {
+            DeliveryKind::Report => format!("+CDS: {length}\r\n{}", self.digits(&delivery.tpdu)),
+            DeliveryKind::Message => format!("+CMT: ,{length}\r\n{}", self.digits(&delivery.tpdu)),
+        };
+        self.say(&announced);
+        self.unread.push(delivery.id);
+    }
+
+    fn store(&mut self, delivery: Delivery) {
+        let (name, memory) = match delivery.kind {
+            DeliveryKind::Report => ("+CDSI", Memory::Reports),
+            DeliveryKind::Message => ("+CMTI", self.storage.selected[2]),
+        };
+        let occasion = if delivery.kind == DeliveryKind::Report { Occasion::StoredReport } else { Occasion::Inbound };
+        let faults = self.strike(occasion);
+        if faults.contains(&Fault::InboundNowhere) {
+            self.done(&[delivery.id]);
+            return self.say("+CMTI: ,-1");
+        }
+        let index = self.storage.store(memory, delivery.tpdu, delivery.id).expect("the way was chosen for its room");
+        let routing = self.settings.routing;
+        let announced = delivery.kind == DeliveryKind::Report || routing.messages == 1;
+        if !(announced && self.listening && routing.mode > 0) {
+            return;
+        }
+        if faults.contains(&Fault::StoredReportTrap) {
+            self.say("+CDSI: \"SM\",0");
+        } else {
+            self.say(&format!("{name}: \"{}\",{index}", memory.name()));
+        }
+    }
+
+    /// A TPDU behind the service centre's address, in digits.
+    pub(super) fn digits(&self, tpdu: &[u8]) -> String {
+        let centre = Address::number(&self.settings.service_centre).ok();
+        to_hex(&with_service_centre(tpdu, centre.as_ref()))
+    }
+}
