@@ -13,7 +13,7 @@ mod server;
 
 /// The generated contract.
 pub(crate) mod proto {
-    #![expect(unreachable_pub, clippy::pedantic, reason = "generated")]
+    #![expect(unreachable_pub, clippy::allow_attributes, reason = "generated")]
     tonic::include_proto!("carillon.control.v1");
 }
 
