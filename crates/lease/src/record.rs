@@ -164,6 +164,9 @@ pub struct OutcomeRecord {
     /// Whether the lane has no grant of it (it went back): kept until the delivery is offered, which then ends so.
     #[prost(bool, tag = "4")]
     pub gap: bool,
+    /// Whether it is the owner's verdict on a farm that stays away: the farm's own word may follow, and correct it.
+    #[prost(bool, tag = "5")]
+    pub lost: bool,
 }
 
 /// What became of an attempt.
