@@ -1,1 +1,121 @@
-//! State.
+//! State: who takes part, what became of every delivery, what waits for its time. Knows no lanes' bytes and no protocol.
+//!
+//! One trait, [`Store`], and the engines behind it. All but parties, schedule and references is a projection: it follows
+//! the lanes, may lag, and can be built again from them.
+
+mod any;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod engine;
+mod error;
+mod views;
+
+use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
+use model::{Lane, MessageId, TenantId, Timestamp};
+
+pub use any::AnyStore;
+pub use engine::EmbeddedStore;
+pub use error::StoreError;
+pub use views::{
+    AcceptedRow, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow,
+    ScheduledRow, Usage,
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// How long a row, and with it the claim on its id, is kept at least.
+pub const KEEP_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
+
+/// The state seam. Every write is durable when it returns, whole or not at all, and may be repeated.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Everyone who takes part, as one snapshot.
+    fn parties(&self) -> impl Future<Output = Result<Parties>> + Send;
+
+    /// The version a snapshot taken now would have: the change feed. Cheap enough to ask every second.
+    fn parties_version(&self) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts a tenant in, or in place of the one of the same name. Returns the version that has it; so do its siblings.
+    fn put_tenant(&self, tenant: Tenant) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts an API key, by (tenant, name).
+    fn put_api_key(&self, key: ApiKey) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts an OMS user, by (tenant, user id).
+    fn put_oms_user(&self, user: OmsUser) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts a supplier.
+    fn put_supplier(&self, supplier: Supplier) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts a route.
+    fn put_route(&self, route: Route) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts a farm.
+    fn put_farm(&self, farm: Farm) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Puts a data key. A key that is there is never changed.
+    fn put_data_key(&self, key: WrappedKey) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Replaces the price deck, whole or not at all, and returns the deck's version, one above the last.
+    fn replace_deck(&self, rates: Vec<Rate>) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Carries the projection on by a stretch of a lane. Rows, totals, claims and position move in one step; what stands
+    /// below the stored position is skipped, so a stretch may come twice. Lanes and partitions may come in any order
+    /// among each other; each partition of its own comes in order.
+    fn project(&self, batch: Projection) -> impl Future<Output = Result<()>> + Send;
+
+    /// The next offset the projection needs of this partition.
+    fn projected(&self, lane: &Lane, partition: u32) -> impl Future<Output = Result<i64>> + Send;
+
+    /// For each id, the claim on it, if it comes from a key and the projection has it.
+    fn claims(&self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Option<Claim>>>> + Send;
+
+    /// A tenant's message with its timeline. `None` also if it is another tenant's.
+    fn message(&self, tenant: &TenantId, id: MessageId) -> impl Future<Output = Result<Option<MessageView>>> + Send;
+
+    /// The ledger of one tenant, or of all, as of one instant.
+    fn ledger(&self, tenant: Option<&TenantId>) -> impl Future<Output = Result<Ledger>> + Send;
+
+    /// A tenant's usage per hour, hours that begin at or after `from` and before `to`.
+    fn usage(
+        &self,
+        tenant: &TenantId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Usage>>> + Send;
+
+    /// Puts what is not due. A row that is there, by (shard, delivery, hop), is replaced.
+    fn schedule_put(&self, rows: Vec<ScheduledRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// At most `max` rows of a shard that are due by `until`, the earliest first.
+    fn schedule_due(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<ScheduledRow>>> + Send;
+
+    /// Clears rows, by (shard, delivery, hop).
+    fn schedule_clear(&self, rows: Vec<ScheduledRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Opens references. One that is open under the same (partition, IMSI, recipient, reference) gives way to one opened
+    /// at a later offset.
+    fn references_open(&self, rows: Vec<ReferenceRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Closes references that were opened before the offset given; others stay.
+    fn references_close(&self, rows: Vec<ReferenceClosed>) -> impl Future<Output = Result<()>> + Send;
+
+    /// All open references of a partition of lane `outcomes`, in the order in which they were opened.
+    fn references(&self, partition: u32) -> impl Future<Output = Result<Vec<ReferenceRow>>> + Send;
+
+    /// At most `max` open references of a partition that waited until `until` or less, the longest overdue first.
+    fn references_expired(
+        &self,
+        partition: u32,
+        until: Timestamp,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<ReferenceRow>>> + Send;
+
+    /// Removes, in bounded steps, ended deliveries accepted more than `keep_ms` (at least [`KEEP_MS_MIN`]) before `now`,
+    /// with their timelines and claims. Totals stay. Returns how many deliveries went.
+    fn purge(&self, now: Timestamp, keep_ms: i64) -> impl Future<Output = Result<u64>> + Send;
+}

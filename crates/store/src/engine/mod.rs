@@ -1,0 +1,153 @@
+//! State in SQLite: typed tables beside the lanes, one writer, one sync for all that waits. Knows no CQL.
+
+mod delivery;
+mod parties;
+mod projection;
+mod purge;
+mod read;
+mod tables;
+mod waiting;
+
+use embedded::Database;
+use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
+use model::{Lane, MessageId, TenantId, Timestamp};
+
+use crate::{
+    Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, ScheduledRow,
+    Store, StoreError, Usage,
+};
+use parties::{Kind, Put};
+
+/// State in an embedded database. Cheap to clone; clones are the same store.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    database: Database,
+}
+
+impl EmbeddedStore {
+    /// Opens the state kept in `database`, and makes the tables if there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub async fn open(database: Database) -> Result<Self> {
+        database.write(|tx| tx.execute_batch(tables::SCHEMA)).await.map_err(StoreError::Open)?;
+        Ok(EmbeddedStore { database })
+    }
+
+    async fn put(&self, put: Put) -> Result<u64> {
+        self.database.write(|tx| put.write(tx)).await.map_err(StoreError::Parties)
+    }
+}
+
+impl Store for EmbeddedStore {
+    async fn parties(&self) -> Result<Parties> {
+        self.database.read(parties::snapshot).await.map_err(StoreError::Parties)?
+    }
+
+    async fn parties_version(&self) -> Result<u64> {
+        self.database.read(parties::version).await.map_err(StoreError::Parties)
+    }
+
+    async fn put_tenant(&self, tenant: Tenant) -> Result<u64> {
+        self.put(Put::new(Kind::Tenant, "", tenant.id.as_str(), &tenant)).await
+    }
+
+    async fn put_api_key(&self, key: ApiKey) -> Result<u64> {
+        self.put(Put::new(Kind::ApiKey, key.tenant.as_str(), &key.name, &key)).await
+    }
+
+    async fn put_oms_user(&self, user: OmsUser) -> Result<u64> {
+        self.put(Put::new(Kind::OmsUser, user.tenant.as_str(), &user.user_id, &user)).await
+    }
+
+    async fn put_supplier(&self, supplier: Supplier) -> Result<u64> {
+        self.put(Put::new(Kind::Supplier, "", supplier.id.as_str(), &supplier)).await
+    }
+
+    async fn put_route(&self, route: Route) -> Result<u64> {
+        self.put(Put::new(Kind::Route, "", route.id.as_str(), &route)).await
+    }
+
+    async fn put_farm(&self, farm: Farm) -> Result<u64> {
+        self.put(Put::new(Kind::Farm, "", farm.name.as_str(), &farm)).await
+    }
+
+    async fn put_data_key(&self, key: WrappedKey) -> Result<u64> {
+        self.put(Put::new(Kind::DataKey, key.tenant.as_str(), &key.id, &key)).await
+    }
+
+    async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
+        self.database.write(move |tx| parties::replace_deck(tx, &rates)).await.map_err(StoreError::Parties)
+    }
+
+    async fn project(&self, batch: Projection) -> Result<()> {
+        self.database.write(move |tx| projection::project(tx, &[batch])).await.map_err(StoreError::Project)
+    }
+
+    async fn projected(&self, lane: &Lane, partition: u32) -> Result<i64> {
+        let lane = lane.clone();
+        self.database.read(move |c| projection::position(c, &lane, partition)).await.map_err(StoreError::Read)
+    }
+
+    async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>> {
+        let ids = ids.to_vec();
+        self.database.read(move |c| read::claims(c, &ids)).await.map_err(StoreError::Read)
+    }
+
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageView>> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| read::message(c, &tenant, id)).await.map_err(StoreError::Read)?
+    }
+
+    async fn ledger(&self, tenant: Option<&TenantId>) -> Result<Ledger> {
+        let tenant = tenant.cloned();
+        self.database.read(move |c| read::ledger(c, tenant.as_ref())).await.map_err(StoreError::Read)
+    }
+
+    async fn usage(&self, tenant: &TenantId, from: Timestamp, to: Timestamp) -> Result<Vec<Usage>> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| read::usage(c, &tenant, from, to)).await.map_err(StoreError::Read)
+    }
+
+    async fn schedule_put(&self, rows: Vec<ScheduledRow>) -> Result<()> {
+        self.database.write(move |tx| waiting::schedule_put(tx, &rows)).await.map_err(StoreError::Schedule)
+    }
+
+    async fn schedule_due(&self, shard: u32, until: Timestamp, max: usize) -> Result<Vec<ScheduledRow>> {
+        let due = self.database.read(move |c| waiting::schedule_due(c, shard, until, max));
+        due.await.map_err(StoreError::Schedule)
+    }
+
+    async fn schedule_clear(&self, rows: Vec<ScheduledRow>) -> Result<()> {
+        self.database.write(move |tx| waiting::schedule_clear(tx, &rows)).await.map_err(StoreError::Schedule)
+    }
+
+    async fn references_open(&self, rows: Vec<ReferenceRow>) -> Result<()> {
+        self.database.write(move |tx| waiting::references_open(tx, &rows)).await.map_err(StoreError::References)
+    }
+
+    async fn references_close(&self, rows: Vec<ReferenceClosed>) -> Result<()> {
+        self.database.write(move |tx| waiting::references_close(tx, &rows)).await.map_err(StoreError::References)
+    }
+
+    async fn references(&self, partition: u32) -> Result<Vec<ReferenceRow>> {
+        self.database.read(move |c| waiting::references(c, partition)).await.map_err(StoreError::References)
+    }
+
+    async fn references_expired(&self, partition: u32, until: Timestamp, max: usize) -> Result<Vec<ReferenceRow>> {
+        let expired = self.database.read(move |c| waiting::references_expired(c, partition, until, max));
+        expired.await.map_err(StoreError::References)
+    }
+
+    async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
+        let before_ms = now.0.saturating_sub(keep_ms.max(KEEP_MS_MIN));
+        let (mut removed, mut after) = (0, Some(0));
+        while let Some(number) = after {
+            let step = self.database.write(move |tx| purge::step(tx, number, before_ms));
+            let step = step.await.map_err(StoreError::Purge)?;
+            removed += step.removed;
+            after = step.next;
+        }
+        Ok(removed)
+    }
+}

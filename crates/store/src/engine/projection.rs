@@ -1,0 +1,405 @@
+//! Writing the projection: stretches of lanes into rows, totals and positions, in one step. Knows SQL; the rules of a
+//! delivery's life are in `delivery`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::event::{Event, Step};
+use model::{Currency, DeliveryId, Lane, State, TenantId};
+use prost::Message as _;
+use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
+
+use super::delivery::{Acceptance, Delivery};
+use crate::{AcceptedRow, Projection};
+
+pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
+
+/// Carries the projection on by these stretches. However often a delivery is named in them, its row is read and written
+/// once; one that is born and ends in them never enters the index of what is pending.
+pub(super) fn project(tx: &Transaction<'_>, batches: &[Projection]) -> rusqlite::Result<()> {
+    let mut work = Work::begin(tx)?;
+    for batch in batches {
+        work.take(batch)?;
+    }
+    work.finish()
+}
+
+/// Where the projection stands in a partition.
+pub(super) fn position(tx: &rusqlite::Connection, lane: &Lane, partition: u32) -> rusqlite::Result<i64> {
+    let find = "SELECT next FROM projected WHERE lane = ?1 AND partition = ?2";
+    let found = tx.prepare_cached(find)?.query_row(params![lane.to_string(), partition], |row| row.get(0));
+    Ok(found.optional()?.unwrap_or(0))
+}
+
+struct Work<'a> {
+    tx: &'a Transaction<'a>,
+    find: CachedStatement<'a>,
+    tell: CachedStatement<'a>,
+    deliveries: HashMap<DeliveryId, Touched>,
+    totals: BTreeMap<TotalKey, Total>,
+    costs: BTreeMap<(TotalKey, Currency), i64>,
+    numbers: i64,
+}
+
+/// A delivery as read, or made, and changed.
+struct Touched {
+    delivery: Delivery,
+    stored: Stored,
+}
+
+#[derive(PartialEq, Eq)]
+enum Stored {
+    /// Its row is as it is here.
+    Same,
+    /// Its row is to be changed.
+    Changed,
+    /// It has no row.
+    Absent,
+}
+
+/// The row of totals a change goes into: the tenant, the hour of acceptance, and the partition that told it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct TotalKey {
+    tenant: TenantId,
+    hour: i64,
+    lane: Lane,
+    partition: u32,
+}
+
+/// What a step adds to a row of totals; in the end the row is absolute, and holds the offset it includes.
+#[derive(Default)]
+struct Total {
+    included: i64,
+    messages: i64,
+    accepted: i64,
+    segments: i64,
+    repeats: i64,
+    keys_reused: i64,
+    finals: BTreeMap<State, i64>,
+}
+
+impl<'a> Work<'a> {
+    fn begin(tx: &'a Transaction<'a>) -> rusqlite::Result<Self> {
+        let find =
+            "SELECT number, tenant, deliveries, accepted_ms, counted, lane_partition, lane_offset, segments, keyed,
+            digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency
+            FROM delivery WHERE message = ?1 AND idx = ?2";
+        let tell =
+            "INSERT INTO timeline (delivery, attempt, step, mark, at_ms, lane_offset, route, link, reason, event)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+        let last = "SELECT coalesce(max(number), 0) FROM delivery";
+        Ok(Work {
+            tx,
+            find: tx.prepare_cached(find)?,
+            tell: tx.prepare_cached(tell)?,
+            deliveries: HashMap::new(),
+            totals: BTreeMap::new(),
+            costs: BTreeMap::new(),
+            numbers: tx.prepare_cached(last)?.query_row([], |row| row.get(0))?,
+        })
+    }
+
+    fn take(&mut self, batch: &Projection) -> rusqlite::Result<()> {
+        let next = position(self.tx, &batch.lane, batch.partition)?;
+        for row in batch.accepted.iter().filter(|row| row.offset >= next) {
+            self.accept(batch, row)?;
+        }
+        for (offset, event) in batch.events.iter().filter(|(offset, _)| *offset >= next) {
+            self.step(batch, *offset, event)?;
+        }
+        let put = "INSERT INTO projected (lane, partition, next) VALUES (?1, ?2, ?3)
+            ON CONFLICT (lane, partition) DO UPDATE SET next = max(next, excluded.next)";
+        self.tx.prepare_cached(put)?.execute(params![batch.lane.to_string(), batch.partition, batch.next_offset])?;
+        Ok(())
+    }
+
+    fn accept(&mut self, batch: &Projection, row: &AcceptedRow) -> rusqlite::Result<()> {
+        let make = |number| Delivery::unknown(number, row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
+        let touched = self.touch(row.delivery, make)?;
+        let acceptance = touched.delivery.accept(row, batch.partition);
+        let state = touched.delivery.state;
+        if acceptance == Acceptance::First {
+            touched.change();
+        }
+        let total = self.total(&row.tenant, row.accepted.0, batch);
+        match acceptance {
+            Acceptance::First => {
+                total.messages += i64::from(row.delivery.index == 0);
+                total.accepted += 1;
+                total.segments += i64::from(row.segments);
+                if state.is_final() {
+                    *total.finals.entry(state).or_default() += 1;
+                }
+            }
+            Acceptance::Repeat => total.repeats += 1,
+            Acceptance::KeyReused => total.keys_reused += 1,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, batch: &Projection, offset: i64, event: &Event) -> rusqlite::Result<()> {
+        // An event that can't be attributed is the reader's to put aside; it never comes this far.
+        let (Ok(id), Ok(tenant)) = (event.id(), event.tenant()) else { return Ok(()) };
+        let make = |number| Delivery::unknown(number, tenant, event.deliveries, event.at_ms, event.segments);
+        let number = self.touch(id, make)?.delivery.number;
+        if !tell(&mut self.tell, number, offset, event)? {
+            return Ok(()); // told before
+        }
+        let touched = self.touch(id, |_| unreachable!("it was touched above"))?;
+        let before = touched.delivery.clone();
+        let moved = touched.delivery.step(event);
+        if touched.delivery != before {
+            touched.change();
+        }
+        if moved.from != moved.to && before.counted {
+            let total = self.total(&before.tenant, before.accepted_ms, batch);
+            if moved.from.is_final() {
+                *total.finals.entry(moved.from).or_default() -= 1;
+            }
+            if moved.to.is_final() {
+                *total.finals.entry(moved.to).or_default() += 1;
+            }
+        }
+        if let Some((currency, micros)) = moved.cost {
+            let key = TotalKey::new(&before.tenant, before.accepted_ms, batch);
+            *self.costs.entry((key, currency)).or_default() += micros;
+        }
+        Ok(())
+    }
+
+    fn total(&mut self, tenant: &TenantId, accepted_ms: i64, batch: &Projection) -> &mut Total {
+        let total = self.totals.entry(TotalKey::new(tenant, accepted_ms, batch)).or_default();
+        total.included = total.included.max(batch.next_offset);
+        total
+    }
+
+    /// The delivery as it stands in this step: changed in it already, read, or made.
+    fn touch(&mut self, id: DeliveryId, make: impl FnOnce(i64) -> Delivery) -> rusqlite::Result<&mut Touched> {
+        use std::collections::hash_map::Entry;
+        match self.deliveries.entry(id) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let touched = match read(&mut self.find, id)? {
+                    Some(delivery) => Touched { delivery, stored: Stored::Same },
+                    None => {
+                        self.numbers += 1;
+                        Touched { delivery: make(self.numbers), stored: Stored::Absent }
+                    }
+                };
+                Ok(entry.insert(touched))
+            }
+        }
+    }
+
+    fn finish(self) -> rusqlite::Result<()> {
+        let mut touched: Vec<_> =
+            self.deliveries.iter().filter(|(_, touched)| touched.stored != Stored::Same).collect();
+        // In the order of numbers, neighbours share pages.
+        touched.sort_unstable_by_key(|(_, touched)| touched.delivery.number);
+        write_deliveries(self.tx, &touched)?;
+        write_totals(self.tx, &self.totals)?;
+        write_costs(self.tx, &self.costs)
+    }
+}
+
+impl Touched {
+    fn change(&mut self) {
+        if self.stored == Stored::Same {
+            self.stored = Stored::Changed;
+        }
+    }
+}
+
+impl TotalKey {
+    fn new(tenant: &TenantId, accepted_ms: i64, batch: &Projection) -> Self {
+        let hour = accepted_ms.div_euclid(HOUR_MS);
+        TotalKey { tenant: tenant.clone(), hour, lane: batch.lane.clone(), partition: batch.partition }
+    }
+}
+
+fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    find.query_row(params![id.message.to_bytes(), id.index], delivery).optional()
+}
+
+fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
+    let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+    Ok(Delivery {
+        number: row.get(0)?,
+        tenant: TenantId::new(text(1)?).map_err(|_| damaged(1))?,
+        deliveries: row.get(2)?,
+        accepted_ms: row.get(3)?,
+        counted: row.get(4)?,
+        partition: row.get(5)?,
+        offset: row.get(6)?,
+        segments: row.get(7)?,
+        keyed: row.get(8)?,
+        digest: row.get(9)?,
+        state: State::from_rank(row.get(10)?).ok_or_else(|| damaged(10))?,
+        state_attempt: row.get(11)?,
+        over_attempt: row.get(12)?,
+        charged_attempt: row.get(13)?,
+        unit_micros: row.get(14)?,
+        currency: text(15)?.parse().ok(),
+    })
+}
+
+/// A column with a value it can't have.
+fn damaged(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "delivery".into(), rusqlite::types::Type::Text)
+}
+
+/// Writes a step into the timeline; `false` if it is there already.
+fn tell(tell: &mut CachedStatement<'_>, number: i64, offset: i64, event: &Event) -> rusqlite::Result<bool> {
+    let Some(step) = &event.step else { return Ok(false) };
+    let detail = Detail::of(step);
+    // What the row's place says is not said again in the bytes.
+    let bare = Event { tenant: String::new(), message: Vec::new(), ..event.clone() };
+    let row = params![
+        number,
+        event.attempt,
+        step.name(),
+        detail.mark,
+        event.at_ms,
+        offset,
+        detail.route,
+        detail.link,
+        detail.reason,
+        bare.encode_to_vec()
+    ];
+    Ok(tell.execute(row)? == 1)
+}
+
+/// What an operator looks for, and what tells steps of one attempt and name apart.
+#[derive(Default)]
+struct Detail<'a> {
+    mark: i64,
+    route: Option<&'a str>,
+    link: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Detail<'a> {
+    fn of(step: &'a Step) -> Self {
+        let none = Detail::default();
+        match step {
+            Step::Scheduled(scheduled) => Detail { mark: scheduled.due_ms, ..none },
+            Step::Routed(routed) => Detail { mark: i64::from(routed.hop), route: Some(&routed.route), ..none },
+            Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
+            Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
+            Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
+            Step::Ended(ended) => {
+                Detail { reason: Some(&ended.reason).filter(|r| !r.is_empty()).map(|r| r.as_str()), ..none }
+            }
+            Step::KeyReused(reused) => Detail { mark: reused.offset, ..none },
+        }
+    }
+}
+
+fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO delivery (number, message, idx, tenant, deliveries, accepted_ms, counted, lane_partition,
+        lane_offset, segments, keyed, digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    let accept =
+        "UPDATE delivery SET tenant = ?2, deliveries = ?3, accepted_ms = ?4, counted = ?5, lane_partition = ?6,
+        lane_offset = ?7, segments = ?8, keyed = ?9, digest = ?10 WHERE number = ?1 AND counted = 0 AND ?5 = 1";
+    let update = "UPDATE delivery SET state = ?2, state_attempt = ?3, over_attempt = ?4, charged_attempt = ?5,
+        unit_micros = ?6, currency = ?7 WHERE number = ?1";
+    let (mut insert, mut accept, mut update) =
+        (tx.prepare_cached(insert)?, tx.prepare_cached(accept)?, tx.prepare_cached(update)?);
+    for (id, Touched { delivery: d, stored }) in touched {
+        let currency = d.currency.as_ref().map_or("", |currency| currency.as_str());
+        let (tenant, state) = (d.tenant.as_str(), d.state.rank());
+        if *stored == Stored::Absent {
+            insert.execute(params![
+                d.number,
+                id.message.to_bytes(),
+                id.index,
+                tenant,
+                d.deliveries,
+                d.accepted_ms,
+                d.counted,
+                d.partition,
+                d.offset,
+                d.segments,
+                d.keyed,
+                d.digest,
+                state,
+                d.state_attempt,
+                d.over_attempt,
+                d.charged_attempt,
+                d.unit_micros,
+                currency
+            ])?;
+            continue;
+        }
+        accept.execute(params![
+            d.number,
+            tenant,
+            d.deliveries,
+            d.accepted_ms,
+            d.counted,
+            d.partition,
+            d.offset,
+            d.segments,
+            d.keyed,
+            d.digest
+        ])?;
+        update.execute(params![
+            d.number,
+            state,
+            d.state_attempt,
+            d.over_attempt,
+            d.charged_attempt,
+            d.unit_micros,
+            currency
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_totals(tx: &Transaction<'_>, totals: &BTreeMap<TotalKey, Total>) -> rusqlite::Result<()> {
+    let put = "INSERT INTO total (tenant, hour, lane, partition, included, messages, accepted, segments, repeats,
+        keys_reused, sent, delivered, failed, expired, cancelled, rejected, uncertain)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        ON CONFLICT (tenant, hour, lane, partition) DO UPDATE SET included = excluded.included,
+        messages = messages + excluded.messages, accepted = accepted + excluded.accepted,
+        segments = segments + excluded.segments, repeats = repeats + excluded.repeats,
+        keys_reused = keys_reused + excluded.keys_reused, sent = sent + excluded.sent,
+        delivered = delivered + excluded.delivered, failed = failed + excluded.failed,
+        expired = expired + excluded.expired, cancelled = cancelled + excluded.cancelled,
+        rejected = rejected + excluded.rejected, uncertain = uncertain + excluded.uncertain";
+    let mut put = tx.prepare_cached(put)?;
+    for (key, total) in totals {
+        let ended = |state| total.finals.get(&state).copied().unwrap_or(0);
+        put.execute(params![
+            key.tenant.as_str(),
+            key.hour,
+            key.lane.to_string(),
+            key.partition,
+            total.included,
+            total.messages,
+            total.accepted,
+            total.segments,
+            total.repeats,
+            total.keys_reused,
+            ended(State::Sent),
+            ended(State::Delivered),
+            ended(State::Failed),
+            ended(State::Expired),
+            ended(State::Cancelled),
+            ended(State::Rejected),
+            ended(State::Uncertain)
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_costs(tx: &Transaction<'_>, costs: &BTreeMap<(TotalKey, Currency), i64>) -> rusqlite::Result<()> {
+    let put = "INSERT INTO cost (tenant, hour, lane, partition, currency, micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (tenant, hour, lane, partition, currency) DO UPDATE SET micros = micros + excluded.micros";
+    let mut put = tx.prepare_cached(put)?;
+    for ((key, currency), micros) in costs {
+        let lane = key.lane.to_string();
+        put.execute(params![key.tenant.as_str(), key.hour, lane, key.partition, currency.as_str(), micros])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The tables of the state. Knows SQL, no rules.
+//!
+//! A delivery's `number` is given out in the order of arrival, so that the rows of what is under way lie together,
+//! whatever their ids. The index `live` holds exactly what is pending: counting stages walks it, and nothing else.
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS party (
+        kind TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (kind, owner, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS rate (
+        supplier TEXT NOT NULL, prefix TEXT NOT NULL, country TEXT NOT NULL, micros INTEGER NOT NULL,
+        currency TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER
+    );
+    CREATE TABLE IF NOT EXISTS version (what TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE IF NOT EXISTS delivery (
+        number INTEGER PRIMARY KEY, message BLOB NOT NULL, idx INTEGER NOT NULL, tenant TEXT NOT NULL,
+        deliveries INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, counted INTEGER NOT NULL,
+        lane_partition INTEGER NOT NULL, lane_offset INTEGER NOT NULL, segments INTEGER NOT NULL,
+        keyed INTEGER NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, state_attempt INTEGER NOT NULL,
+        over_attempt INTEGER NOT NULL, charged_attempt INTEGER NOT NULL, unit_micros INTEGER NOT NULL,
+        currency TEXT NOT NULL, UNIQUE (message, idx)
+    );
+    CREATE INDEX IF NOT EXISTS live ON delivery (tenant, state) WHERE counted = 1 AND state < 5;
+    CREATE TABLE IF NOT EXISTS timeline (
+        delivery INTEGER NOT NULL, attempt INTEGER NOT NULL, step TEXT NOT NULL, mark INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL, lane_offset INTEGER NOT NULL, route TEXT, link TEXT, reason TEXT, event BLOB NOT NULL,
+        PRIMARY KEY (delivery, attempt, step, mark)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS total (
+        tenant TEXT NOT NULL, hour INTEGER NOT NULL, lane TEXT NOT NULL, partition INTEGER NOT NULL,
+        included INTEGER NOT NULL, messages INTEGER NOT NULL, accepted INTEGER NOT NULL, segments INTEGER NOT NULL,
+        repeats INTEGER NOT NULL, keys_reused INTEGER NOT NULL, sent INTEGER NOT NULL, delivered INTEGER NOT NULL,
+        failed INTEGER NOT NULL, expired INTEGER NOT NULL, cancelled INTEGER NOT NULL, rejected INTEGER NOT NULL,
+        uncertain INTEGER NOT NULL, PRIMARY KEY (tenant, hour, lane, partition)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS cost (
+        tenant TEXT NOT NULL, hour INTEGER NOT NULL, lane TEXT NOT NULL, partition INTEGER NOT NULL,
+        currency TEXT NOT NULL, micros INTEGER NOT NULL, PRIMARY KEY (tenant, hour, lane, partition, currency)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS projected (
+        lane TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (lane, partition)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE IF NOT EXISTS schedule (
+        shard INTEGER NOT NULL, minute INTEGER NOT NULL, due_ms INTEGER NOT NULL, delivery BLOB NOT NULL,
+        hop INTEGER NOT NULL, attempt INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (shard, delivery, hop)
+    );
+    CREATE INDEX IF NOT EXISTS due ON schedule (shard, minute, due_ms);
+    CREATE TABLE IF NOT EXISTS reference (
+        lane_partition INTEGER NOT NULL, imsi TEXT NOT NULL, recipient BLOB NOT NULL, reference INTEGER NOT NULL,
+        delivery BLOB NOT NULL, attempt INTEGER NOT NULL, part INTEGER NOT NULL, parts INTEGER NOT NULL,
+        until_ms INTEGER NOT NULL, opened_at INTEGER NOT NULL, payload BLOB NOT NULL,
+        UNIQUE (lane_partition, imsi, recipient, reference)
+    );
+    CREATE INDEX IF NOT EXISTS overdue ON reference (lane_partition, until_ms);";
+
+/// Reads a count or a version: a number that is never below zero.
+pub(super) fn count(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
