@@ -10,7 +10,7 @@ mod engine;
 mod error;
 
 use bytes::Bytes;
-use model::Lane;
+use model::{Lane, Timestamp};
 
 pub use any::AnyBus;
 pub use engine::{EmbeddedBus, Options};
@@ -78,6 +78,8 @@ pub struct Position {
 pub struct Read {
     /// Its place in the partition.
     pub offset: i64,
+    /// When the lane took it, by the engine's clock.
+    pub at: Timestamp,
     /// The bytes that were appended.
     pub payload: Bytes,
 }

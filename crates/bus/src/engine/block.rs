@@ -3,6 +3,7 @@
 //! Frame: version (1), count (4, little-endian), the end of each entry from the first entry's start (4 each), entries.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use model::Timestamp;
 
 use super::tables::{Raw, Seat};
 use crate::Read;
@@ -13,13 +14,14 @@ const HEAD: usize = 5;
 /// Entries of one partition with offsets from `first` on.
 pub(super) struct Block {
     first: i64,
+    at: Timestamp,
     count: usize,
     frame: Bytes,
 }
 
 impl Block {
-    /// Packs entries; `bytes` is the sum of their lengths.
-    pub(super) fn pack(first: i64, entries: &[Bytes], bytes: usize) -> Self {
+    /// Packs entries taken at `at`; `bytes` is the sum of their lengths.
+    pub(super) fn pack(first: i64, at: Timestamp, entries: &[Bytes], bytes: usize) -> Self {
         let mut frame = BytesMut::with_capacity(HEAD + 4 * entries.len() + bytes);
         frame.put_u8(VERSION);
         frame.put_u32_le(u32::try_from(entries.len()).expect("a block's entries are bounded"));
@@ -31,7 +33,7 @@ impl Block {
         for entry in entries {
             frame.extend_from_slice(entry);
         }
-        Block { first, count: entries.len(), frame: frame.freeze() }
+        Block { first, at, count: entries.len(), frame: frame.freeze() }
     }
 
     /// Checks a stored block: its sum, and that its ends rise and fill the frame. `None` if it is damaged.
@@ -41,7 +43,7 @@ impl Block {
             [VERSION, count @ ..] => u32::from_le_bytes(*count) as usize,
             _ => return None,
         };
-        let block = Block { first: raw.first, count, frame };
+        let block = Block { first: raw.first, at: Timestamp(raw.at_ms), count, frame };
         let body = block.frame.len().checked_sub(block.body())?;
         let ends = (0..count).map(|index| block.end(index));
         let sound = block.sum(seat) == raw.sum && count > 0 && ends.is_sorted() && block.end(count - 1) == body;
@@ -59,6 +61,11 @@ impl Block {
     /// The offset after the last entry.
     pub(super) fn next(&self) -> i64 {
         self.first + i64::try_from(self.count).expect("a block's entries are bounded")
+    }
+
+    /// When its entries were taken.
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
     }
 
     pub(super) fn frame(&self) -> &[u8] {
@@ -80,7 +87,7 @@ impl Block {
         let index = usize::try_from(offset.checked_sub(self.first)?).ok().filter(|index| *index < self.count)?;
         let start = if index == 0 { 0 } else { self.end(index - 1) };
         let body = self.body();
-        Some(Read { offset, payload: self.frame.slice(body + start..body + self.end(index)) })
+        Some(Read { offset, at: self.at, payload: self.frame.slice(body + start..body + self.end(index)) })
     }
 
     fn body(&self) -> usize {
@@ -99,8 +106,9 @@ mod tests {
     use super::*;
 
     fn raw(change: impl FnOnce(&mut Raw)) -> Raw {
-        let block = Block::pack(7, &[Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"three")], 8);
-        let mut raw = Raw { first: 7, sum: block.sum(Seat(3)), frame: block.frame().to_vec() };
+        let block =
+            Block::pack(7, Timestamp(5), &[Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"three")], 8);
+        let mut raw = Raw { first: 7, at_ms: 5, sum: block.sum(Seat(3)), frame: block.frame().to_vec() };
         change(&mut raw);
         raw
     }
@@ -113,6 +121,7 @@ mod tests {
         assert_eq!(read(8).unwrap(), "");
         assert_eq!(read(9).unwrap(), "three");
         assert_eq!((read(6), read(10), block.next()), (None, None, 10));
+        assert_eq!(block.read(9).unwrap().at, Timestamp(5));
     }
 
     #[test]

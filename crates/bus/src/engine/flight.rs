@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use embedded::{Database, EmbeddedError, Transaction};
+use model::Timestamp;
 use tokio::sync::oneshot;
 
 use super::block::Block;
@@ -118,9 +119,9 @@ impl Flight {
     fn write(&mut self, tx: &Transaction<'_>, options: &Options) -> rusqlite::Result<()> {
         self.sort();
         let at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        let at = Timestamp(i64::try_from(at_ms).unwrap_or(i64::MAX));
         for pack in &mut self.packs {
-            pack.write(tx, options, at_ms)?;
+            pack.write(tx, options, at)?;
         }
         self.acknowledge(tx)
     }
@@ -212,13 +213,13 @@ impl Pack {
     }
 
     /// Cuts the entries into blocks of bounded size and inserts them.
-    fn write(&mut self, tx: &Transaction<'_>, options: &Options, at_ms: i64) -> rusqlite::Result<()> {
+    fn write(&mut self, tx: &Transaction<'_>, options: &Options, at: Timestamp) -> rusqlite::Result<()> {
         let mut written = self.before;
         let mut rest = self.entries.as_slice();
         while !rest.is_empty() {
             let (count, bytes) = cut(rest, options);
-            let block = Block::pack(written.next, &rest[..count], bytes);
-            tables::insert(tx, self.partition.seat, &block, at_ms, written.bytes)?;
+            let block = Block::pack(written.next, at, &rest[..count], bytes);
+            tables::insert(tx, self.partition.seat, &block, written.bytes)?;
             written.next = block.next();
             written.bytes += i64::try_from(block.frame().len()).expect("a block's bytes are bounded");
             self.blocks.push(Arc::new(block));

@@ -66,6 +66,7 @@ pub(super) struct Extent {
 /// A block as stored.
 pub(super) struct Raw {
     pub(super) first: i64,
+    pub(super) at_ms: i64,
     pub(super) sum: i64,
     pub(super) frame: Vec<u8>,
 }
@@ -118,12 +119,11 @@ pub(super) fn insert(
     tx: &Transaction<'_>,
     seat: Seat,
     block: &super::block::Block,
-    at_ms: i64,
     before: i64,
 ) -> rusqlite::Result<()> {
     let put = "INSERT INTO block (place, count, at_ms, before, sum, frame) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let count = i64::try_from(block.count()).expect("a block's entries are bounded");
-    let row = params![seat.place(block.first()), count, at_ms, before, block.sum(seat), block.frame()];
+    let row = params![seat.place(block.first()), count, block.at().0, before, block.sum(seat), block.frame()];
     tx.prepare_cached(put)?.execute(row)?;
     Ok(())
 }
@@ -150,14 +150,14 @@ pub(super) fn blocks(
     max: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<Raw>> {
-    let find = "SELECT place, count, sum, frame FROM block
+    let find = "SELECT place, count, sum, frame, at_ms FROM block
         WHERE place >= coalesce((SELECT max(place) FROM block WHERE place BETWEEN ?1 AND ?2), ?1) AND place <= ?3
         ORDER BY place";
     let mut statement = connection.prepare_cached(find)?;
     let mut rows = statement.query([seat.first(), seat.place(from), seat.last()])?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let raw = Raw { first: Seat::offset(row.get(0)?), sum: row.get(2)?, frame: row.get(3)? };
+        let raw = Raw { first: Seat::offset(row.get(0)?), sum: row.get(2)?, frame: row.get(3)?, at_ms: row.get(4)? };
         bytes += raw.frame.len();
         let end = raw.first + row.get::<_, i64>(1)?;
         found.push(raw);
@@ -170,9 +170,10 @@ pub(super) fn blocks(
 
 /// The one block that holds `offset`, if it is there.
 pub(super) fn block_at(connection: &Connection, seat: Seat, offset: i64) -> rusqlite::Result<Option<Raw>> {
-    let find = "SELECT place, sum, frame FROM block WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT 1";
-    let row =
-        |row: &rusqlite::Row<'_>| Ok(Raw { first: Seat::offset(row.get(0)?), sum: row.get(1)?, frame: row.get(2)? });
+    let find = "SELECT place, sum, frame, at_ms FROM block WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT 1";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(Raw { first: Seat::offset(row.get(0)?), sum: row.get(1)?, frame: row.get(2)?, at_ms: row.get(3)? })
+    };
     connection.prepare_cached(find)?.query_row([seat.first(), seat.place(offset)], row).optional()
 }
 
