@@ -94,10 +94,10 @@ impl Refusal {
             Refusal::Forbidden => 403,
             Refusal::NotFound => 404,
             Refusal::MethodNotAllowed => 405,
-            Refusal::KeyReused => 409,
             Refusal::BodyTooLarge => 413,
             Refusal::UnsupportedMediaType => 415,
-            Refusal::InvalidField
+            Refusal::KeyReused
+            | Refusal::InvalidField
             | Refusal::InvalidRecipient
             | Refusal::NoRoute
             | Refusal::TooLong

@@ -1,0 +1,246 @@
+//! From a checked request to durable records in lane `accepted`. Knows records and the lane, no protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{AnyBus, Bus, BusError, Entry};
+use bytes::Bytes;
+use model::party::Tenant;
+use model::record::{Account, Body, Class, Content, Door, Header, OnUncertain, Record, SCHEMA_VERSION};
+use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
+use moka::sync::Cache;
+
+use crate::clock;
+use crate::metrics::{DoorLabel, Metrics};
+use crate::snapshot::Snapshot;
+
+/// Messages remembered by this replica, to answer for them before the store knows them.
+const RECENT_MAX: u64 = 100_000;
+/// How long they are remembered.
+const RECENT: Duration = Duration::from_secs(120);
+
+/// A request that passed every check of its door.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whose it is.
+    pub tenant: Arc<Tenant>,
+    /// The user, or the API key's name.
+    pub user: String,
+    /// The door.
+    pub door: Door,
+    /// The caller's idempotency key, if any: equal keys are one message.
+    pub key: Option<String>,
+    /// Recipients, each once, in the order of the request.
+    pub recipients: Vec<Msisdn>,
+    /// What each recipient gets: one message per part.
+    pub parts: Vec<Part>,
+    /// Not before this.
+    pub not_before: Option<Timestamp>,
+    /// Not after this; `None`: the tenant's default validity.
+    pub expires: Option<Timestamp>,
+    /// What kind of traffic.
+    pub class: Class,
+    /// W3C trace context, if the caller gave one.
+    pub traceparent: String,
+    /// Only messages with the same order key keep their order.
+    pub order_key: Option<String>,
+    /// When the request arrived.
+    pub received: Timestamp,
+}
+
+/// One text to send, with its length in segments.
+#[derive(Clone)]
+pub struct Part {
+    /// The text.
+    pub text: String,
+    /// Segments on its real alphabet.
+    pub segments: u32,
+}
+
+/// Shows no text.
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Part({} segments)", self.segments)
+    }
+}
+
+/// What became durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The message.
+    pub id: MessageId,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// How many deliveries it has.
+    pub deliveries: u32,
+}
+
+/// A message this replica made durable a moment ago.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// What was accepted.
+    pub accepted: Accepted,
+    digest: [u8; 16],
+}
+
+/// Makes submissions durable.
+#[derive(Clone)]
+pub struct Acceptor {
+    bus: AnyBus,
+    cell: String,
+    accept_ms_max: u64,
+    recent: Cache<(model::TenantId, MessageId), Recent>,
+    metrics: Metrics,
+}
+
+impl Acceptor {
+    /// An acceptor that writes to `bus`.
+    #[must_use]
+    pub fn new(bus: AnyBus, cell: &str, accept_ms_max: u64, metrics: Metrics) -> Self {
+        let recent = Cache::builder().max_capacity(RECENT_MAX).time_to_live(RECENT).build();
+        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent, metrics }
+    }
+
+    /// Makes all deliveries of a submission durable, all or none, and returns only then.
+    ///
+    /// The same key leads to the same id; a repeat is dropped by the router. A key that this replica saw with another body a
+    /// moment ago is refused here; else the router refuses it, and the message's timeline shows it.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]: the lane is full, nothing was taken. [`Refusal::Unavailable`]: not known to be durable in time;
+    /// safe to repeat with a key (what landed nevertheless ends as `rejected`). [`Refusal::KeyReused`].
+    pub async fn accept(&self, snapshot: &Snapshot, submission: &Submission) -> Result<Accepted, Refusal> {
+        let tenant = &submission.tenant.id;
+        let digest = digest(submission);
+        let id = match &submission.key {
+            Some(key) => MessageId::derived(tenant, key),
+            None => MessageId::fresh(submission.received, rand::random()),
+        };
+        if let Some(recent) = self.recent.get(&(tenant.clone(), id)) {
+            return if recent.digest == digest { Ok(recent.accepted) } else { Err(Refusal::KeyReused) };
+        }
+        let entries = self.entries(snapshot, submission, id, digest)?;
+        let deliveries = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
+        self.append(entries).await?;
+        let accepted = Accepted { id, at: submission.received, deliveries };
+        self.recent.insert((tenant.clone(), id), Recent { accepted, digest });
+        let label = DoorLabel(submission.door);
+        self.metrics.deliveries_accepted.with(label).add(u64::from(deliveries));
+        let took_ms = clock::now().since_ms(submission.received);
+        self.metrics.accept_seconds.with(label).observe(took_ms as f64 / 1000.0);
+        Ok(accepted)
+    }
+
+    /// A message this replica accepted a moment ago.
+    #[must_use]
+    pub fn recent(&self, tenant: &model::TenantId, id: MessageId) -> Option<Accepted> {
+        self.recent.get(&(tenant.clone(), id)).map(|recent| recent.accepted)
+    }
+
+    async fn append(&self, entries: Vec<Entry>) -> Result<(), Refusal> {
+        let limit = Duration::from_millis(self.accept_ms_max);
+        match tokio::time::timeout(limit, self.bus.append(&Lane::Accepted, entries)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(BusError::Full { .. })) => Err(Refusal::Busy),
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "lane accepted can't be written");
+                Err(Refusal::Unavailable)
+            }
+            Err(_) => {
+                self.metrics.appends_unknown.increment();
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
+    fn entries(
+        &self,
+        snapshot: &Snapshot,
+        submission: &Submission,
+        id: MessageId,
+        digest: [u8; 16],
+    ) -> Result<Vec<Entry>, Refusal> {
+        let Some((_, data_key)) = snapshot.ring().newest(&submission.tenant.id) else {
+            tracing::error!(tenant = %submission.tenant.id, "the tenant has no data key; nothing can be sealed for it");
+            return Err(Refusal::Unavailable);
+        };
+        let mut header = self.header(snapshot, submission, id, digest);
+        header.data_key = data_key.id().to_owned();
+        let key = match header.order_key.is_empty() {
+            true => Bytes::copy_from_slice(&id.to_bytes()),
+            false => Bytes::copy_from_slice(&header.order_key),
+        };
+        let mut entries = Vec::with_capacity(submission.recipients.len() * submission.parts.len());
+        for recipient in &submission.recipients {
+            header.recipient_hash = snapshot.numbers().hash(recipient).to_vec();
+            let recipient = recipient.to_string();
+            for part in &submission.parts {
+                header.delivery = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
+                header.segments = part.segments;
+                let content = Content { recipient: recipient.clone(), text: part.text.clone() };
+                let body = Body { sealed: data_key.seal(&header, &content), ..Body::default() };
+                let record = Record { header: header.clone(), body: prost::Message::encode_to_vec(&body).into() };
+                entries.push(Entry::new(key.clone(), record.to_bytes()));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What all deliveries of the message share.
+    fn header(&self, snapshot: &Snapshot, submission: &Submission, id: MessageId, digest: [u8; 16]) -> Header {
+        let tenant = &submission.tenant;
+        let begin = submission.not_before.map_or(submission.received, |due| due.max(submission.received));
+        let validity_ms = i64::from(tenant.validity_seconds) * 1000;
+        let order_key = |key: &String| snapshot.numbers().hash_text(&format!("{}\0{key}", tenant.id)).to_vec();
+        let on_uncertain = if tenant.resend_uncertain { OnUncertain::Resend } else { OnUncertain::Keep };
+        Header {
+            schema_version: SCHEMA_VERSION,
+            cell: self.cell.clone(),
+            account: Account {
+                provider: tenant.provider.clone(),
+                reseller: tenant.reseller.clone(),
+                tenant: tenant.id.as_str().to_owned(),
+                user: submission.user.clone(),
+            },
+            message: id.to_bytes().to_vec(),
+            deliveries: (submission.recipients.len() * submission.parts.len()) as u32,
+            accepted_ms: submission.received.0,
+            answer_by_ms: submission.received.0 + self.accept_ms_max as i64,
+            expires_ms: submission.expires.map_or(begin.0 + validity_ms, |expires| expires.0),
+            not_before_ms: submission.not_before.map_or(0, |due| due.0),
+            traceparent: submission.traceparent.clone(),
+            class: submission.class.into(),
+            keyed: submission.key.is_some(),
+            digest: digest.to_vec(),
+            receipt: true,
+            on_uncertain: on_uncertain.into(),
+            door: submission.door.into(),
+            order_key: submission.order_key.as_ref().map(order_key).unwrap_or_default(),
+            ..Header::default()
+        }
+    }
+}
+
+/// What makes two requests under one key the same: everything the caller asked for.
+fn digest(submission: &Submission) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("carillon 2026 request digest");
+    let mut field = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    field(&[submission.door as u8, submission.class as u8]);
+    for recipient in &submission.recipients {
+        field(recipient.digits().as_bytes());
+    }
+    field(b"parts");
+    for part in &submission.parts {
+        field(part.text.as_bytes());
+    }
+    for time in [submission.not_before, submission.expires] {
+        field(&time.map_or(-1, |time| time.0).to_be_bytes());
+    }
+    field(submission.order_key.as_deref().unwrap_or("").as_bytes());
+    let mut head = [0; 16];
+    head.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    head
+}

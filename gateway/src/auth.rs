@@ -1,0 +1,120 @@
+//! Who is calling: API keys and OMS users. Knows hashes and caches of hashes, never keeps a password.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::PasswordHash;
+use model::party::OmsUser;
+use model::{Refusal, TenantId};
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+
+/// Checks passwords. A verified one is remembered as a hash keyed by a secret of this process, so that a message does not
+/// cost an argon2 run; a changed password hash in the snapshot makes the memory useless at once.
+#[derive(Clone)]
+pub struct Passwords {
+    known: Cache<[u8; 32], ()>,
+    failures: Cache<[u8; 32], Arc<AtomicU32>>,
+    checks: Arc<Semaphore>,
+    secret: [u8; 32],
+    decoy: Arc<str>,
+    failed_logins_max: u32,
+    metrics: Metrics,
+}
+
+/// How a login ended.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// Right password; the user's state still decides.
+    Known(Arc<OmsUser>),
+    /// Unknown user or wrong password: a caller must not learn which.
+    Wrong,
+}
+
+impl Passwords {
+    /// A checker with empty caches.
+    #[must_use]
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        let minute = Duration::from_secs(60);
+        Passwords {
+            known: Cache::builder().max_capacity(config.passwords_cached_max).time_to_live(60 * minute).build(),
+            failures: Cache::builder().max_capacity(config.passwords_cached_max).time_to_live(minute).build(),
+            checks: Arc::new(Semaphore::new(config.password_checks_max.max(1))),
+            secret: rand::random(),
+            decoy: hash_password("nobody knows this").into(),
+            failed_logins_max: config.failed_logins_max,
+            metrics,
+        }
+    }
+
+    /// Checks a user's password. An unknown user costs the same work as a wrong password.
+    ///
+    /// # Errors
+    /// [`Refusal::RateLimited`] when this user failed too often from this address within a minute.
+    pub async fn check(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &TenantId,
+        user_id: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<Login, Refusal> {
+        let user = snapshot.user(tenant, user_id).cloned();
+        let hash: Arc<str> =
+            user.as_ref().map_or_else(|| Arc::clone(&self.decoy), |user| user.password_hash.as_str().into());
+        let proof = self.digest(&[tenant.as_str(), user_id, &hash, password]);
+        if let (Some(user), true) = (&user, self.known.contains_key(&proof)) {
+            return Ok(Login::Known(Arc::clone(user)));
+        }
+        let culprit = self.digest(&[tenant.as_str(), user_id, &peer.to_string()]);
+        if self.failures.get(&culprit).is_some_and(|count| count.load(Ordering::Relaxed) >= self.failed_logins_max) {
+            return Err(Refusal::RateLimited);
+        }
+        let right = self.verify(hash, password).await;
+        match user.filter(|_| right) {
+            Some(user) => {
+                self.known.insert(proof, ());
+                Ok(Login::Known(user))
+            }
+            None => {
+                self.failures.get_with(culprit, Arc::default).fetch_add(1, Ordering::Relaxed);
+                Ok(Login::Wrong)
+            }
+        }
+    }
+
+    /// One argon2 run, away from the async threads and behind a limit on how many run.
+    async fn verify(&self, hash: Arc<str>, password: &str) -> bool {
+        let _permit = self.checks.acquire().await.expect("this semaphore is never closed");
+        self.metrics.password_checks.increment();
+        let password = password.to_owned();
+        let checked = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| argon2::Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        checked.await.unwrap_or(false)
+    }
+
+    fn digest(&self, parts: &[&str]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// The argon2 hash of a password, as a PHC string.
+#[must_use]
+pub fn hash_password(password: &str) -> String {
+    use argon2::password_hash::PasswordHasher;
+    argon2::Argon2::default().hash_password(password.as_bytes()).expect("argon2 takes every password").to_string()
+}

@@ -1,0 +1,88 @@
+//! Everything the gateway counts. Nobody else in this role registers a metric.
+
+use model::Refusal;
+use model::record::Door;
+use runtime::Registry;
+use runtime::metrics::{Counter, CounterBy, Gauge, HistogramBy, Label};
+
+/// The door a request came through, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DoorLabel(pub Door);
+
+impl Label for DoorLabel {
+    const NAME: &'static str = "door";
+    const ALL: &'static [Self] = &[DoorLabel(Door::Rest), DoorLabel(Door::Oms)];
+
+    fn value(self) -> &'static str {
+        match self.0 {
+            Door::Rest => "rest",
+            Door::Oms => "oms",
+        }
+    }
+}
+
+/// Why a request was refused, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusalLabel(pub Refusal);
+
+impl Label for RefusalLabel {
+    const NAME: &'static str = "refusal";
+    const ALL: &'static [Self] = &{
+        let mut all = [RefusalLabel(Refusal::Busy); Refusal::ALL.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = RefusalLabel(Refusal::ALL[at]);
+            at += 1;
+        }
+        all
+    };
+
+    fn value(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+/// The gateway's metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Deliveries made durable.
+    pub deliveries_accepted: CounterBy<DoorLabel>,
+    /// Requests refused.
+    pub refused: CounterBy<(DoorLabel, RefusalLabel)>,
+    /// From the request's arrival to the durable append.
+    pub accept_seconds: HistogramBy<DoorLabel>,
+    /// Appends that were not known to be durable at their deadline.
+    pub appends_unknown: Counter,
+    /// Password checks that cost an argon2 run.
+    pub password_checks: Counter,
+    /// Requests in work.
+    pub requests_in_work: Gauge,
+    /// Version of the parties' snapshot in use.
+    pub parties_version: Gauge,
+}
+
+impl Metrics {
+    /// Registers them.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Self {
+        Metrics {
+            deliveries_accepted: registry
+                .counter_by("carillon_gateway_deliveries_accepted_total", "Deliveries made durable and answered."),
+            refused: registry.counter_by("carillon_gateway_refused_total", "Requests refused, by door and reason."),
+            accept_seconds: registry.histogram_by(
+                "carillon_gateway_accept_seconds",
+                "Time from a request's arrival until it was durable.",
+                &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
+            ),
+            appends_unknown: registry.counter(
+                "carillon_gateway_appends_unknown_total",
+                "Appends not known to be durable at their deadline; answered 503.",
+            ),
+            password_checks: registry
+                .counter("carillon_gateway_password_checks_total", "Password checks that cost an argon2 run."),
+            requests_in_work: registry.gauge("carillon_gateway_requests_in_work", "Requests in work."),
+            parties_version: registry
+                .gauge("carillon_gateway_parties_version", "Version of the tenants' snapshot in use."),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The gateway's life: compose, serve, refresh, stop. Knows the order of things, no protocol.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use bus::{AnyBus, Bus, BusError, Group};
+use model::keyring::MasterKey;
+use model::seal::SealError;
+use model::{Lane, Refusal};
+use runtime::tls::{Certificates, TlsError, TlsFiles};
+use runtime::{Health, Registry, Stop};
+use store::{AnyStore, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::accept::Acceptor;
+use crate::auth::Passwords;
+use crate::clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::snapshot::Snapshot;
+use crate::{oms, rest};
+
+/// What the gateway needs from whoever composes the process.
+#[derive(Clone)]
+pub struct Deps {
+    /// The lanes.
+    pub bus: AnyBus,
+    /// The state.
+    pub store: AnyStore,
+    /// The installation's secret.
+    pub master: MasterKey,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Where readiness is told.
+    pub health: Health,
+}
+
+/// Sockets that are already bound.
+pub struct Listeners {
+    /// For the public doors.
+    pub public: TcpListener,
+}
+
+/// What all handlers share.
+pub struct Gateway {
+    /// Settings.
+    pub config: Config,
+    /// The state, for questions about messages; never on the accept path.
+    pub store: AnyStore,
+    /// Makes messages durable.
+    pub acceptor: Acceptor,
+    /// Checks OMS passwords.
+    pub passwords: Passwords,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether the public listener speaks TLS.
+    pub tls: bool,
+    /// Where the public listener listens.
+    pub address: SocketAddr,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    in_work: Arc<Semaphore>,
+}
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The lane of acceptance could not be opened.
+    #[error("cannot open lane `accepted`")]
+    Lane(#[source] BusError),
+    /// The parties could not be read.
+    #[error("cannot read tenants and prices from the store")]
+    Parties(#[source] StoreError),
+    /// A data key does not open.
+    #[error("cannot open the tenants' data keys (is this the right master key?)")]
+    Keys(#[source] SealError),
+    /// The certificate could not be used.
+    #[error("cannot use the certificate for the public listener")]
+    Tls(#[source] TlsError),
+    /// The listener has no address.
+    #[error("cannot tell where the public listener listens")]
+    Address(#[source] std::io::Error),
+}
+
+impl Gateway {
+    /// The picture to judge one request by. Take it once per request.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+}
+
+/// Serves the public doors until `stop` begins; returns when no connection is taken any more. `stop.drain()` waits for the
+/// requests in hand.
+///
+/// # Errors
+/// [`GatewayError`] when it can't start; afterwards it keeps serving and tells its readiness through `deps.health`.
+pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -> Result<(), GatewayError> {
+    number_library_warm_up();
+    deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
+    deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
+    let first = load(&deps).await?;
+    let (publish, snapshot) = watch::channel(Arc::new(first));
+    let tls = tls(&config).map_err(GatewayError::Tls)?;
+    let metrics = Metrics::new(&deps.registry);
+    let gateway = Arc::new(Gateway {
+        store: deps.store.clone(),
+        acceptor: Acceptor::new(deps.bus.clone(), &config.cell, config.accept_ms_max, metrics.clone()),
+        passwords: Passwords::new(&config, metrics.clone()),
+        tls: tls.is_some(),
+        address: listeners.public.local_addr().map_err(GatewayError::Address)?,
+        in_work: Arc::new(Semaphore::new(config.requests_max)),
+        metrics,
+        snapshot,
+        config,
+    });
+    sample_requests(&gateway, &deps.registry);
+    let refresh = refresh(Arc::clone(&gateway), deps, publish, stop.clone());
+    drop(stop.spawn("parties refresh", refresh));
+    let (limits, router) = (gateway.config.http, router(&gateway));
+    runtime::http::serve(listeners.public, router, limits, tls, stop).await;
+    Ok(())
+}
+
+/// Tells how many requests are in work whenever metrics are asked for.
+fn sample_requests(gateway: &Gateway, registry: &Registry) {
+    let (free, gauge, most) =
+        (Arc::clone(&gateway.in_work), gateway.metrics.requests_in_work.clone(), gateway.config.requests_max);
+    registry.before_scrape(move || gauge.set((most - free.available_permits()) as i64));
+}
+
+/// All doors in one router.
+fn router(gateway: &Arc<Gateway>) -> axum::Router {
+    axum::Router::new()
+        .merge(rest::router(gateway))
+        .merge(oms::router(gateway))
+        .fallback(rest::not_found)
+        .layer(middleware::from_fn_with_state(Arc::clone(gateway), bounded))
+        .layer(CatchPanicLayer::new())
+        .with_state(Arc::clone(gateway))
+}
+
+/// Refuses what is more than may be in work, before anything of it is read.
+async fn bounded(
+    axum::extract::State(gateway): axum::extract::State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Ok(_permit) = gateway.in_work.try_acquire() else {
+        return Problem::new(Refusal::Busy, "too many requests are in work").into_response();
+    };
+    next.run(request).await
+}
+
+async fn load(deps: &Deps) -> Result<Snapshot, GatewayError> {
+    let parties = deps.store.parties().await.map_err(GatewayError::Parties)?;
+    Snapshot::new(parties, &deps.master, clock::now()).map_err(GatewayError::Keys)
+}
+
+/// Keeps the snapshot at most `parties_refresh_ms` behind. A store that can't be read is told as not ready after a while;
+/// the old picture stays in use meanwhile.
+async fn refresh(gateway: Arc<Gateway>, deps: Deps, publish: watch::Sender<Arc<Snapshot>>, stop: Stop) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(gateway.config.parties_refresh_ms.max(10)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stale = false;
+    loop {
+        tokio::select! {
+            () = stop.begun() => return,
+            _ = ticks.tick() => {}
+        }
+        let version = publish.borrow().version;
+        match refreshed(&deps, version).await {
+            Ok(newer) => {
+                if let Some(newer) = newer {
+                    gateway.metrics.parties_version.set(i64::try_from(newer.version).unwrap_or(i64::MAX));
+                    publish.send_replace(Arc::new(newer));
+                }
+                deps.health.ready("parties");
+                stale = false;
+            }
+            Err(error) => {
+                if !stale {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "tenants and prices can't be refreshed");
+                }
+                deps.health.not_ready("parties", "tenants and prices can't be refreshed from the store");
+                stale = true;
+            }
+        }
+    }
+}
+
+async fn refreshed(deps: &Deps, version: u64) -> Result<Option<Snapshot>, GatewayError> {
+    let newest = deps.store.parties_version().await.map_err(GatewayError::Parties)?;
+    if newest == version { Ok(None) } else { load(deps).await.map(Some) }
+}
+
+fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+    if config.tls_certificate_file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let files = TlsFiles { certificate: config.tls_certificate_file.clone(), key: config.tls_key_file.clone() };
+    let certificates = Certificates::load(&[files], "tls_certificate_file")?;
+    runtime::tls::server_config(certificates).map(Some)
+}
+
+/// The number library compiles its patterns at first use, some 80 ms: not in the first caller's request.
+fn number_library_warm_up() {
+    let warmed = crate::number::national("07700900123", "GB");
+    debug_assert!(warmed.is_some(), "a British mobile number is one");
+}
