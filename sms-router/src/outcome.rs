@@ -19,8 +19,8 @@ pub struct OutcomeEntry {
 /// The kinds of records.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
-    /// What became of an attempt: derived by the owner of its partition. (delivery, attempt) makes it unique; a
-    /// consumer drops a repeat.
+    /// What became of an attempt: derived by the owner of its partition. (delivery, attempt, correction) makes it
+    /// unique; a consumer drops a repeat.
     #[prost(message, tag = "1")]
     Fact(Fact),
     /// A delivery receipt. (farm, incarnation, number) makes it unique.
@@ -53,6 +53,9 @@ pub struct Fact {
     /// The link it was granted for; the outcome names the one that had it.
     #[prost(string, tag = "6")]
     pub link: String,
+    /// Whether it corrects an earlier fact of this attempt, which was `uncertain` (lanes, 10): no repeat of it.
+    #[prost(bool, tag = "7")]
+    pub correction: bool,
 }
 
 /// See [`Kind::Receipt`].
