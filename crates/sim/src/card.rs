@@ -12,6 +12,8 @@ use wire::{
 
 /// Long messages half received that are kept for one SIM; the oldest gives way.
 const PARTIALS_MAX: usize = 1_000;
+/// Deliveries of one kind that wait for one SIM; the service centre gives up the oldest.
+const WAITING_MAX: usize = 100_000;
 /// How long the rest of a long message is waited for.
 const PARTIAL_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
@@ -36,6 +38,24 @@ pub enum Entry {
     Came(Delivery),
     /// These deliveries are with the modem's owner.
     Done(Vec<u64>),
+    /// The tries that are left for the SIM's codes.
+    Lock(Lock),
+}
+
+/// The tries that are left for a SIM's codes. The SIM itself remembers them over power cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// For the PIN; 0 asks for the PUK.
+    pub pin_tries: u8,
+    /// For the PUK; 0 is the end of the SIM.
+    pub puk_tries: u8,
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self { pin_tries: 3, puk_tries: 10 }
+    }
 }
 
 /// Something the network has to hand to the modem.
@@ -86,9 +106,10 @@ pub struct Taken {
 pub struct Card {
     reference: u8,
     next_id: u64,
+    lock: Lock,
     partials: VecDeque<Partial>,
-    /// By the moment they are due, then in order.
-    waiting: BTreeMap<(i64, u64), Delivery>,
+    /// By kind; then by the moment they are due, then in order.
+    waiting: [BTreeMap<(i64, u64), Delivery>; 2],
     /// With the modem, but not surely with its owner.
     handed: BTreeMap<u64, Delivery>,
 }
@@ -110,26 +131,36 @@ impl std::fmt::Debug for Partial {
 impl Card {
     /// A SIM nobody has used, whose count begins after `reference`.
     pub fn new(reference: u8) -> Self {
-        Self { reference, next_id: 1, partials: VecDeque::new(), waiting: BTreeMap::new(), handed: BTreeMap::new() }
+        Self {
+            reference,
+            next_id: 1,
+            lock: Lock::default(),
+            partials: VecDeque::new(),
+            waiting: Default::default(),
+            handed: BTreeMap::new(),
+        }
     }
 
     /// Applies what was written down once, in its order.
-    pub fn restore(&mut self, entry: Entry) {
-        match entry {
-            Entry::Taken { reference, at, part, reports } => {
-                self.reference = reference;
-                if let Some((tpdu, submit)) =
-                    part.and_then(|tpdu| Submit::decode(&tpdu).ok().map(|submit| (tpdu, submit)))
-                {
-                    self.join(&submit, &tpdu, at);
+    pub fn restore(&mut self, entries: Vec<Entry>) {
+        let mut open = BTreeMap::new();
+        for entry in entries {
+            match entry {
+                Entry::Taken { reference, at, part, reports } => {
+                    self.reference = reference;
+                    if let Some((tpdu, submit)) =
+                        part.and_then(|tpdu| Submit::decode(&tpdu).ok().map(|submit| (tpdu, submit)))
+                    {
+                        self.join(&submit, &tpdu, at);
+                    }
+                    open.extend(reports.into_iter().map(|report| (report.id, report)));
                 }
-                reports.into_iter().for_each(|report| self.wait(report));
-            }
-            Entry::Came(delivery) => self.wait(delivery),
-            Entry::Done(ids) => {
-                self.waiting.retain(|_, delivery| !ids.contains(&delivery.id));
+                Entry::Came(delivery) => drop(open.insert(delivery.id, delivery)),
+                Entry::Done(ids) => ids.iter().for_each(|id| drop(open.remove(id))),
+                Entry::Lock(lock) => self.lock = lock,
             }
         }
+        open.into_values().for_each(|delivery| self.wait(delivery));
     }
 
     /// The fewest entries that restore this SIM.
@@ -138,15 +169,21 @@ impl Card {
         let parts = self.partials.iter().flat_map(|partial| partial.parts.values().map(|part| (partial.began, part)));
         let mut entries: Vec<Entry> = parts.map(|(at, part)| taken(at, Some(part.clone()))).collect();
         entries.push(taken(0, None));
-        entries.extend(self.waiting.values().chain(self.handed.values()).cloned().map(Entry::Came));
+        entries.push(Entry::Lock(self.lock));
+        let waiting = self.waiting.iter().flat_map(BTreeMap::values);
+        entries.extend(waiting.chain(self.handed.values()).cloned().map(Entry::Came));
         entries
     }
 
-    /// How many entries [`Card::snapshot`] would have.
-    pub fn entries(&self) -> usize {
-        1 + self.waiting.len()
-            + self.handed.len()
-            + self.partials.iter().map(|partial| partial.parts.len()).sum::<usize>()
+    /// The tries that are left.
+    pub fn lock(&self) -> Lock {
+        self.lock
+    }
+
+    /// Changes the tries that are left.
+    pub fn set_lock(&mut self, lock: Lock) -> Entry {
+        self.lock = lock;
+        Entry::Lock(lock)
     }
 
     /// The reference the next message gets.
@@ -180,26 +217,30 @@ impl Card {
         Entry::Came(delivery)
     }
 
-    /// Hands the first delivery that is due and that `wanted` says yes to to the modem. It stays remembered until
-    /// [`Card::done`].
-    pub fn hand_due(&mut self, now: Timestamp, wanted: impl Fn(DeliveryKind) -> bool) -> Option<Delivery> {
-        let mut due = self.waiting.range(..=(now.0, u64::MAX));
-        let key = *due.find(|(_, delivery)| wanted(delivery.kind))?.0;
-        self.hand(key)
+    /// Hands the first delivery of a kind that is due to the modem. It stays remembered until [`Card::done`].
+    pub fn hand_due(&mut self, kind: DeliveryKind, now: Timestamp) -> Option<Delivery> {
+        let first = self.waiting[kind as usize].first_entry()?;
+        if first.key().0 > now.0 {
+            return None;
+        }
+        let delivery = first.remove();
+        self.handed.insert(delivery.id, delivery.clone());
+        Some(delivery)
     }
 
     /// Hands over the report of the message with this reference that was made last, due or not.
     pub fn hand_report_of(&mut self, reference: u8) -> Option<Delivery> {
-        let is_its =
-            |delivery: &Delivery| delivery.kind == DeliveryKind::Report && delivery.tpdu.get(1) == Some(&reference);
-        let reports = self.waiting.iter().filter(|(_, delivery)| is_its(delivery));
-        let key = *reports.max_by_key(|(key, _)| key.1)?.0;
-        self.hand(key)
+        let reports = &mut self.waiting[DeliveryKind::Report as usize];
+        let its = reports.iter().filter(|(_, report)| report.tpdu.get(1) == Some(&reference));
+        let key = *its.max_by_key(|(key, _)| key.1)?.0;
+        let report = reports.remove(&key)?;
+        self.handed.insert(report.id, report.clone());
+        Some(report)
     }
 
-    /// When the next delivery that `wanted` says yes to is due.
-    pub fn next_due(&self, wanted: impl Fn(DeliveryKind) -> bool) -> Option<Timestamp> {
-        self.waiting.values().find(|delivery| wanted(delivery.kind)).map(|delivery| Timestamp(delivery.due))
+    /// When the next delivery of a kind is due.
+    pub fn next_due(&self, kind: DeliveryKind) -> Option<Timestamp> {
+        self.waiting[kind as usize].first_key_value().map(|(key, _)| Timestamp(key.0))
     }
 
     /// A delivery is with the modem's owner.
@@ -217,12 +258,6 @@ impl Card {
         }
     }
 
-    fn hand(&mut self, key: (i64, u64)) -> Option<Delivery> {
-        let delivery = self.waiting.remove(&key)?;
-        self.handed.insert(delivery.id, delivery.clone());
-        Some(delivery)
-    }
-
     fn number(&mut self, due: i64, kind: DeliveryKind, tpdu: Vec<u8>) -> Delivery {
         let id = self.next_id;
         self.next_id += 1;
@@ -231,7 +266,11 @@ impl Card {
 
     fn wait(&mut self, delivery: Delivery) {
         self.next_id = self.next_id.max(delivery.id + 1);
-        self.waiting.insert((delivery.due, delivery.id), delivery);
+        let waiting = &mut self.waiting[delivery.kind as usize];
+        waiting.insert((delivery.due, delivery.id), delivery);
+        if waiting.len() > WAITING_MAX {
+            waiting.pop_first();
+        }
     }
 
     /// Adds a part; returns the whole text if this one made it whole and it is text.
@@ -347,16 +386,17 @@ mod tests {
         let mut card = Card::new(0);
         let mut entries: Vec<Entry> = parts[1..].iter().map(|part| take(&mut card, part).entry).collect();
         entries.push(card.come(vec![4], Timestamp(3)));
-        let report = card.hand_due(Timestamp(60), |kind| kind == DeliveryKind::Report).unwrap();
+        let report = card.hand_due(DeliveryKind::Report, Timestamp(60)).unwrap();
         entries.extend(card.done(&[report.id]));
 
+        entries.push(card.set_lock(Lock { pin_tries: 2, puk_tries: 10 }));
+
         let mut again = Card::new(99);
-        entries.into_iter().for_each(|entry| again.restore(entry));
+        again.restore(entries);
         assert_eq!(again.snapshot(), card.snapshot());
         let mut compacted = Card::new(99);
-        card.snapshot().into_iter().for_each(|entry| compacted.restore(entry));
+        compacted.restore(card.snapshot());
         assert_eq!(compacted.snapshot(), card.snapshot());
-        assert_eq!(compacted.entries(), card.snapshot().len());
         assert_eq!(take(&mut compacted, &parts[0]).text, Some(text));
         assert!(compacted.partials.is_empty());
     }
@@ -365,11 +405,13 @@ mod tests {
     fn what_was_handed_over_in_vain_waits_again() {
         let mut card = Card::new(0);
         take(&mut card, &parts("x")[0]);
-        assert_eq!(card.hand_due(Timestamp(49), |_| true), None);
-        assert_eq!(card.next_due(|_| true), Some(Timestamp(50)));
-        let report = card.hand_due(Timestamp(50), |_| true).unwrap();
-        assert_eq!(card.hand_due(Timestamp(50), |_| true), None);
+        let hand = |card: &mut Card, now| card.hand_due(DeliveryKind::Report, Timestamp(now));
+        assert_eq!(hand(&mut card, 49), None);
+        assert_eq!(card.next_due(DeliveryKind::Report), Some(Timestamp(50)));
+        assert_eq!(card.next_due(DeliveryKind::Message), None);
+        let report = hand(&mut card, 50).unwrap();
+        assert_eq!(hand(&mut card, 50), None);
         card.take_back(&[report.id]);
-        assert_eq!(card.hand_due(Timestamp(50), |_| true), Some(report));
+        assert_eq!(hand(&mut card, 50), Some(report));
     }
 }

@@ -84,8 +84,41 @@ pub struct ModemConfig {
     pub answer_ms: (u64, u64),
     /// Messages the SIM and the device hold, each.
     pub storage_slots: u16,
+    /// Where status reports go when the owner wants them stored.
+    pub stored_reports: ReportMemory,
+    /// How the network receives the SIM.
+    pub registration: Registration,
+    /// The SIM's PIN; empty if it asks for none. Its PUK is `12345678`.
+    pub pin: String,
     /// What goes wrong.
     pub faults: FaultPlan,
+}
+
+/// A memory for status reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum ReportMemory {
+    /// One of their own.
+    #[default]
+    #[serde(rename = "SR")]
+    Reports,
+    /// The SIM's, among the messages.
+    #[serde(rename = "SM")]
+    Sim,
+}
+
+/// How the network receives a SIM (3GPP TS 27.007, 7.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// At home.
+    #[default]
+    Home,
+    /// Abroad.
+    Roaming,
+    /// Not found yet.
+    Searching,
+    /// Refused.
+    Denied,
 }
 
 impl Default for ModemConfig {
@@ -97,6 +130,9 @@ impl Default for ModemConfig {
             plmn: "26201".to_owned(),
             answer_ms: (0, 0),
             storage_slots: 20,
+            stored_reports: ReportMemory::default(),
+            registration: Registration::default(),
+            pin: String::new(),
             faults: FaultPlan::default(),
         }
     }

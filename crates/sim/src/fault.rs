@@ -100,6 +100,8 @@ pub enum Fault {
     SplitWrites,
     /// Lines of the answer end in more carriage returns than they should.
     ExtraCr,
+    /// Lines of the answer stand closer together than they should.
+    GluedLines,
     /// The modem restarts after the PDU and forgets its settings.
     Reset {
         /// The message went out before.
@@ -127,6 +129,8 @@ pub enum Fault {
         /// Milliseconds.
         ms: u64,
     },
+    /// Unasked lines come in the middle of the answer to `AT+CMGL`. Its occasion is that command.
+    ListUrc,
     /// `AT+CMGL` is never answered, and the modem is deaf this long. Its occasion is that command.
     ListHang {
         /// Milliseconds.
@@ -154,7 +158,7 @@ pub enum Occasion {
 impl Fault {
     fn occasion(&self) -> Occasion {
         match self {
-            Self::ListSlow { .. } | Self::ListHang { .. } => Occasion::List,
+            Self::ListSlow { .. } | Self::ListHang { .. } | Self::ListUrc => Occasion::List,
             Self::InboundNowhere => Occasion::Inbound,
             Self::StoredReportTrap => Occasion::StoredReport,
             _ => Occasion::Send,

@@ -10,8 +10,10 @@ use std::{
 
 use crate::{SimError, card::Entry};
 
-/// The size from which a journal is written anew with what still counts.
+/// The size up to which a journal is never written anew with what still counts.
 const OCTETS_MAX: u64 = 4 * 1024 * 1024;
+/// How many times what still counts it may be: that may itself be large.
+const GROWTH_MAX: u64 = 2;
 
 /// An open journal.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     octets: u64,
+    octets_max: u64,
     line: Vec<u8>,
 }
 
@@ -52,7 +55,9 @@ impl Journal {
         file.write_all(&text).map_err(failed("write"))?;
         fs::rename(&beside, path).map_err(failed("replace"))?;
         let file = OpenOptions::new().append(true).open(path).map_err(failed("open"))?;
-        Ok(Self { path: path.to_owned(), file, octets: text.len() as u64, line: Vec::new() })
+        let octets = text.len() as u64;
+        let octets_max = OCTETS_MAX.max(octets * GROWTH_MAX);
+        Ok(Self { path: path.to_owned(), file, octets, octets_max, line: Vec::new() })
     }
 
     /// Adds entries with one write.
@@ -73,7 +78,7 @@ impl Journal {
 
     /// Whether it is time to rewrite it with what still counts.
     pub(crate) fn is_large(&self) -> bool {
-        self.octets > OCTETS_MAX
+        self.octets > self.octets_max
     }
 
     /// Rewrites itself.

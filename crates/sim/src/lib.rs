@@ -13,7 +13,7 @@ mod port;
 mod record;
 mod watch;
 
-pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment};
+pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment, Registration, ReportMemory};
 pub use fault::{Fault, FaultPlan, FaultRule};
 pub use modem::{Event, SimModem};
 pub use network::Network;

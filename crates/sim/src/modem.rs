@@ -3,6 +3,7 @@
 mod answer;
 mod command;
 mod delivery;
+mod lock;
 mod send;
 mod settings;
 mod storage;
@@ -13,10 +14,15 @@ use model::Timestamp;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use wire::tpdu::Address;
 
-use self::{command::Command, send::Sending, settings::Settings, storage::Storage};
+use self::{
+    command::Command,
+    send::Sending,
+    settings::Settings,
+    storage::{Memory, Storage},
+};
 use crate::{
     card::{Card, Entry},
-    config::{ModemConfig, NetworkConfig, NumberRule},
+    config::{ModemConfig, NetworkConfig, NumberRule, Registration, ReportMemory},
     fault::{Fault, Faults, Occasion},
 };
 
@@ -76,6 +82,8 @@ pub struct SimModem {
     faults: Faults,
     chance: StdRng,
     radio: Radio,
+    /// The SIM's PIN was entered, or it has none.
+    unlocked: bool,
     mode: Mode,
     line: Vec<u8>,
     typed_ahead: VecDeque<u8>,
@@ -95,6 +103,9 @@ struct Profile {
     answer_ms: (u64, u64),
     receipt_delay_ms: (u64, u64),
     numbers: Vec<NumberRule>,
+    stored_reports: Memory,
+    registration: Registration,
+    pin: String,
 }
 
 /// What the radio and the network let the modem do.
@@ -141,7 +152,7 @@ impl SimModem {
     pub fn new(network: &NetworkConfig, config: &ModemConfig, seed: u64, entries: Vec<Entry>) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
         let mut card = Card::new(chance.random());
-        entries.into_iter().for_each(|entry| card.restore(entry));
+        card.restore(entries);
         Self {
             profile: Profile {
                 imsi: config.imsi.clone(),
@@ -150,6 +161,12 @@ impl SimModem {
                 answer_ms: config.answer_ms,
                 receipt_delay_ms: network.receipt_delay_ms,
                 numbers: network.numbers.clone(),
+                stored_reports: match config.stored_reports {
+                    ReportMemory::Reports => Memory::Reports,
+                    ReportMemory::Sim => Memory::Sim,
+                },
+                registration: config.registration,
+                pin: config.pin.clone(),
             },
             settings: Settings::new(network.service_centre.clone()),
             card,
@@ -157,6 +174,7 @@ impl SimModem {
             faults: Faults::new(config.faults.clone()),
             chance,
             radio: Radio { on: true, lost_until: None, banned: None },
+            unlocked: config.pin.is_empty(),
             mode: Mode::Command,
             line: Vec::new(),
             typed_ahead: VecDeque::new(),
@@ -212,11 +230,6 @@ impl SimModem {
     /// The fewest entries that restore the SIM.
     pub fn snapshot(&self) -> Vec<Entry> {
         self.card.snapshot()
-    }
-
-    /// How many entries a snapshot would have.
-    pub fn entries(&self) -> usize {
-        self.card.entries()
     }
 
     /// Replaces what goes wrong from here on; occasions are counted anew, and a ban is lifted.
@@ -338,6 +351,7 @@ impl SimModem {
         self.line.clear();
         self.typed_ahead.clear();
         self.radio.on = true;
+        self.unlocked = self.profile.pin.is_empty();
         self.listening = false;
     }
 
@@ -375,13 +389,20 @@ impl SimModem {
         }
     }
 
-    /// `+CREG` and its kin: 1 home, 0 radio off, 2 searching.
+    /// `+CREG` and its kin (3GPP TS 27.007, 7.2).
     fn registration(&self) -> u8 {
-        match &self.radio {
-            Radio { on: false, .. } => 0,
-            Radio { lost_until: Some(_), .. } => 2,
-            _ => 1,
+        match (&self.radio, self.profile.registration) {
+            (Radio { on: false, .. }, _) => 0,
+            _ if !self.unlocked => 0,
+            (Radio { lost_until: Some(_), .. }, _) | (_, Registration::Searching) => 2,
+            (_, Registration::Home) => 1,
+            (_, Registration::Denied) => 3,
+            (_, Registration::Roaming) => 5,
         }
+    }
+
+    fn is_registered(&self) -> bool {
+        matches!(self.registration(), 1 | 5)
     }
 
     fn announce_registration(&mut self) {

@@ -2,8 +2,8 @@
 
 use model::Timestamp;
 use sim::{
-    Event, Fault, FaultPlan, FaultRule, ModemConfig, NetworkConfig, NumberRule, NumberTreatment, SimModem,
-    fault::Faults,
+    Event, Fault, FaultPlan, FaultRule, ModemConfig, NetworkConfig, NumberRule, NumberTreatment, Registration,
+    ReportMemory, SimModem, card::Entry, fault::Faults,
 };
 use wire::{
     tpdu::{Address, Carried, Outgoing, Report, StatusReport, TypeOfNumber, at_command_pdu, delivers, submits},
@@ -335,6 +335,7 @@ fn faults_after_the_pdu() {
     check_fault(Fault::UrcInside, "\r\n^RSSI: 17\r\n\r\n+CMGS: *\r\n\r\nOK\r\n", true);
     check_fault(Fault::UrcStorm { lines: 2 }, "\r\n+ZUSIMR:0\r\n\r\n+ZUSIMR:1\r\n\r\n+CMGS: *\r\n\r\nOK\r\n", true);
     check_fault(Fault::ExtraCr, "\r\r\n+CMGS: *\r\r\n\r\r\nOK\r\r\n", true);
+    check_fault(Fault::GluedLines, "\r\n+CMGS: *\r\nOK\r\n", true);
     check_fault(Fault::Reset { sent: true }, "\r\n^SYSSTART\r\n", true);
     check_fault(Fault::Reset { sent: false }, "\r\n^SYSSTART\r\n", false);
     let bench = check_fault(Fault::HangUp { sent: true, back_ms: 70 }, "", true);
@@ -430,6 +431,71 @@ fn listing_faults() {
     check(bench, "AT+CMGL=4\rAT\rAT\r", "");
     assert_eq!(bench.wait(60_000), "");
     check(bench, "AT\r", OK);
+}
+
+#[test]
+fn lines_nobody_asked_for_in_a_list() {
+    let bench = &mut Bench::faulty(&[Fault::ListUrc]);
+    bench.modem.come(inbound("one"), bench.now);
+    bench.modem.come(inbound("two"), bench.now);
+    bench.output();
+    let said = bench.say("AT+CMGL=4\r");
+    let marks: Vec<&str> =
+        said.lines().filter(|line| line.starts_with(['+', '^', 'O'])).map(|line| &line[..2]).collect();
+    assert_eq!(marks, ["+C", "^R", "+C", "^R", "OK"]);
+}
+
+#[test]
+fn reports_among_the_messages() {
+    let config = ModemConfig { stored_reports: ReportMemory::Sim, ..ModemConfig::default() };
+    let bench = &mut Bench::new(NetworkConfig::default(), config);
+    bench.set_up();
+    check(bench, "AT+CNMI=2,0,0,2,1\r", OK);
+    bench.send("x");
+    assert_eq!(bench.wait(RECEIPT_MS as i64), "\r\n+CDSI: \"SM\",1\r\n");
+    assert!(bench.say("AT+CPMS?\r").contains("+CPMS: \"SM\",1,20"));
+}
+
+#[test]
+fn registration() {
+    for (registration, stat, sends) in [
+        (Registration::Home, 1, true),
+        (Registration::Roaming, 5, true),
+        (Registration::Searching, 2, false),
+        (Registration::Denied, 3, false),
+    ] {
+        let config = ModemConfig { registration, ..ModemConfig::default() };
+        let bench = &mut Bench::new(NetworkConfig::default(), config);
+        bench.set_up();
+        check(bench, "AT+CREG?\r", &format!("\r\n+CREG: 0,{stat}\r\n{OK}"));
+        assert_eq!(bench.send("x").contains("+CMGS"), sends);
+    }
+}
+
+#[test]
+fn codes() {
+    let config = ModemConfig { pin: "0000".to_owned(), ..ModemConfig::default() };
+    let bench = &mut Bench::new(NetworkConfig::default(), config.clone());
+    bench.say("ATE0+CMEE=1\r");
+    check(bench, "AT+CPIN?\r", "\r\n+CPIN: SIM PIN\r\n\r\nOK\r\n");
+    check(bench, "AT+CIMI\r", "\r\n+CME ERROR: 11\r\n");
+    check(bench, "AT+CMGS=20\r", "\r\n+CMS ERROR: 311\r\n");
+    check(bench, "AT+CSIM=10,\"0020000100\"\r", "\r\n+CSIM: 4,\"63C3\"\r\n\r\nOK\r\n");
+    for left in [2, 1, 0] {
+        check(bench, "AT+CPIN=\"1234\"\r", "\r\n+CME ERROR: 16\r\n");
+        check(bench, "AT+CPINR=\"SIM PIN\"\r", &format!("\r\n+CPINR: SIM PIN,{left},3\r\n{OK}"));
+    }
+    check(bench, "AT+CPIN?\r", "\r\n+CPIN: SIM PUK\r\n\r\nOK\r\n");
+    // The tries are the SIM's: a power cycle does not bring them back.
+    let entries: Vec<Entry> = bench.modem.snapshot();
+    bench.modem = SimModem::new(&NetworkConfig::default(), &config, 1, entries);
+    bench.say("ATE0+CMEE=1\r");
+    check(bench, "AT+CPIN=\"0000\"\r", "\r\n+CME ERROR: 16\r\n");
+    check(bench, "AT+CPINR=\"SIM PUK\"\r", "\r\n+CPINR: SIM PUK,9,10\r\n\r\nOK\r\n");
+    check(bench, "AT+CPIN=\"12345678\",\"4321\"\r", OK);
+    check(bench, "AT+CPIN?\r", "\r\n+CPIN: READY\r\n\r\nOK\r\n");
+    check(bench, "AT+CPIN=\"4321\"\r", "\r\n+CME ERROR: 3\r\n");
+    check(bench, "AT+CREG?\r", "\r\n+CREG: 0,1\r\n\r\nOK\r\n");
 }
 
 #[test]

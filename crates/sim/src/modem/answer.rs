@@ -21,6 +21,9 @@ type Answer = Result<Flow, Failure>;
 
 impl SimModem {
     pub(super) fn execute(&mut self, command: &Command, now: Timestamp) -> Answer {
+        if !self.unlocked && needs_the_sim(&command.name) {
+            return Err(Failure::Cme(self.lock_error_cme()));
+        }
         match (command.name.as_str(), &command.form) {
             (name, Form::Run(number)) if !name.starts_with(|c: char| c.is_ascii_punctuation() && c != '&') => {
                 self.basic(name, number)
@@ -78,6 +81,10 @@ impl SimModem {
             "+CESQ" => "+CESQ: 99,99,255,255,20,60".to_owned(),
             "+CMGL" => return self.list("0", now),
             "+CNUM" | "+CHUP" => return Ok(Flow::Next),
+            "+CPINR" => {
+                self.say_tries("SIM PIN")?;
+                return self.say_tries("SIM PUK").map(|()| Flow::Next);
+            }
             _ => return Err(Failure::Error),
         };
         self.say(&line);
@@ -87,7 +94,7 @@ impl SimModem {
     fn ask(&mut self, name: &str) -> Answer {
         let settings = &self.settings;
         let line = match name {
-            "+CPIN" => "+CPIN: READY".to_owned(),
+            "+CPIN" => format!("+CPIN: {}", self.lock_state()?),
             "+CFUN" => format!("+CFUN: {}", u8::from(self.radio.on)),
             "+CMEE" => format!("+CMEE: {}", settings.errors),
             "+CMGF" => format!("+CMGF: {}", settings.format),
@@ -104,7 +111,7 @@ impl SimModem {
             "+CGREG" => self.registration_line(name, 1),
             "+CEREG" => self.registration_line(name, 2),
             "+COPS" => self.operator_line(),
-            "+CGATT" => format!("+CGATT: {}", u8::from(self.registration() == 1)),
+            "+CGATT" => format!("+CGATT: {}", u8::from(self.is_registered())),
             "+CGSMS" => "+CGSMS: 3".to_owned(),
             "+IFC" => "+IFC: 2,2".to_owned(),
             "+CLIP" => "+CLIP: 0,2".to_owned(),
@@ -164,8 +171,9 @@ impl SimModem {
             "+CSCA" => self.settings.service_centre = service_centre(first)?,
             "+CFUN" => self.power(&values)?,
             "+COPS" => self.choose_operator(&values)?,
-            // The SIM needs no PIN; a code where none is asked for is refused (3GPP TS 27.007, 8.3).
-            "+CPIN" => return Err(Failure::Cme(3)),
+            "+CPIN" => self.enter_code(&values)?,
+            "+CPINR" => self.say_tries(first)?,
+            "+CSIM" => self.command_sim(&values)?,
             "+CUSD" | "+IFC" | "+CLIP" | "+CRC" | "+CSMP" | "+CVHU" | "+CGSMS" | "+CGATT" => {}
             _ => return Err(Failure::Error),
         }
@@ -227,12 +235,12 @@ impl SimModem {
 
     fn registration_line(&self, name: &str, index: usize) -> String {
         let (announced, stat) = (self.settings.registration[index], self.registration());
-        let place = if announced == 2 && stat == 1 { ",\"00C3\",\"0A12\"" } else { "" };
+        let place = if announced == 2 && self.is_registered() { ",\"00C3\",\"0A12\"" } else { "" };
         format!("{name}: {announced},{stat}{place}")
     }
 
     fn operator_line(&self) -> String {
-        if self.registration() != 1 {
+        if !self.is_registered() {
             return "+COPS: 0".to_owned();
         }
         match self.settings.operator_format {
@@ -247,9 +255,13 @@ impl SimModem {
         let faults = self.strike(Occasion::List);
         let start = self.out.len();
         let unread = |slot: &Slot| state == ALL_STATES || (state == 0) == slot.unread;
-        for (index, slot) in self.storage.list(|slot| state != 2 && state != 3 && unread(slot)) {
+        let listed = self.storage.list(|slot| state != 2 && state != 3 && unread(slot));
+        for (index, slot) in listed {
             let line = format!("+CMGL: {index},{},,{}\r\n{}", stat(&slot), slot.tpdu.len(), self.digits(&slot.tpdu));
             self.say(&line);
+            if faults.contains(&Fault::ListUrc) {
+                self.say("^RSSI: 16");
+            }
         }
         for fault in faults {
             match fault {
@@ -296,6 +308,11 @@ impl SimModem {
     }
 }
 
+/// What a SIM that waits for its code does not do.
+fn needs_the_sim(name: &str) -> bool {
+    matches!(name, "+CIMI" | "+CNUM" | "+CPMS" | "+CMGL" | "+CMGR" | "+CMGD" | "+CSCA" | "+CNMI" | "+COPS")
+}
+
 fn number(text: &str, max: u8) -> Result<u8, Failure> {
     text.parse().ok().filter(|number| *number <= max).ok_or(Failure::Error)
 }
@@ -321,6 +338,10 @@ fn service_centre_line(number: &str) -> String {
 pub(super) fn cme_text(number: u16) -> String {
     match number {
         3 => "operation not allowed".to_owned(),
+        11 => "SIM PIN required".to_owned(),
+        12 => "SIM PUK required".to_owned(),
+        13 => "SIM failure".to_owned(),
+        16 => "incorrect password".to_owned(),
         _ => number.to_string(),
     }
 }
@@ -330,6 +351,9 @@ pub(super) fn cms_text(number: u16) -> String {
     match number {
         303 => "operation not supported".to_owned(),
         304 => "invalid PDU mode parameter".to_owned(),
+        311 => "SIM PIN required".to_owned(),
+        313 => "SIM failure".to_owned(),
+        316 => "SIM PUK required".to_owned(),
         321 => "invalid memory index".to_owned(),
         330 => "SMSC address unknown".to_owned(),
         331 => "no network service".to_owned(),

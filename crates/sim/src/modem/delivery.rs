@@ -12,9 +12,11 @@ use crate::{
 /// How a delivery goes to the owner.
 enum Way {
     Direct,
-    Stored,
+    Stored(Memory),
     Held,
 }
+
+const KINDS: [DeliveryKind; 2] = [DeliveryKind::Report, DeliveryKind::Message];
 
 impl SimModem {
     /// Takes a message for the SIM.
@@ -57,19 +59,23 @@ impl SimModem {
         if self.out.len() >= OUT_OCTETS_MAX {
             return None;
         }
-        self.card.next_due(|kind| !matches!(self.way(kind), Way::Held))
+        let wanted = KINDS.into_iter().filter(|kind| !matches!(self.way(*kind), Way::Held));
+        wanted.filter_map(|kind| self.card.next_due(kind)).min()
     }
 
     /// Hands over what is due and can be handed over.
     pub(super) fn deliver(&mut self, now: Timestamp) {
-        while matches!(self.mode, Mode::Command) && self.out.len() < OUT_OCTETS_MAX {
-            let ways = [self.way(DeliveryKind::Report), self.way(DeliveryKind::Message)];
-            let wanted = |kind| !matches!(ways[kind as usize], Way::Held);
-            let Some(delivery) = self.card.hand_due(now, wanted) else { break };
-            match ways[delivery.kind as usize] {
-                Way::Direct => self.hand_over(delivery),
-                Way::Stored => self.store(delivery),
-                Way::Held => unreachable!("a held delivery is not wanted"),
+        for kind in KINDS {
+            while matches!(self.mode, Mode::Command) && self.out.len() < OUT_OCTETS_MAX {
+                let way = self.way(kind);
+                if matches!(way, Way::Held) {
+                    break;
+                }
+                let Some(delivery) = self.card.hand_due(kind, now) else { break };
+                match way {
+                    Way::Stored(memory) => self.store(delivery, memory),
+                    _ => self.hand_over(delivery),
+                }
             }
         }
     }
@@ -87,11 +93,14 @@ impl SimModem {
     fn way(&self, kind: DeliveryKind) -> Way {
         let routing = self.settings.routing;
         let direct = if self.listening && routing.mode > 0 { Way::Direct } else { Way::Held };
-        let stored = |memory| if self.storage.has_room(memory) { Way::Stored } else { Way::Held };
+        let stored = |memory| if self.storage.has_room(memory) { Way::Stored(memory) } else { Way::Held };
+        if !self.unlocked {
+            return Way::Held;
+        }
         match (kind, routing.reports, routing.messages) {
             (DeliveryKind::Report, 0, _) => Way::Held,
             (DeliveryKind::Report, 1, _) | (DeliveryKind::Message, _, 2 | 3) => direct,
-            (DeliveryKind::Report, ..) => stored(Memory::Reports),
+            (DeliveryKind::Report, ..) => stored(self.profile.stored_reports),
             (DeliveryKind::Message, ..) => stored(self.storage.selected[2]),
         }
     }
@@ -106,12 +115,11 @@ impl SimModem {
         self.unread.push(delivery.id);
     }
 
-    fn store(&mut self, delivery: Delivery) {
-        let (name, memory) = match delivery.kind {
-            DeliveryKind::Report => ("+CDSI", Memory::Reports),
-            DeliveryKind::Message => ("+CMTI", self.storage.selected[2]),
+    fn store(&mut self, delivery: Delivery, memory: Memory) {
+        let (name, occasion) = match delivery.kind {
+            DeliveryKind::Report => ("+CDSI", Occasion::StoredReport),
+            DeliveryKind::Message => ("+CMTI", Occasion::Inbound),
         };
-        let occasion = if delivery.kind == DeliveryKind::Report { Occasion::StoredReport } else { Occasion::Inbound };
         let faults = self.strike(occasion);
         if faults.contains(&Fault::InboundNowhere) {
             self.done(&[delivery.id]);

@@ -55,6 +55,9 @@ impl Sending {
 impl SimModem {
     /// `AT+CMGS=length`.
     pub(super) fn begin_send(&mut self, argument: &str, now: Timestamp) -> Result<Flow, Failure> {
+        if !self.unlocked {
+            return Err(Failure::Cms(self.lock_error_cms()));
+        }
         if self.settings.format != 0 {
             // Text mode cannot carry what this network is asked to carry.
             return Err(Failure::Cms(OPERATION_NOT_ALLOWED));
@@ -115,7 +118,7 @@ impl SimModem {
         if carried.service_centre.is_none() && self.settings.service_centre.is_empty() {
             return self.refuse(&Failure::Cms(SERVICE_CENTRE_UNKNOWN));
         }
-        if self.registration() != 1 {
+        if !self.is_registered() {
             return self.refuse(&Failure::Cms(NO_NETWORK));
         }
         match self.radio.banned {
@@ -229,6 +232,10 @@ impl SimModem {
         match sending.refused {
             Some(cms) => self.refuse(&Failure::Cms(cms)),
             None => self.confirm(sending, reference),
+        }
+        if sending.faults.contains(&Fault::GluedLines) {
+            let answer = String::from_utf8_lossy(&self.out.split_off(start)).replace("\r\n\r\n", "\r\n");
+            self.out.extend_from_slice(answer.as_bytes());
         }
         if sending.faults.contains(&Fault::ExtraCr) {
             let answer = self.out.split_off(start);
