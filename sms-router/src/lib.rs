@@ -4,7 +4,9 @@
 pub mod clock;
 pub mod config;
 pub mod country;
+pub mod deadletter;
 pub mod deck;
+pub mod desk;
 pub mod dispatch;
 pub mod error;
 pub mod keys;
@@ -13,9 +15,13 @@ pub mod outcome;
 pub mod pipeline;
 pub mod planner;
 pub mod project;
+pub mod routing;
 pub mod run;
 pub mod schedule;
+pub mod seen;
 pub mod settle;
+pub mod step;
+pub mod world;
 
 pub use clock::Clock;
 pub use config::Config;

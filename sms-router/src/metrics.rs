@@ -1,1 +1,232 @@
-//! Every metric of the router role.
+//! Every metric of the router role. Knows what is counted, not when.
+
+use model::State;
+use runtime::Registry;
+use runtime::metrics::{COUNTS, Counter, CounterBy, Gauge, GaugeBy, Histogram, HistogramBy, Label, SECONDS};
+
+/// All metrics of the router role but those of the dispatcher.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Deliveries read from lane `accepted`, by what became of them.
+    pub planned: CounterBy<PlannedAs>,
+    /// Outcomes of attempts.
+    pub outcomes: CounterBy<OutcomeAs>,
+    /// Delivery receipts, by what they meant.
+    pub receipts: CounterBy<ReceiptAs>,
+    /// Deliveries that ended, by state.
+    pub ended: CounterBy<EndedAs>,
+    /// Corrections of final states.
+    pub corrections: Counter,
+    /// Deliveries whose time came.
+    pub due: Counter,
+    /// Records put in the dead-letter lane.
+    pub dead_letters: Counter,
+    /// Messages from handsets.
+    pub inbound: Counter,
+    /// References whose receipt is awaited.
+    pub references_open: Gauge,
+    /// Receipts that wait for their outcome.
+    pub receipts_parked: Gauge,
+    /// Entries not yet taken, by lane.
+    pub lag: GaugeBy<LagOf>,
+    /// Entries taken in one step, by lane.
+    pub batch: HistogramBy<LagOf>,
+    /// Time from acceptance to the route's lane.
+    pub plan_seconds: Histogram,
+    /// Deliveries accepted, as the ledger counts them.
+    pub ledger_accepted: Gauge,
+    /// Deliveries that ended, as the ledger counts them.
+    pub ledger_final: Gauge,
+    /// Deliveries that are pending, as the ledger counts them.
+    pub ledger_pending: Gauge,
+    /// accepted - final - pending.
+    pub ledger_difference: Gauge,
+    /// Version of the price table in use.
+    pub price_table: Gauge,
+    /// Whether the newest price deck was refused.
+    pub deck_refused: Gauge,
+    /// Parts that failed and were started again.
+    pub restarts: CounterBy<Part>,
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident, $label:literal, $($(#[$of:meta])* $variant:ident = $text:literal),+ $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum $name { $($(#[$of])* $variant),+ }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            fn value(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// What became of a delivery read from lane `accepted`.
+    PlannedAs, "result",
+    /// Put in a route's lane.
+    Routed = "routed",
+    /// Kept until it is due.
+    Scheduled = "scheduled",
+    /// Its validity had ended.
+    Expired = "expired",
+    /// No route leads to it.
+    NoRoute = "no-route",
+    /// It was taken after its caller had been told that it was not.
+    NotAnswered = "not-answered",
+    /// A repeat of a request.
+    Repeat = "repeat",
+    /// A key used again for another body.
+    KeyReused = "key-reused",
+    /// It can't be read.
+    Unreadable = "unreadable",
+}
+
+labels! {
+    /// What became of an attempt.
+    OutcomeAs, "outcome",
+    /// Handed over, no receipt to come.
+    Sent = "sent",
+    /// Handed over, a receipt is awaited.
+    Submitted = "submitted",
+    /// Handed on to the next candidate.
+    FailedOver = "failed-over",
+    /// Every candidate failed for the moment.
+    Retried = "retried",
+    /// Failed for good.
+    Failed = "failed",
+    /// Nobody knows.
+    Uncertain = "uncertain",
+    /// Its validity ended.
+    Expired = "expired",
+    /// Told before.
+    Repeated = "repeated",
+}
+
+labels! {
+    /// What a receipt meant.
+    ReceiptAs, "result",
+    /// A part arrived.
+    Delivered = "delivered",
+    /// A part will not arrive.
+    Failed = "failed",
+    /// The network goes on trying.
+    Temporary = "temporary",
+    /// It came before its outcome.
+    Parked = "parked",
+    /// Its outcome came.
+    Matched = "matched",
+    /// No outcome came in time: nobody waits for it.
+    Dropped = "dropped",
+    /// None came in time: the delivery ends as sent.
+    Missing = "missing",
+}
+
+labels! {
+    /// Final states.
+    EndedAs, "state",
+    /// See [`State::Sent`].
+    Sent = "sent",
+    /// See [`State::Delivered`].
+    Delivered = "delivered",
+    /// See [`State::Failed`].
+    Failed = "failed",
+    /// See [`State::Expired`].
+    Expired = "expired",
+    /// See [`State::Cancelled`].
+    Cancelled = "cancelled",
+    /// See [`State::Rejected`].
+    Rejected = "rejected",
+    /// See [`State::Uncertain`].
+    Uncertain = "uncertain",
+}
+
+labels! {
+    /// The lanes this role reads outside of dispatch, each by its group.
+    LagOf, "lane",
+    /// Lane `accepted`, by the planner.
+    Accepted = "accepted",
+    /// Lane `outcomes`, by the settler.
+    Outcomes = "outcomes",
+    /// Lane `accepted`, by the projection.
+    ProjectedAccepted = "accepted-projected",
+    /// Lane `events`, by the projection.
+    ProjectedEvents = "events-projected",
+}
+
+labels! {
+    /// Parts of the role that are started again when they fail.
+    Part, "part",
+    /// From `accepted` to the routes.
+    Planner = "planner",
+    /// From `outcomes` to final states.
+    Settler = "settler",
+    /// Into the store.
+    Projection = "projection",
+    /// What is not due.
+    Schedule = "schedule",
+    /// Parties, prices and keys.
+    Parties = "parties",
+    /// Trimming and the ledger's check.
+    Upkeep = "upkeep",
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        let gauge = |name, help| registry.gauge(name, help);
+        Metrics {
+            planned: registry.counter_by("router_planned_total", "Deliveries read from lane accepted, by result."),
+            outcomes: registry.counter_by("router_outcomes_total", "Attempts that came to an end, by what followed."),
+            receipts: registry.counter_by("router_receipts_total", "Delivery receipts, by what they meant."),
+            ended: registry.counter_by("router_ended_total", "Deliveries that entered a final state."),
+            corrections: counter(
+                "router_corrections_total",
+                "Later proofs that moved a delivery between final states.",
+            ),
+            due: counter("router_due_total", "Scheduled deliveries whose time came."),
+            dead_letters: counter("router_dead_letters_total", "Records put in the dead-letter lane."),
+            inbound: counter("router_inbound_total", "Messages from handsets."),
+            references_open: gauge("router_references_open", "References whose receipt is awaited."),
+            receipts_parked: gauge("router_receipts_parked", "Receipts that wait for their outcome."),
+            lag: registry.gauge_by("router_lag_entries", "Entries of a lane that are not taken yet."),
+            batch: registry.histogram_by("router_batch_entries", "Entries of a lane taken in one step.", COUNTS),
+            plan_seconds: registry.histogram(
+                "router_plan_seconds",
+                "Time from acceptance until the route is chosen.",
+                SECONDS,
+            ),
+            ledger_accepted: gauge("router_ledger_accepted", "Deliveries accepted, as the ledger counts them."),
+            ledger_final: gauge("router_ledger_final", "Deliveries that ended, as the ledger counts them."),
+            ledger_pending: gauge("router_ledger_pending", "Deliveries under way, as the ledger counts them."),
+            ledger_difference: gauge(
+                "router_ledger_difference",
+                "Accepted less final less pending deliveries: anything but 0 is lost or doubled.",
+            ),
+            price_table: gauge("router_price_table_version", "Version of the price table in use."),
+            deck_refused: gauge("router_price_deck_refused", "1 while the newest price deck is refused, else 0."),
+            restarts: registry.counter_by("router_restarts_total", "Parts that failed and were started again."),
+        }
+    }
+
+    /// Counts a final state.
+    pub fn count_end(&self, state: State) {
+        let label = match state {
+            State::Sent => EndedAs::Sent,
+            State::Delivered => EndedAs::Delivered,
+            State::Failed => EndedAs::Failed,
+            State::Expired => EndedAs::Expired,
+            State::Cancelled => EndedAs::Cancelled,
+            State::Rejected => EndedAs::Rejected,
+            State::Uncertain => EndedAs::Uncertain,
+            State::Accepted | State::Scheduled | State::Routed | State::Leased | State::Submitted => return,
+        };
+        self.ended.with(label).increment();
+    }
+}
