@@ -1,12 +1,16 @@
 //! What the network knows of one SIM: its message reference, long messages half received, and what it has still to
 //! hand to the modem. Does no I/O: says what to write down as [`Entry`] and is restored from that.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 use model::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use wire::{
-    tpdu::{Submit, UserData},
+    tpdu::{Submit, UserData, from_hex, to_hex},
     udh::{Concatenation, Header},
 };
 
@@ -28,8 +32,8 @@ pub enum Entry {
         /// When.
         at: i64,
         /// The TPDU, where it is a part of a longer message.
-        #[serde(with = "hex_option", skip_serializing_if = "Option::is_none", default)]
-        part: Option<Vec<u8>>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        part: Option<Tpdu>,
         /// What is to be reported of it.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         reports: Vec<Delivery>,
@@ -59,7 +63,7 @@ impl Default for Lock {
 }
 
 /// Something the network has to hand to the modem.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// Its own number, per SIM.
@@ -69,14 +73,30 @@ pub struct Delivery {
     /// What it is.
     pub kind: DeliveryKind,
     /// The TPDU.
-    #[serde(with = "hex")]
-    pub tpdu: Vec<u8>,
+    pub tpdu: Tpdu,
 }
 
-/// Leaves the TPDU out: it has numbers and texts.
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Delivery({}, {:?})", self.id, self.kind)
+/// The octets of a TPDU; hexadecimal in an entry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tpdu(pub Vec<u8>);
+
+/// Shows the size: it has numbers and texts.
+impl fmt::Debug for Tpdu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tpdu({} octets)", self.0.len())
+    }
+}
+
+impl Serialize for Tpdu {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Tpdu {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        from_hex(text.as_bytes()).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -122,8 +142,8 @@ struct Partial {
     parts: BTreeMap<u8, Vec<u8>>,
 }
 
-impl std::fmt::Debug for Partial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Partial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Partial({} of {})", self.parts.len(), self.place.total)
     }
 }
@@ -149,7 +169,7 @@ impl Card {
                 Entry::Taken { reference, at, part, reports } => {
                     self.reference = reference;
                     if let Some((tpdu, submit)) =
-                        part.and_then(|tpdu| Submit::decode(&tpdu).ok().map(|submit| (tpdu, submit)))
+                        part.and_then(|Tpdu(tpdu)| Submit::decode(&tpdu).ok().map(|submit| (tpdu, submit)))
                     {
                         self.join(&submit, &tpdu, at);
                     }
@@ -167,7 +187,7 @@ impl Card {
     pub fn snapshot(&self) -> Vec<Entry> {
         let taken = |at, part| Entry::Taken { reference: self.reference, at, part, reports: Vec::new() };
         let parts = self.partials.iter().flat_map(|partial| partial.parts.values().map(|part| (partial.began, part)));
-        let mut entries: Vec<Entry> = parts.map(|(at, part)| taken(at, Some(part.clone()))).collect();
+        let mut entries: Vec<Entry> = parts.map(|(at, part)| taken(at, Some(Tpdu(part.clone())))).collect();
         entries.push(taken(0, None));
         entries.push(Entry::Lock(self.lock));
         let waiting = self.waiting.iter().flat_map(BTreeMap::values);
@@ -206,7 +226,7 @@ impl Card {
         let reports: Vec<Delivery> =
             reports.into_iter().map(|(due, tpdu)| self.number(due, DeliveryKind::Report, tpdu)).collect();
         reports.iter().cloned().for_each(|report| self.wait(report));
-        let entry = Entry::Taken { reference, at: now.0, part: is_part.then(|| tpdu.to_vec()), reports };
+        let entry = Entry::Taken { reference, at: now.0, part: is_part.then(|| Tpdu(tpdu.to_vec())), reports };
         Taken { reference, text, entry }
     }
 
@@ -231,7 +251,7 @@ impl Card {
     /// Hands over the report of the message with this reference that was made last, due or not.
     pub fn hand_report_of(&mut self, reference: u8) -> Option<Delivery> {
         let reports = &mut self.waiting[DeliveryKind::Report as usize];
-        let its = reports.iter().filter(|(_, report)| report.tpdu.get(1) == Some(&reference));
+        let its = reports.iter().filter(|(_, report)| report.tpdu.0.get(1) == Some(&reference));
         let key = *its.max_by_key(|(key, _)| key.1)?.0;
         let report = reports.remove(&key)?;
         self.handed.insert(report.id, report.clone());
@@ -261,7 +281,7 @@ impl Card {
     fn number(&mut self, due: i64, kind: DeliveryKind, tpdu: Vec<u8>) -> Delivery {
         let id = self.next_id;
         self.next_id += 1;
-        Delivery { id, due, kind, tpdu }
+        Delivery { id, due, kind, tpdu: Tpdu(tpdu) }
     }
 
     fn wait(&mut self, delivery: Delivery) {
@@ -312,42 +332,6 @@ impl Partial {
 
 fn place_of(submit: &Submit) -> Option<Concatenation> {
     submit.user_data.header().and_then(Header::part)
-}
-
-mod hex {
-    //! Octets as hexadecimal text in an entry.
-
-    use std::borrow::Cow;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use wire::tpdu::{from_hex, to_hex};
-
-    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&to_hex(octets))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        from_hex(Cow::<'de, str>::deserialize(deserializer)?.as_bytes()).map_err(Error::custom)
-    }
-}
-
-mod hex_option {
-    //! Octets that may be absent as hexadecimal text in an entry.
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use wire::tpdu::{from_hex, to_hex};
-
-    pub(super) fn serialize<S: Serializer>(octets: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
-        match octets {
-            Some(octets) => serializer.serialize_some(&to_hex(octets)),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| from_hex(text.as_bytes()).map_err(Error::custom)).transpose()
-    }
 }
 
 #[cfg(test)]

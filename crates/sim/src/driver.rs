@@ -23,7 +23,7 @@ use crate::{
 /// Bytes waiting for the owner to read at which no more is taken from it.
 const PENDING_OCTETS_MAX: usize = 64 * 1024;
 /// How long after a delivery its being read is looked for, and again.
-const READ_CHECK_MS: i64 = 100;
+const READ_CHECK_MS: i64 = 50;
 /// After a silence this long the next bytes may be those of another owner.
 const OWNER_CHANGE_MS: i64 = 5;
 /// How long the driver sleeps when nothing is due.
@@ -130,11 +130,12 @@ impl Driver {
         if let Some(back) = self.remember_all()? {
             return self.hang_up(back, stop).await;
         }
+        // Before the next answer is in the port: an owner that has just written has read what came before.
+        self.check_read()?;
         if let Some(output) = self.modem.poll_output() {
             self.pending.extend(output);
         }
         self.write().map_err(|source| self.port_failed(source))?;
-        self.check_read()?;
         if self.journal.is_large() {
             self.journal.compact(&self.modem.snapshot())?;
         }

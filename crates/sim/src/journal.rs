@@ -102,6 +102,7 @@ fn write_line(text: &mut Vec<u8>, entry: &Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::Tpdu;
 
     #[test]
     fn entries_come_back_and_a_torn_line_does_not() {
@@ -109,7 +110,7 @@ mod tests {
         let path = dir.path().join("sim.jsonl");
         assert_eq!(read(&path).unwrap(), []);
         let mut journal = Journal::rewrite(&path, &[Entry::Done(vec![1])]).unwrap();
-        let part = Some(vec![1, 0xab]);
+        let part = Some(Tpdu(vec![1, 0xab]));
         let taken = Entry::Taken { reference: 7, at: 5, part, reports: Vec::new() };
         journal.append(&[taken.clone(), Entry::Done(vec![2, 3])]).unwrap();
         journal.file.write_all(b"{\"done\":[4").unwrap();

@@ -106,10 +106,10 @@ impl SimModem {
     }
 
     fn hand_over(&mut self, delivery: Delivery) {
-        let length = delivery.tpdu.len();
+        let length = delivery.tpdu.0.len();
         let announced = match delivery.kind {
-            DeliveryKind::Report => format!("+CDS: {length}\r\n{}", self.digits(&delivery.tpdu)),
-            DeliveryKind::Message => format!("+CMT: ,{length}\r\n{}", self.digits(&delivery.tpdu)),
+            DeliveryKind::Report => format!("+CDS: {length}\r\n{}", self.digits(&delivery.tpdu.0)),
+            DeliveryKind::Message => format!("+CMT: ,{length}\r\n{}", self.digits(&delivery.tpdu.0)),
         };
         self.say(&announced);
         self.unread.push(delivery.id);
@@ -125,7 +125,7 @@ impl SimModem {
             self.done(&[delivery.id]);
             return self.say("+CMTI: ,-1");
         }
-        let index = self.storage.store(memory, delivery.tpdu, delivery.id).expect("the way was chosen for its room");
+        let index = self.storage.store(memory, delivery.tpdu.0, delivery.id).expect("the way was chosen for its room");
         let routing = self.settings.routing;
         let announced = delivery.kind == DeliveryKind::Report || routing.messages == 1;
         if !(announced && self.listening && routing.mode > 0) {
