@@ -52,6 +52,35 @@ pub enum Rule {
     NumbersRise,
 }
 
+impl Rule {
+    /// Every rule that can be left out.
+    pub const ALL: [Rule; 23] = [
+        Rule::MarkerStops,
+        Rule::DurableGrant,
+        Rule::CountsUnderMarker,
+        Rule::ReadBack,
+        Rule::SendOnce,
+        Rule::Handshake,
+        Rule::DropOnAsk,
+        Rule::Sessions,
+        Rule::EpochCheck,
+        Rule::EpochKept,
+        Rule::ReleaseStops,
+        Rule::ReturnStops,
+        Rule::ReleaseReadBack,
+        Rule::IntentSynced,
+        Rule::BegunIsUncertain,
+        Rule::ForgetAfterAppend,
+        Rule::BegunMeansWait,
+        Rule::FirstCounts,
+        Rule::LostIsUncertain,
+        Rule::CheckpointUnderMarker,
+        Rule::CheckpointCovers,
+        Rule::SettledOnce,
+        Rule::NumbersRise,
+    ];
+}
+
 /// The rules in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {

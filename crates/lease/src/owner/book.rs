@@ -199,15 +199,16 @@ impl Book {
         if let Some(over) = self.over.get_mut(&attempt) {
             let grant = over.grant.take_if(|_| kind != OutcomeKind::Uncertain);
             return Ok(match grant {
-                Some(grant) if !resends(&grant) => Change::Corrected { attempt, grant, outcome: record.outcome },
-                Some(grant) if !self.rules.keep(Rule::FirstCounts) => {
-                    Change::Ended { attempt, grant, outcome: record.outcome, resend: false, lost: false }
+                Some(grant) if self.rules.keep(Rule::FirstCounts) => {
+                    Change::Corrected { attempt, grant, outcome: record.outcome }
                 }
-                _ => Change::Nothing,
+                Some(grant) => Change::Ended { attempt, grant, outcome: record.outcome, resend: false, lost: false },
+                None => Change::Nothing,
             });
         }
+        // That a farm is lost is no proof that it had begun: another owner may have heard its answer meanwhile.
         let released = self.waiting.get(&attempt.delivery).is_some_and(|grant| grant.attempt == attempt.number);
-        Ok(if released { Change::ReleasedYetBegun { attempt } } else { Change::Nothing })
+        Ok(if released && !record.lost { Change::ReleasedYetBegun { attempt } } else { Change::Nothing })
     }
 
     /// Reads what leaves the partition without a grant. Counts like a grant.
@@ -270,7 +271,8 @@ impl Book {
         if resend {
             self.waiting.insert(attempt.delivery, open.grant.clone());
         }
-        let correctable = uncertain || !self.rules.keep(Rule::FirstCounts);
+        // What is sent again has its end from a later attempt; a proof of this one changes nothing.
+        let correctable = (uncertain && !resend) || !self.rules.keep(Rule::FirstCounts);
         let over = Over { holder: open.holder, grant: correctable.then(|| open.grant.clone()) };
         self.insert_over(attempt, over);
         Change::Ended { attempt, grant: open.grant, outcome: record.outcome, resend, lost: record.lost }
