@@ -20,12 +20,14 @@ use crate::{
     watch::{PortUse, Watch},
 };
 
+/// Bytes taken from the owner at once.
+const READ_OCTETS_MAX: usize = 1_024;
 /// Bytes waiting for the owner to read at which no more is taken from it.
 const PENDING_OCTETS_MAX: usize = 64 * 1024;
 /// How long after a delivery its being read is looked for, and again.
 const READ_CHECK_MS: i64 = 50;
 /// After a silence this long the next bytes may be those of another owner.
-const OWNER_CHANGE_MS: i64 = 5;
+const OWNER_CHANGE_MS: i64 = 100;
 /// How long the driver sleeps when nothing is due.
 const IDLE_MS_MAX: u64 = 60_000;
 
@@ -84,7 +86,7 @@ impl Driver {
 
     /// Waits for one thing to happen, and does what follows from it.
     async fn step(&mut self, stop: &CancellationToken) -> Result<(), Stop> {
-        let mut octets = [0; 4_096];
+        let mut octets = [0; READ_OCTETS_MAX];
         let idle = self.idle();
         tokio::select! {
             biased;

@@ -59,7 +59,16 @@ impl Port {
 
     /// Waits for what the owner writes.
     pub(crate) async fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
-        self.near.async_io(Interest::READABLE, |near| Ok(read(near, &mut *octets)?)).await
+        loop {
+            let mut ready = self.near.readable().await?;
+            let Ok(result) = ready.try_io(|near| Ok(read(near, &mut *octets)?)) else { continue };
+            // A terminal gives all it has: less than was asked for means that it is empty, and what comes later makes
+            // it ready anew. Saves the call that would only find that out.
+            if result.as_ref().is_ok_and(|count| *count < octets.len()) {
+                ready.clear_ready();
+            }
+            return result;
+        }
     }
 
     /// Writes what fits without waiting, and says how much that was.

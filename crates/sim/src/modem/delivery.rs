@@ -9,6 +9,9 @@ use crate::{
     fault::{Fault, Occasion},
 };
 
+/// How much later than due a delivery may be: on a busy port it goes with the next answer and wakes nobody.
+const DELIVERY_SLACK_MS: i64 = 10;
+
 /// How a delivery goes to the owner.
 enum Way {
     Direct,
@@ -60,7 +63,7 @@ impl SimModem {
             return None;
         }
         let wanted = KINDS.into_iter().filter(|kind| !matches!(self.way(*kind), Way::Held));
-        wanted.filter_map(|kind| self.card.next_due(kind)).min()
+        wanted.filter_map(|kind| self.card.next_due(kind)).min().map(|due| due.plus_ms(DELIVERY_SLACK_MS))
     }
 
     /// Hands over what is due and can be handed over.
