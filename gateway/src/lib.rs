@@ -14,6 +14,7 @@ pub mod problem;
 pub mod rest;
 pub mod run;
 pub mod snapshot;
+pub mod trace;
 
 pub use config::Config;
 pub use run::{Deps, Gateway, GatewayError, Listeners, run};

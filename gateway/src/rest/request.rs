@@ -11,6 +11,7 @@ use crate::accept::{Part, Submission};
 use crate::number;
 use crate::problem::Problem;
 use crate::snapshot::{KeyHolder, Snapshot};
+use crate::trace;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -98,7 +99,7 @@ pub(crate) fn read(
             Some(BodyClass::Urgent) => Class::Urgent,
             Some(BodyClass::Normal) | None => Class::Normal,
         },
-        traceparent: traceparent(headers),
+        traceparent: trace::parent(headers),
         order_key: order_key(body.order_key)?,
         received: now,
     })
@@ -204,11 +205,4 @@ fn order_key(key: Option<String>) -> Result<Option<String>, Problem> {
         }
         key => Ok(key),
     }
-}
-
-/// W3C trace context of the caller, if it has the standard's shape; anything else is ignored, as the standard asks.
-fn traceparent(headers: &HeaderMap) -> String {
-    let value = headers.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or("");
-    let shape = value.len() == 55 && value.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    if shape { value.to_owned() } else { String::new() }
 }
