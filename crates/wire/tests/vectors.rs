@@ -69,12 +69,15 @@ impl Vector<'_> {
 
     fn address(&self, key: &str) -> Address {
         let text = self.text(key);
-        match self.input("ton").as_u64() {
+        let address = match self.input("ton").as_u64() {
             None => Address::number(text),
             Some(5) => Address::alphanumeric(text),
             Some(ton) => Address::typed(type_of_number(ton), text.trim_start_matches('+')),
+        };
+        match self.input("npi").as_u64() {
+            None => address.unwrap(),
+            Some(npi) => address.unwrap().in_plan(npi as u8).unwrap(),
         }
-        .unwrap()
     }
 
     fn header(&self) -> Option<Header> {

@@ -74,6 +74,14 @@ impl Address {
         Ok(Self { ton, npi: NPI_E164, value: digits.into() })
     }
 
+    /// The same address in another numbering plan: 1 is E.164, 8 national, 9 private (9.1.2.5).
+    ///
+    /// # Errors
+    /// [`TpduError::BadAddress`] if it is no semi-octet.
+    pub fn in_plan(self, npi: u8) -> Result<Self, TpduError> {
+        if npi <= 0xf { Ok(Self { npi, ..self }) } else { Err(TpduError::BadAddress) }
+    }
+
     /// A name as sender.
     ///
     /// # Errors
@@ -215,6 +223,7 @@ mod tests {
         check(Address::number("+46708251358"), "0B916407281553F8");
         check(Address::number("*123#"), "05811A32FB");
         check(Address::typed(TypeOfNumber::NetworkSpecific, "12345"), "05B12143F5");
+        check(Address::typed(TypeOfNumber::National, "123").and_then(|address| address.in_plan(8)), "03A821F3");
         check(Address::alphanumeric("IceWarp"), "0DD0C971F91A96C301");
         check(Address::alphanumeric("Sync SAN"), "0ED0D3BC7B0C9A069D");
     }
