@@ -72,10 +72,11 @@ impl Block {
         &self.frame
     }
 
-    /// A sum over place and frame: a block that was changed, or stands where it was not written, does not match it.
+    /// A sum over place, time and frame: a block that was changed, or stands where it was not written, does not match it.
     pub(super) fn sum(&self, seat: Seat) -> i64 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&seat.place(self.first).to_le_bytes());
+        hasher.update(&self.at.0.to_le_bytes());
         hasher.update(&self.frame);
         let mut head = [0; 8];
         head.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
@@ -132,5 +133,6 @@ mod tests {
         }
         assert!(Block::check(Seat(4), raw(|_| ())).is_none(), "another partition's");
         assert!(Block::check(Seat(3), raw(|raw| raw.first += 1)).is_none(), "another offset's");
+        assert!(Block::check(Seat(3), raw(|raw| raw.at_ms += 1)).is_none(), "another time's");
     }
 }
