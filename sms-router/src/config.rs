@@ -34,12 +34,14 @@ pub struct Config {
     pub retry_ms_max: u64,
     /// How long after the end of its validity a delivery's receipt is waited for.
     pub receipt_grace_seconds: u64,
-    /// How long a receipt that comes before its outcome is kept in hand, waiting for it, before it is written away.
-    pub receipt_linger_ms: u64,
+    /// How often open references are written to the store; what opens and closes between costs nothing.
+    pub references_flush_ms: u64,
     /// How long a receipt without an outcome is kept.
     pub receipt_parked_seconds_max: u64,
     /// Receipts without an outcome kept per partition; the oldest go first, and are counted.
     pub receipts_parked_max: usize,
+    /// Segments that may wait for one route; above it, deliveries wait before the planner.
+    pub route_segments_max: u64,
     /// How often the schedule is looked at.
     pub schedule_poll_ms: u64,
     /// How often the lanes are trimmed.
@@ -83,9 +85,10 @@ impl Default for Config {
             retry_ms_first: 15_000,
             retry_ms_max: 900_000,
             receipt_grace_seconds: 86_400,
-            receipt_linger_ms: 50,
+            references_flush_ms: 500,
             receipt_parked_seconds_max: 3_600,
             receipts_parked_max: 100_000,
+            route_segments_max: 3_000_000,
             schedule_poll_ms: 500,
             trim_seconds: 5,
             restart_ms_max: 10_000,

@@ -10,6 +10,7 @@ pub mod desk;
 pub mod dispatch;
 pub mod error;
 pub mod keys;
+pub mod loads;
 pub mod metrics;
 pub mod outcome;
 pub mod pipeline;
@@ -21,6 +22,7 @@ pub mod schedule;
 pub mod seen;
 pub mod settle;
 pub mod step;
+pub mod upkeep;
 pub mod world;
 
 pub use clock::Clock;

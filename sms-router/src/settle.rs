@@ -1,1 +1,231 @@
 //! From lane `outcomes` to final states, retries and failovers. Knows lanes and the store, no farm.
+//!
+//! One loop per partition. What follows from an entry is committed together with the watermark; the rows of open
+//! references follow later, under a watermark of their own. After a crash what lies between the two is looked at again
+//! for the references' sake, and nothing of it is told twice.
+
+pub mod book;
+pub mod retry;
+pub mod settlement;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, Group, Read};
+use model::Lane;
+use runtime::Stop;
+use store::Store;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::deadletter::{self, Origin};
+use crate::desk::{Desk, Source};
+use crate::metrics::LagOf;
+use crate::outcome::OutcomeEntry;
+use crate::routing::{Loads, Unreadable};
+use crate::{RouterError, settle};
+use book::{Book, Changes};
+use settlement::{Mode, Settlement, Work};
+
+/// Follows lane `outcomes` with the rows of open references.
+pub const REFERENCES: Group = Group::new("references");
+
+/// Entries looked at before other tasks have a turn.
+const ENTRIES_MAX: usize = 128;
+/// Rows that have to follow before they are written without waiting.
+const CHANGES_MAX: usize = 20_000;
+/// Deliveries whose wait is ended in one step.
+const OVERDUE_MAX: usize = 1_000;
+
+/// The settler of one partition of lane `outcomes`.
+pub struct Settler<B, S, L> {
+    desk: Desk<B, S, L>,
+    source: Source,
+    rules: Settlement<L>,
+    flushed: Instant,
+    /// Up to where the rows of the store follow.
+    followed: i64,
+}
+
+/// Tells which partitions have read again what they had not committed when they started. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CaughtUp(Arc<watch::Sender<BTreeSet<u32>>>);
+
+/// What came of a batch.
+struct Batch {
+    work: Work,
+    up_to: i64,
+    changes: Option<Changes>,
+}
+
+impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
+    /// A settler for a partition. It knows nothing until [`Settler::run`] has read what the store keeps.
+    #[must_use]
+    pub fn new(desk: Desk<B, S, L>, partition: u32) -> Self {
+        let source = Source { group: Group::SETTLER, lane: Lane::Outcomes, partition };
+        let parked_ms_max = i64::try_from(desk.config.receipt_parked_seconds_max).unwrap_or(i64::MAX / 1_000) * 1_000;
+        let book = Book::new(partition, desk.config.receipts_parked_max, parked_ms_max);
+        let rules = Settlement::new(book, desk.routing.clone(), desk.metrics.clone(), Arc::clone(&desk.config));
+        Settler { desk, source, rules, flushed: Instant::now(), followed: 0 }
+    }
+
+    /// Settles until the stop begins. What was committed stays, what was not is settled again by the next run, with the
+    /// same result.
+    ///
+    /// # Errors
+    /// A lane or the store is away; run again.
+    pub async fn run(mut self, caught_up: &CaughtUp, stop: &Stop) -> Result<(), RouterError> {
+        let mut from = self.recall(stop).await?;
+        let end = self.desk.end(&self.source).await?;
+        let mut batch = None;
+        loop {
+            let reading = Self::read(&self.desk, &self.source, from, stop);
+            let (next, ()) = tokio::try_join!(reading, Self::write(&self.desk, &self.source, batch.take()))?;
+            if from >= end {
+                caught_up.tell(self.source.partition);
+            }
+            let Some(reads) = next else { break };
+            let settled = self.settle(reads, from).await;
+            let moved = settled.up_to > from || !settled.work.appended.is_empty() || settled.changes.is_some();
+            from = settled.up_to;
+            batch = moved.then_some(settled);
+        }
+        let last = self.batch(from);
+        Self::write(&self.desk, &self.source, Some(Batch { changes: Some(self.rules.book.take_changes()), ..last }))
+            .await
+    }
+
+    /// Reads what the store keeps, and what the lane has since. Returns where settling goes on.
+    async fn recall(&mut self, stop: &Stop) -> Result<i64, RouterError> {
+        let rows = self.desk.store.references(self.source.partition).await.map_err(RouterError::References)?;
+        for row in rows {
+            self.rules.book.load(row);
+        }
+        let settled = self.desk.watermark(&self.source).await?;
+        let mut from = self.desk.watermark(&Source { group: REFERENCES, ..self.source.clone() }).await?.min(settled);
+        while from < settled {
+            let Some(reads) = self.desk.read(&self.source, from, stop).await? else { break };
+            let mut batch = self.batch(from);
+            batch.work.mode = Mode::Recall;
+            for read in reads.into_iter().take_while(|read| read.offset < settled) {
+                from = read.offset + 1;
+                self.take(read, &mut batch);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// The next entries; none when it is time to look at the clock; `None` when the stop began.
+    async fn read(
+        desk: &Desk<B, S, L>,
+        source: &Source,
+        from: i64,
+        stop: &Stop,
+    ) -> Result<Option<Vec<Read>>, RouterError> {
+        let rest = Duration::from_millis(desk.config.references_flush_ms);
+        tokio::time::timeout(rest, desk.read(source, from, stop)).await.unwrap_or_else(|_| Ok(Some(Vec::new())))
+    }
+
+    async fn settle(&mut self, reads: Vec<Read>, from: i64) -> Batch {
+        if !reads.is_empty() {
+            self.desk.metrics.batch.with(LagOf::Outcomes).observe(reads.len() as f64);
+        }
+        let mut batch = self.batch(from);
+        for (index, read) in reads.into_iter().enumerate() {
+            if index % ENTRIES_MAX == ENTRIES_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
+            batch.up_to = read.offset + 1;
+            self.take(read, &mut batch);
+        }
+        batch.work.offset = batch.up_to;
+        self.rules.end_overdue(OVERDUE_MAX, &mut batch.work);
+        batch.changes = self.changes_due(batch.up_to);
+        batch
+    }
+
+    fn batch(&self, from: i64) -> Batch {
+        let work = Work {
+            snapshot: self.desk.world.snapshot(),
+            now: self.desk.clock.now(),
+            offset: from,
+            mode: Mode::Live,
+            appended: Vec::new(),
+            rows: Vec::new(),
+        };
+        Batch { work, up_to: from, changes: None }
+    }
+
+    fn take(&mut self, read: Read, batch: &mut Batch) {
+        batch.work.offset = read.offset;
+        let kind = OutcomeEntry::read(read.payload.clone()).map_err(Unreadable::from);
+        if let Err(error) = kind.and_then(|kind| self.rules.take(kind, &mut batch.work))
+            && batch.work.mode == Mode::Live
+        {
+            self.bury(&read, &error, &mut batch.work);
+        }
+    }
+
+    /// Puts a record nobody can read where somebody finds it. Its delivery stays pending.
+    fn bury(&self, read: &Read, error: &Unreadable, work: &mut Work) {
+        let Source { lane, partition, .. } = &self.source;
+        tracing::error!(%lane, partition, offset = read.offset, %error, "a record can't be read and went to the dead letters");
+        self.desk.metrics.dead_letters.increment();
+        let origin = Origin { lane: lane.clone(), partition: *partition, offset: read.offset };
+        work.appended.push(deadletter::entry(&origin, read.payload.clone(), error.to_string(), work.now));
+    }
+
+    fn changes_due(&mut self, up_to: i64) -> Option<Changes> {
+        let rest = Duration::from_millis(self.desk.config.references_flush_ms);
+        let (changes, followed) = (self.rules.book.changes(), self.followed == up_to);
+        if (changes == 0 && followed) || (changes < CHANGES_MAX && self.flushed.elapsed() < rest) {
+            return None;
+        }
+        self.followed = up_to;
+        self.flushed = Instant::now();
+        Some(self.rules.book.take_changes())
+    }
+
+    /// Writes what came of a batch: first what is not due, then the steps with the watermark, then the rows that follow.
+    async fn write(desk: &Desk<B, S, L>, source: &Source, batch: Option<Batch>) -> Result<(), RouterError> {
+        let Some(Batch { work, up_to, changes }) = batch else { return Ok(()) };
+        if !work.rows.is_empty() {
+            desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
+        }
+        desk.commit(source, up_to, work.appended).await?;
+        if let Some(changes) = changes {
+            settle::follow(desk, source, up_to, changes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings the rows of open references up to an offset that is committed.
+async fn follow<B: Bus, S: Store, L: Loads>(
+    desk: &Desk<B, S, L>,
+    source: &Source,
+    up_to: i64,
+    changes: Changes,
+) -> Result<(), RouterError> {
+    if !changes.opened.is_empty() {
+        desk.store.references_open(changes.opened).await.map_err(RouterError::References)?;
+    }
+    if !changes.closed.is_empty() {
+        desk.store.references_close(changes.closed).await.map_err(RouterError::References)?;
+    }
+    desk.commit(&Source { group: REFERENCES, ..source.clone() }, up_to, Vec::new()).await
+}
+
+impl CaughtUp {
+    fn tell(&self, partition: u32) {
+        self.0.send_if_modified(|told| told.insert(partition));
+    }
+
+    /// Waits until so many partitions have told.
+    pub async fn wait(&self, partitions: u32) {
+        let mut told = self.0.subscribe();
+        // The sender lives as long as `self`.
+        drop(told.wait_for(|told| told.len() >= partitions as usize).await);
+    }
+}

@@ -10,17 +10,30 @@ use crate::planner::Plan;
 /// An entry of lane `events` about the delivery with this header.
 #[must_use]
 pub fn entry(header: &Header, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
-    let event = Event {
+    let event = Event { at_ms: at.0, step: Some(step), ..template(header, attempt) };
+    (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))
+}
+
+/// What every event about a delivery has in common: an event without a step.
+#[must_use]
+pub fn template(header: &Header, attempt: u32) -> Event {
+    Event {
         tenant: header.account.tenant.clone(),
         message: header.message.clone(),
         delivery: header.delivery,
         deliveries: header.deliveries,
         attempt,
-        at_ms: at.0,
+        at_ms: 0,
         segments: header.segments,
-        step: Some(step),
-    };
-    (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))
+        step: None,
+    }
+}
+
+/// An entry of lane `events` about the delivery this template is of.
+#[must_use]
+pub fn of_template(template: &Event, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
+    let event = Event { attempt, at_ms: at.0, step: Some(step), ..template.clone() };
+    (Lane::Events, Entry::new(template.message.clone(), event.to_bytes()))
 }
 
 /// The step into a final state.

@@ -19,6 +19,8 @@ pub enum Lane {
     Outcomes,
     /// What the projection follows: steps of deliveries, keyed by message.
     Events,
+    /// Messages from handsets, kept until somebody takes them.
+    Inbox,
     /// Records that could not be read, with their headers.
     DeadLetter,
 }
@@ -29,7 +31,7 @@ impl Lane {
     pub const fn partitions(&self) -> u32 {
         match self {
             Lane::Accepted | Lane::Outcomes | Lane::Events => 4,
-            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::DeadLetter => 1,
+            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::Inbox | Lane::DeadLetter => 1,
         }
     }
 
@@ -41,6 +43,7 @@ impl Lane {
             "accepted" => Some(Lane::Accepted),
             "outcomes" => Some(Lane::Outcomes),
             "events" => Some(Lane::Events),
+            "inbox" => Some(Lane::Inbox),
             "dead-letter" => Some(Lane::DeadLetter),
             _ => match name.split_once('.')? {
                 ("leases", name) => route(name).map(Lane::Leases),
@@ -64,6 +67,7 @@ impl fmt::Display for Lane {
             Lane::Leases(route) => write!(f, "leases.{route}"),
             Lane::Outcomes => f.write_str("outcomes"),
             Lane::Events => f.write_str("events"),
+            Lane::Inbox => f.write_str("inbox"),
             Lane::DeadLetter => f.write_str("dead-letter"),
         }
     }
@@ -83,6 +87,7 @@ mod tests {
             Lane::Leases(route),
             Lane::Outcomes,
             Lane::Events,
+            Lane::Inbox,
             Lane::DeadLetter,
         ];
         for lane in all {

@@ -258,9 +258,10 @@ impl Line {
 
     fn first(&self) -> Option<&Slip> {
         // Bulk waits while more of the front lane is being fetched: it is younger.
-        self.returned.front().or_else(|| self.front.at_hand.front()).or_else(|| {
-            if self.front.is_empty() { self.bulk.at_hand.front() } else { None }
-        })
+        self.returned
+            .front()
+            .or_else(|| self.front.at_hand.front())
+            .or_else(|| if self.front.is_empty() { self.bulk.at_hand.front() } else { None })
     }
 
     fn take(&mut self) -> Option<Slip> {
@@ -415,7 +416,8 @@ mod tests {
 
     #[test]
     fn many_tenants_have_less_at_hand_and_nothing_is_lost() {
-        let limits = BacklogLimits { at_hand_max: 8, at_hand_min: 2, at_hand_total_max: 20, ..BacklogLimits::default() };
+        let limits =
+            BacklogLimits { at_hand_max: 8, at_hand_min: 2, at_hand_total_max: 20, ..BacklogLimits::default() };
         let mut backlog = Backlog::new(limits);
         for offset in 0..400 {
             backlog.see(slip(&format!("t{}", offset % 10), Queue::Front, offset), 1);

@@ -1,0 +1,353 @@
+//! References whose receipt is awaited, and receipts that came too early: one partition's, in memory. Does no I/O; says
+//! which rows of the store have to follow.
+//!
+//! The lane is the truth, the rows are a projection that lags: a reference that is opened and closed between two
+//! [`Book::take_changes`] never becomes a row.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use model::event::{Event, Submitted};
+use model::{DeliveryId, MessageId, Timestamp};
+use prost::Message as _;
+use store::{ReferenceClosed, ReferenceRow};
+
+use crate::outcome::Receipt;
+
+/// What a receipt is found by.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Key {
+    /// The SIM, or the supplier account.
+    pub imsi: Arc<str>,
+    /// Keyed hash of the recipient.
+    pub recipient_hash: [u8; 16],
+    /// The network's reference.
+    pub reference: u32,
+}
+
+/// A delivery and one attempt of it.
+pub type AttemptKey = (DeliveryId, u32);
+
+/// A delivery that was handed over and waits for its receipts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Waiting {
+    /// Tells of the delivery: an event without a step.
+    pub template: Event,
+    /// Who handed it over, under which references.
+    pub submitted: Submitted,
+    /// Until when receipts are awaited.
+    pub until: Timestamp,
+    /// It ended as uncertain: what comes is a correction.
+    pub uncertain: bool,
+    /// What is known of each part, and what its receipt is found by.
+    pub parts: Vec<(Part, Key)>,
+}
+
+/// What is known of a part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum Part {
+    /// Nothing yet.
+    Open = 0,
+    /// It arrived.
+    Delivered = 1,
+    /// Nobody will ever tell: its reference was used again.
+    Lost = 2,
+}
+
+/// What the store keeps with a row, beside its key.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Payload {
+    #[prost(message, optional, tag = "1")]
+    template: Option<Event>,
+    #[prost(message, optional, tag = "2")]
+    submitted: Option<Submitted>,
+    #[prost(enumeration = "Part", tag = "3")]
+    part: i32,
+    #[prost(bool, tag = "4")]
+    uncertain: bool,
+    /// A receipt that waits for its outcome; then the row is no reference.
+    #[prost(message, optional, tag = "5")]
+    parked: Option<Receipt>,
+}
+
+/// Rows of the store that have to follow.
+#[derive(Default)]
+pub struct Changes {
+    /// To be put.
+    pub opened: Vec<ReferenceRow>,
+    /// To be removed.
+    pub closed: Vec<ReferenceClosed>,
+}
+
+/// All of one partition.
+#[derive(Debug)]
+pub struct Book {
+    partition: u32,
+    parked_max: usize,
+    parked_ms_max: i64,
+    waiting: HashMap<AttemptKey, Waiting>,
+    references: HashMap<Key, Reference>,
+    by_until: BTreeSet<(Timestamp, AttemptKey)>,
+    parked: HashMap<Key, Parked>,
+    parked_order: VecDeque<(Timestamp, Key)>,
+    /// Rows that differ from the store: where it happened, and what has to stand there.
+    changed: HashMap<Key, (i64, Wanted)>,
+    /// Keys that have a row in the store.
+    stored: HashSet<Key>,
+}
+
+#[derive(Clone, Debug)]
+struct Reference {
+    owner: AttemptKey,
+    part: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Parked {
+    receipt: Receipt,
+    since: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    Reference,
+    Parked,
+    Nothing,
+}
+
+impl Book {
+    /// An empty book of a partition.
+    #[must_use]
+    pub fn new(partition: u32, parked_max: usize, parked_ms_max: i64) -> Self {
+        Book {
+            partition,
+            parked_max,
+            parked_ms_max,
+            waiting: HashMap::new(),
+            references: HashMap::new(),
+            by_until: BTreeSet::new(),
+            parked: HashMap::new(),
+            parked_order: VecDeque::new(),
+            changed: HashMap::new(),
+            stored: HashSet::new(),
+        }
+    }
+
+    /// Takes in a row as the store has it.
+    pub fn load(&mut self, row: ReferenceRow) {
+        let key = Key { imsi: row.imsi.into(), recipient_hash: row.recipient_hash, reference: row.reference };
+        let Ok(payload) = Payload::decode(row.payload) else {
+            tracing::error!(delivery = %row.delivery, "an open reference can't be read and is forgotten");
+            self.changed.insert(key, (row.opened_at_offset, Wanted::Nothing));
+            return;
+        };
+        self.stored.insert(key.clone());
+        if let Some(receipt) = payload.parked {
+            self.parked_order.push_back((row.until.plus_ms(-self.parked_ms_max), key.clone()));
+            self.parked.insert(key, Parked { receipt, since: row.until.plus_ms(-self.parked_ms_max) });
+            return;
+        }
+        let owner = (row.delivery, row.attempt);
+        let (parts, part) = (row.parts as usize, (row.part as usize).saturating_sub(1));
+        let state = Part::try_from(payload.part).unwrap_or(Part::Open);
+        let waiting = self.waiting.entry(owner).or_insert_with(|| Waiting {
+            template: payload.template.unwrap_or_default(),
+            submitted: payload.submitted.unwrap_or_default(),
+            until: row.until,
+            uncertain: payload.uncertain,
+            // A part without a row lost its reference to a later delivery.
+            parts: vec![(Part::Lost, key.clone()); parts],
+        });
+        if let Some(slot) = waiting.parts.get_mut(part) {
+            *slot = (state, key.clone());
+        }
+        self.by_until.insert((row.until, owner));
+        self.references.insert(key, Reference { owner, part });
+    }
+
+    /// Opens a delivery's references. Returns deliveries that have nothing to wait for any more because these took
+    /// the last of their references.
+    pub fn open(&mut self, owner: AttemptKey, waiting: Waiting, offset: i64) -> Vec<(AttemptKey, Waiting)> {
+        let mut robbed = Vec::new();
+        for (part, (_, key)) in waiting.parts.iter().enumerate() {
+            let displaced = self.references.insert(key.clone(), Reference { owner, part });
+            if let Some(old) = displaced.filter(|old| old.owner != owner) {
+                robbed.extend(self.rob(&old));
+            }
+            self.changed.insert(key.clone(), (offset, Wanted::Reference));
+        }
+        self.by_until.insert((waiting.until, owner));
+        self.waiting.insert(owner, waiting);
+        robbed.into_iter().filter_map(|owner| Some((owner, self.close(owner, offset)?))).collect()
+    }
+
+    /// The delivery a receipt belongs to, and which part of it.
+    #[must_use]
+    pub fn find(&self, key: &Key) -> Option<(AttemptKey, usize, &Waiting)> {
+        let reference = self.references.get(key)?;
+        Some((reference.owner, reference.part, self.waiting.get(&reference.owner)?))
+    }
+
+    /// Notes that a part arrived. Returns the delivery if no part is open any more.
+    pub fn deliver(&mut self, owner: AttemptKey, part: usize, offset: i64) -> Option<Waiting> {
+        let waiting = self.waiting.get_mut(&owner)?;
+        let (state, key) = waiting.parts.get_mut(part)?;
+        *state = Part::Delivered;
+        self.changed.insert(key.clone(), (offset, Wanted::Reference));
+        if waiting.is_open() { None } else { self.close(owner, offset) }
+    }
+
+    /// Forgets a delivery and its references; returns it if it was here.
+    pub fn close(&mut self, owner: AttemptKey, offset: i64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&owner)?;
+        for (_, key) in &waiting.parts {
+            if self.references.get(key).is_some_and(|reference| reference.owner == owner) {
+                self.references.remove(key);
+                self.changed.insert(key.clone(), (offset, Wanted::Nothing));
+            }
+        }
+        self.by_until.remove(&(waiting.until, owner));
+        Some(waiting)
+    }
+
+    /// Takes out deliveries that waited until `now` or less, at most `max`.
+    pub fn overdue(&mut self, now: Timestamp, offset: i64, max: usize) -> Vec<(AttemptKey, Waiting)> {
+        let owners: Vec<AttemptKey> =
+            self.by_until.iter().take_while(|(until, _)| *until <= now).take(max).map(|(_, owner)| *owner).collect();
+        owners.into_iter().filter_map(|owner| Some((owner, self.close(owner, offset)?))).collect()
+    }
+
+    /// Keeps a receipt that came before its outcome. One that is final is not given up for one that is not.
+    pub fn park(&mut self, key: Key, receipt: Receipt, is_final: bool, now: Timestamp, offset: i64) {
+        if !is_final && self.parked.contains_key(&key) {
+            return;
+        }
+        self.changed.insert(key.clone(), (offset, Wanted::Parked));
+        self.parked_order.push_back((now, key.clone()));
+        self.parked.insert(key, Parked { receipt, since: now });
+    }
+
+    /// The receipt that waits for a reference, if one does; it is not kept any longer.
+    pub fn unpark(&mut self, key: &Key) -> Option<Receipt> {
+        self.parked.remove(key).map(|parked| parked.receipt)
+    }
+
+    /// Drops parked receipts that are too old or too many; returns how many.
+    pub fn drop_parked(&mut self, now: Timestamp, offset: i64) -> u64 {
+        let mut dropped = 0;
+        while let Some((since, key)) = self.parked_order.front().cloned() {
+            if self.parked.len() <= self.parked_max && now.since_ms(since) < self.parked_ms_max {
+                break;
+            }
+            self.parked_order.pop_front();
+            if self.parked.get(&key).is_some_and(|parked| parked.since == since) {
+                self.parked.remove(&key);
+                if !self.references.contains_key(&key) {
+                    self.changed.insert(key, (offset, Wanted::Nothing));
+                }
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    /// Rows that have to follow since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for (key, (offset, wanted)) in std::mem::take(&mut self.changed) {
+            let row = match wanted {
+                Wanted::Nothing => None,
+                Wanted::Parked => self.parked_row(&key, offset),
+                Wanted::Reference => self.reference_row(&key, offset),
+            };
+            match row {
+                Some(row) => {
+                    self.stored.insert(key);
+                    changes.opened.push(row);
+                }
+                None if self.stored.remove(&key) => changes.closed.push(self.closed_row(key, offset)),
+                None => {}
+            }
+        }
+        changes
+    }
+
+    /// How many references wait, and how many receipts.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.references.len(), self.parked.len())
+    }
+
+    /// How many rows have to follow.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// A part lost its reference; returns its delivery if that has nothing to wait for any more.
+    fn rob(&mut self, old: &Reference) -> Option<AttemptKey> {
+        let waiting = self.waiting.get_mut(&old.owner)?;
+        waiting.parts.get_mut(old.part)?.0 = Part::Lost;
+        (!waiting.is_open()).then_some(old.owner)
+    }
+
+    fn reference_row(&self, key: &Key, offset: i64) -> Option<ReferenceRow> {
+        let (owner, part, waiting) = self.find(key)?;
+        let payload = Payload {
+            template: Some(waiting.template.clone()),
+            submitted: Some(waiting.submitted.clone()),
+            part: waiting.parts.get(part)?.0 as i32,
+            uncertain: waiting.uncertain,
+            parked: None,
+        };
+        let count = |number: usize| u32::try_from(number).expect("a message has few parts");
+        let row = self.row(key, owner, offset, waiting.until, payload);
+        Some(ReferenceRow { part: count(part + 1), parts: count(waiting.parts.len()), ..row })
+    }
+
+    fn parked_row(&self, key: &Key, offset: i64) -> Option<ReferenceRow> {
+        let parked = self.parked.get(key)?;
+        let payload = Payload { parked: Some(parked.receipt.clone()), ..Payload::default() };
+        let nobody = (DeliveryId { message: MessageId(0), index: 0 }, 0);
+        Some(self.row(key, nobody, offset, parked.since.plus_ms(self.parked_ms_max), payload))
+    }
+
+    fn row(&self, key: &Key, owner: AttemptKey, offset: i64, until: Timestamp, payload: Payload) -> ReferenceRow {
+        ReferenceRow {
+            partition: self.partition,
+            imsi: key.imsi.to_string(),
+            recipient_hash: key.recipient_hash,
+            reference: key.reference,
+            delivery: owner.0,
+            attempt: owner.1,
+            part: 0,
+            parts: 0,
+            until,
+            opened_at_offset: offset,
+            payload: payload.encode_to_vec().into(),
+        }
+    }
+
+    fn closed_row(&self, key: Key, offset: i64) -> ReferenceClosed {
+        ReferenceClosed {
+            partition: self.partition,
+            imsi: key.imsi.to_string(),
+            recipient_hash: key.recipient_hash,
+            reference: key.reference,
+            closed_at_offset: offset,
+        }
+    }
+}
+
+impl Waiting {
+    fn is_open(&self) -> bool {
+        self.parts.iter().any(|(part, _)| *part == Part::Open)
+    }
+
+    /// Whether every part arrived.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        self.parts.iter().all(|(part, _)| *part == Part::Delivered)
+    }
+}

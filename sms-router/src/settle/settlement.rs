@@ -1,0 +1,351 @@
+//! What follows from outcomes and receipts: final states, retries, failovers. One partition's rules; reads no lane.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bus::Entry;
+use lease::Outcome;
+use lease::record::OutcomeKind;
+use model::event::{Retried, Scheduled, Step, Submitted};
+use model::record::{Header, OnUncertain, Record};
+use model::{Lane, State, Timestamp};
+use store::ScheduledRow;
+use wire::tpdu::{Status, StatusClass};
+
+use super::book::{AttemptKey, Book, Key, Part, Waiting};
+use crate::metrics::{Metrics, OutcomeAs, ReceiptAs};
+use crate::outcome::{Fact, Kind, Receipt};
+use crate::routing::{Loads, Routing, Unreadable, unplanned};
+use crate::world::Snapshot;
+use crate::{Config, schedule, step};
+
+/// Outcomes remembered per partition, so that a repeat changes nothing.
+const FACTS_MAX: usize = 200_000;
+
+/// One partition's rules and what they need to remember.
+pub struct Settlement<L> {
+    /// Open references and parked receipts.
+    pub book: Book,
+    facts: HashMap<AttemptKey, OutcomeKind>,
+    facts_order: VecDeque<AttemptKey>,
+    routing: Routing<L>,
+    metrics: Metrics,
+    config: Arc<Config>,
+}
+
+/// Where a batch is being looked at, and what came of it so far.
+pub struct Work {
+    /// The snapshot it is judged by.
+    pub snapshot: Arc<Snapshot>,
+    /// The moment it is judged at.
+    pub now: Timestamp,
+    /// The offset of the entry in hand.
+    pub offset: i64,
+    /// Whether what follows is written, or only remembered: it was written before.
+    pub mode: Mode,
+    /// To be appended.
+    pub appended: Vec<(Lane, Entry)>,
+    /// To be put in the schedule before.
+    pub rows: Vec<ScheduledRow>,
+}
+
+/// Whether what follows from an entry is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It was committed before: only what is remembered in memory follows.
+    Recall,
+    /// It follows whole.
+    Live,
+}
+
+impl<L: Loads> Settlement<L> {
+    /// The rules of a partition with this book.
+    #[must_use]
+    pub fn new(book: Book, routing: Routing<L>, metrics: Metrics, config: Arc<Config>) -> Self {
+        Settlement { book, facts: HashMap::new(), facts_order: VecDeque::new(), routing, metrics, config }
+    }
+
+    /// Takes in an entry.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: it belongs to the dead letters.
+    pub fn take(&mut self, kind: Kind, work: &mut Work) -> Result<(), Unreadable> {
+        match kind {
+            Kind::Fact(fact) => self.take_fact(&fact, work),
+            Kind::Receipt(receipt) => {
+                self.take_receipt(receipt, work);
+                Ok(())
+            }
+            Kind::Inbound(inbound) => {
+                self.metrics.inbound.increment();
+                let key = inbound.imsi.clone().into_bytes();
+                work.append((Lane::Inbox, Entry::new(key, Kind::Inbound(inbound).to_bytes())));
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what waited for its receipt long enough, at most `max` deliveries.
+    pub fn end_overdue(&mut self, max: usize, work: &mut Work) {
+        for (owner, waiting) in self.book.overdue(work.now, work.offset, max) {
+            self.metrics.receipts.with(ReceiptAs::Missing).increment();
+            self.end_unheard(owner, &waiting, "no receipt", work);
+        }
+        let dropped = self.book.drop_parked(work.now, work.offset);
+        self.metrics.receipts.with(ReceiptAs::Dropped).add(dropped);
+    }
+
+    fn take_fact(&mut self, fact: &Fact, work: &mut Work) -> Result<(), Unreadable> {
+        let mut record = fact.record()?;
+        let attempt = fact.attempt(&record)?;
+        let owner = (attempt.delivery, attempt.number);
+        record.header.attempt = fact.attempt;
+        let kind = fact.outcome.kind();
+        let known = self.facts.get(&owner).copied();
+        if known.is_some_and(|known| known == kind || known != OutcomeKind::Uncertain) {
+            self.metrics.outcomes.with(OutcomeAs::Repeated).increment();
+            return Ok(());
+        }
+        self.remember(owner, kind);
+        match kind {
+            OutcomeKind::Sent => self.sent(owner, &record, &fact.outcome, known.is_some(), work),
+            OutcomeKind::FailedForGood => {
+                self.count(OutcomeAs::Failed);
+                self.end(&record.header, State::Failed, &fact.outcome, known.is_some(), work);
+                Ok(())
+            }
+            // It ended as uncertain and nothing was sent after all: final is final, so it is not tried again.
+            OutcomeKind::FailedForNow if known.is_some() => {
+                self.end(&record.header, State::Failed, &fact.outcome, true, work);
+                Ok(())
+            }
+            OutcomeKind::FailedForNow => self.retry(record, &fact.outcome, &fact.outcome.reason, work),
+            OutcomeKind::Uncertain if record.header.on_uncertain() == OnUncertain::Resend => {
+                self.retry(record, &fact.outcome, "may have been sent; sent again as the tenant chose", work)
+            }
+            OutcomeKind::Uncertain => {
+                self.uncertain(owner, &record, &fact.outcome, work);
+                Ok(())
+            }
+        }
+    }
+
+    fn sent(
+        &mut self,
+        owner: AttemptKey,
+        record: &Record,
+        outcome: &Outcome,
+        correction: bool,
+        work: &mut Work,
+    ) -> Result<(), Unreadable> {
+        let body = record.body()?;
+        let route = body.candidates.first().map(|candidate| candidate.route()).transpose()?;
+        let heard = route.is_none_or(|route| work.snapshot.gives_receipts(&route));
+        let header = &record.header;
+        if correction {
+            // Never back to pending: it ends as sent, and a receipt corrects it once more.
+            self.book.close(owner, work.offset);
+            self.end(header, State::Sent, outcome, true, work);
+        } else if !(header.receipt && heard && can_be_found(outcome)) {
+            self.count(OutcomeAs::Sent);
+            self.end(header, State::Sent, outcome, false, work);
+            return Ok(());
+        } else {
+            self.count(OutcomeAs::Submitted);
+            let at = at(outcome, work);
+            work.append(step::entry(header, owner.1, at, Step::Submitted(submitted(outcome))));
+        }
+        if header.receipt && heard && can_be_found(outcome) {
+            self.wait(owner, header, outcome, correction, work);
+        }
+        Ok(())
+    }
+
+    fn uncertain(&mut self, owner: AttemptKey, record: &Record, outcome: &Outcome, work: &mut Work) {
+        self.count(OutcomeAs::Uncertain);
+        self.end(&record.header, State::Uncertain, outcome, false, work);
+        // Parts the network named may still prove it, if it named all of them.
+        if can_be_found(outcome) && outcome.references.len() >= record.header.segments as usize {
+            self.wait(owner, &record.header, outcome, true, work);
+        }
+    }
+
+    /// Opens the references, and takes in receipts that came before.
+    fn wait(&mut self, owner: AttemptKey, header: &Header, outcome: &Outcome, ended: bool, work: &mut Work) {
+        let (imsi, recipient_hash): (Arc<str>, _) = (outcome.imsi.as_str().into(), hash(&header.recipient_hash));
+        let key = |reference: &u32| Key { imsi: imsi.clone(), recipient_hash, reference: *reference };
+        let parts: Vec<(Part, Key)> = outcome.references.iter().map(|reference| (Part::Open, key(reference))).collect();
+        let keys: Vec<Key> = parts.iter().map(|(_, key)| key.clone()).collect();
+        let grace = i64::try_from(self.config.receipt_grace_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let until = Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace);
+        let template = step::template(header, owner.1);
+        let waiting = Waiting { template, submitted: submitted(outcome), until, uncertain: ended, parts };
+        for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
+            self.end_unheard(robbed, &waiting, "its reference was used again", work);
+        }
+        for key in keys {
+            if let Some(receipt) = self.book.unpark(&key) {
+                self.metrics.receipts.with(ReceiptAs::Matched).increment();
+                self.apply(&key, &receipt, work);
+            }
+        }
+    }
+
+    fn take_receipt(&mut self, receipt: Receipt, work: &mut Work) {
+        let recipient_hash = hash(&receipt.recipient_hash);
+        let key = Key { imsi: receipt.imsi.as_str().into(), recipient_hash, reference: receipt.reference };
+        if !self.apply(&key, &receipt, work) {
+            let is_final = class(&receipt) != StatusClass::Temporary;
+            self.metrics.receipts.with(ReceiptAs::Parked).increment();
+            self.book.park(key, receipt, is_final, work.now, work.offset);
+        }
+    }
+
+    /// Applies a receipt to the delivery that waits for it; false if none does.
+    fn apply(&mut self, key: &Key, receipt: &Receipt, work: &mut Work) -> bool {
+        let Some((owner, part, _)) = self.book.find(key) else { return false };
+        let (counted, ended) = match class(receipt) {
+            StatusClass::Temporary => (ReceiptAs::Temporary, None),
+            StatusClass::Delivered => {
+                let whole = self.book.deliver(owner, part, work.offset);
+                (ReceiptAs::Delivered, whole.map(|waiting| (waiting, State::Delivered)))
+            }
+            // Not delivered and no error: it was handed over, and that is all there is to say.
+            StatusClass::Replaced => {
+                (ReceiptAs::Delivered, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Sent)))
+            }
+            StatusClass::Permanent | StatusClass::TemporaryFinal => {
+                (ReceiptAs::Failed, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Failed)))
+            }
+        };
+        self.metrics.receipts.with(counted).increment();
+        if let Some((waiting, state)) = ended {
+            self.end_heard(owner, &waiting, state, receipt, work);
+        }
+        true
+    }
+
+    fn end_heard(&self, owner: AttemptKey, waiting: &Waiting, state: State, receipt: &Receipt, work: &mut Work) {
+        let (state, reason) = match state {
+            State::Delivered if waiting.is_delivered() => (State::Delivered, String::new()),
+            State::Delivered => (State::Sent, "a part's reference was used again".to_owned()),
+            State::Sent => (State::Sent, "replaced by a later message".to_owned()),
+            state => (state, format!("status {:#04x}", receipt.status)),
+        };
+        let mut ended = step::ended_with(state, reason, None);
+        ended.network_ms = receipt.network_ms;
+        ended.correction = waiting.uncertain;
+        self.tell_end(owner, waiting, state, Step::Ended(ended), Timestamp(receipt.at_ms), work);
+    }
+
+    /// Ends a delivery of which nothing more will be heard. One that ended before stays as it is.
+    fn end_unheard(&self, owner: AttemptKey, waiting: &Waiting, reason: &str, work: &mut Work) {
+        if !waiting.uncertain {
+            self.tell_end(owner, waiting, State::Sent, step::ended(State::Sent, reason), work.now, work);
+        }
+    }
+
+    fn tell_end(&self, owner: AttemptKey, waiting: &Waiting, state: State, step: Step, at: Timestamp, work: &mut Work) {
+        if work.mode == Mode::Live {
+            self.count_end(state, waiting.uncertain);
+        }
+        work.append(step::of_template(&waiting.template, owner.1, at, step));
+    }
+
+    /// Hands a delivery on to its next candidate or, if none is left, to the schedule while its validity lasts.
+    fn retry(&self, record: Record, outcome: &Outcome, reason: &str, work: &mut Work) -> Result<(), Unreadable> {
+        if work.mode == Mode::Recall {
+            return Ok(());
+        }
+        let (header, at) = (record.header.clone(), at(outcome, work));
+        let due = work.now.plus_ms(super::retry::pause_ms(&self.config, &header));
+        let valid_at = |moment: Timestamp| header.expires_ms == 0 || moment < header.expires();
+        if header.attempt >= self.config.attempts_max {
+            self.count(OutcomeAs::Failed);
+            self.end(&header, State::Failed, outcome, false, work);
+        } else if !valid_at(work.now) {
+            self.count(OutcomeAs::Expired);
+            self.end(&header, State::Expired, outcome, false, work);
+        } else if let Some(hop) = self.routing.fail_over(&work.snapshot, record.clone())? {
+            self.count(OutcomeAs::FailedOver);
+            work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));
+            work.append(step::entry(&header, header.attempt, work.now, hop.step.clone()));
+            work.append(hop.entry());
+        } else if valid_at(due) {
+            self.count(OutcomeAs::Retried);
+            work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));
+            let told = Step::Scheduled(Scheduled { due_ms: due.0 });
+            work.append(step::entry(&header, header.attempt, work.now, told));
+            work.rows.push(schedule::row(&unplanned(record)?, due)?);
+        } else {
+            self.count(OutcomeAs::Failed);
+            self.end(&header, State::Failed, outcome, false, work);
+        }
+        Ok(())
+    }
+
+    fn end(&self, header: &Header, state: State, outcome: &Outcome, correction: bool, work: &mut Work) {
+        if work.mode == Mode::Live {
+            self.count_end(state, correction);
+        }
+        let handed_over = matches!(state, State::Sent | State::Uncertain).then(|| submitted(outcome));
+        let mut ended = step::ended_with(state, outcome.reason.clone(), handed_over);
+        ended.correction = correction;
+        let at = at(outcome, work);
+        work.append(step::entry(header, header.attempt, at, Step::Ended(ended)));
+    }
+
+    fn remember(&mut self, owner: AttemptKey, kind: OutcomeKind) {
+        if self.facts.insert(owner, kind).is_none() {
+            self.facts_order.push_back(owner);
+        }
+        if self.facts_order.len() > FACTS_MAX
+            && let Some(oldest) = self.facts_order.pop_front()
+        {
+            self.facts.remove(&oldest);
+        }
+    }
+
+    fn count(&self, what: OutcomeAs) {
+        self.metrics.outcomes.with(what).increment();
+    }
+
+    fn count_end(&self, state: State, correction: bool) {
+        if correction {
+            self.metrics.corrections.increment();
+        } else {
+            self.metrics.count_end(state);
+        }
+    }
+}
+
+impl Work {
+    fn append(&mut self, entry: (Lane, Entry)) {
+        if self.mode == Mode::Live {
+            self.appended.push(entry);
+        }
+    }
+}
+
+fn class(receipt: &Receipt) -> StatusClass {
+    // Only one octet travels; a larger value is none and is read as a reserved one.
+    Status(u8::try_from(receipt.status).unwrap_or(u8::MAX)).class()
+}
+
+/// Whether receipts of this outcome can be found again.
+fn can_be_found(outcome: &Outcome) -> bool {
+    !outcome.imsi.is_empty() && !outcome.references.is_empty()
+}
+
+fn at(outcome: &Outcome, work: &Work) -> Timestamp {
+    if outcome.at_ms > 0 { Timestamp(outcome.at_ms) } else { work.now }
+}
+
+fn submitted(outcome: &Outcome) -> Submitted {
+    Submitted { farm: outcome.farm.clone(), link: outcome.link.clone(), references: outcome.references.clone() }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 16] {
+    // A hash of another length is nobody's; it must not make two recipients one.
+    bytes.try_into().unwrap_or_default()
+}

@@ -1,0 +1,152 @@
+//! What has to be done now and then: newer snapshots, the price deck's file, trimming, the ledger's check. Knows no message.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use bus::{Bus, Group};
+use model::Lane;
+use runtime::Stop;
+use store::Store;
+
+use crate::desk::{Desk, Source};
+use crate::metrics::LagOf;
+use crate::routing::Loads;
+use crate::{RouterError, deck};
+
+/// How often the ledger and the lag are looked up for the metrics.
+const SAMPLE_REST: Duration = Duration::from_secs(2);
+
+/// The price deck's file, as it was last looked at.
+#[derive(Debug, Default)]
+pub struct DeckFile {
+    seen: Option<(SystemTime, u64, u64)>,
+}
+
+impl DeckFile {
+    /// Imports the deck if its file, or who takes part, changed since the last call. A deck equal to the one in force is
+    /// not imported again, so its version stays.
+    ///
+    /// # Errors
+    /// The file can't be read, or is refused; the prices in force stay. It is not looked at again until it changes.
+    pub async fn import<S: Store>(&mut self, store: &S, path: &Path, bytes_max: u64) -> Result<bool, RouterError> {
+        let failed = |source| RouterError::DeckFile { path: path.to_owned(), source };
+        let meta = tokio::fs::metadata(path).await.map_err(failed)?;
+        let version = store.parties_version().await.map_err(RouterError::Parties)?;
+        let seen = (meta.modified().map_err(failed)?, meta.len(), version);
+        if self.seen == Some(seen) {
+            return Ok(false);
+        }
+        if meta.len() > bytes_max {
+            self.seen = Some(seen);
+            return Err(RouterError::DeckSize { path: path.to_owned(), bytes: meta.len() });
+        }
+        let text = tokio::fs::read(path).await.map_err(failed)?;
+        let parties = store.parties().await.map_err(RouterError::Parties)?;
+        self.seen = Some((seen.0, seen.1, parties.version));
+        let suppliers: BTreeSet<_> = parties.suppliers.iter().map(|supplier| supplier.id.clone()).collect();
+        let rates =
+            deck::read(&text, &suppliers).map_err(|source| RouterError::Deck { path: path.to_owned(), source })?;
+        if rates == parties.deck.rates {
+            return Ok(false);
+        }
+        let deck = store.replace_deck(rates).await.map_err(RouterError::DeckKeep)?;
+        tracing::info!(deck.version = deck, "the price deck was imported");
+        Ok(true)
+    }
+}
+
+/// Keeps the snapshot up with the store until the stop begins.
+///
+/// # Errors
+/// The store is away; run again.
+pub async fn follow_parties<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    while rest(stop, Duration::from_millis(desk.config.parties_refresh_ms)).await {
+        desk.keeper.refresh(&desk.world).await?;
+        let version = desk.world.snapshot().table.version();
+        desk.metrics.price_table.set(i64::try_from(version).unwrap_or(i64::MAX));
+    }
+    Ok(())
+}
+
+/// Imports the price deck whenever its file changes, until the stop begins. A deck that is refused is said once.
+pub async fn follow_deck<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    let (path, mut file) = (&desk.config.price_deck_file, DeckFile::default());
+    let mut said = String::new();
+    while rest(stop, Duration::from_millis(desk.config.price_deck_poll_ms)).await {
+        match file.import(&desk.store, path, desk.config.price_deck_bytes_max).await {
+            Ok(false) if !said.is_empty() => {}
+            Ok(_) => {
+                said.clear();
+                desk.metrics.deck_refused.set(0);
+            }
+            Err(error) => {
+                desk.metrics.deck_refused.set(1);
+                let words = in_full(&error);
+                if words != said {
+                    tracing::warn!(reason = %words, "the price deck was not imported, the prices in force stay");
+                    said = words;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Trims the lanes until the stop begins.
+///
+/// # Errors
+/// The lanes can't be trimmed; run again.
+pub async fn trim<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    while rest(stop, Duration::from_secs(desk.config.trim_seconds)).await {
+        desk.bus.trim().await.map_err(RouterError::Trim)?;
+    }
+    Ok(())
+}
+
+/// Looks up the ledger and the lag for the metrics until the stop begins.
+///
+/// # Errors
+/// A lane or the store is away; run again.
+pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    while rest(stop, SAMPLE_REST).await {
+        let ledger = desk.store.ledger(None).await.map_err(RouterError::Ledger)?;
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let metrics = &desk.metrics;
+        metrics.ledger_accepted.set(count(ledger.accepted));
+        metrics.ledger_final.set(count(ledger.finals.values().sum()));
+        metrics.ledger_pending.set(count(ledger.pending.values().sum()));
+        metrics.ledger_difference.set(ledger.difference);
+        for (label, group, lane) in [
+            (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
+            (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
+            (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
+            (LagOf::ProjectedEvents, Group::PROJECTION, Lane::Events),
+        ] {
+            let mut lag = 0;
+            for partition in 0..lane.partitions() {
+                let source = Source { group, lane: lane.clone(), partition };
+                lag += desk.end(&source).await? - desk.watermark(&source).await?;
+            }
+            metrics.lag.with(label).set(lag);
+        }
+    }
+    Ok(())
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
+/// Rests; false if the stop began.
+async fn rest(stop: &Stop, duration: Duration) -> bool {
+    tokio::select! { () = stop.begun() => false, () = tokio::time::sleep(duration) => true }
+}
