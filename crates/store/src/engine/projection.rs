@@ -140,7 +140,11 @@ impl<'a> Work<'a> {
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(tenant)) = (event.id(), event.tenant()) else { return Ok(()) };
         let make = |number| Delivery::unknown(number, tenant, event.deliveries, event.at_ms, event.segments);
-        let number = self.touch(id, make)?.delivery.number;
+        let delivery = &self.touch(id, make)?.delivery;
+        let number = delivery.number;
+        if delivery.counted && delivery.tenant.as_str() != event.tenant {
+            return Ok(()); // nobody tells into another tenant's message
+        }
         if !tell(&mut self.tell, number, offset, event)? {
             return Ok(()); // told before
         }
