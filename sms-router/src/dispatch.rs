@@ -1,12 +1,159 @@
 //! The consumer of the route lanes: whose turn it is, which link takes it, what the farms say. Knows lanes, leases and streams;
 //! must not know prices or what a text says.
+//!
+//! One task per partition of a route ([`Dispatch::run`] starts them), one per farm's stream ([`Dispatch::attach`]). A route
+//! task owns its partition by the lease protocol; sessions only carry words. What goes wrong in one route costs that route a
+//! pause and a handshake.
 
 mod backlog;
 mod credit;
+mod derive;
+mod desk;
+mod directory;
 mod fair;
+mod hub;
+mod lanes;
 mod load;
+mod metrics;
+mod mover;
 mod progress;
+mod recent;
+mod route;
 mod runs;
+mod session;
 mod slip;
 
+use std::sync::Arc;
+
+use bus::{Bus, Group};
+use control::{FarmIdentity, RouterEnd};
+use lease::message::Peer;
+use lease::owner::OwnerLimits;
+use model::seal::{DataKey, NumberKey};
+use model::{Lane, RouterName};
+use runtime::Stop;
+use tokio::sync::watch;
+
+use crate::Clock;
+
+pub use directory::Directory;
 pub use load::{Health, RouteLoad, RouteLoads};
+pub use metrics::Metrics;
+
+/// The group whose watermark on a lane `leases` says up to where everything that follows from its records is committed.
+/// [`Group::OWNER`]'s says where a new owner begins to read.
+pub(crate) const DERIVED: Group = Group::new("derived");
+
+/// How a dispatcher works.
+#[derive(Clone, Debug)]
+pub struct DispatchOptions {
+    /// The replica's stable name.
+    pub router: RouterName,
+    /// Every replica, this one among them: farms keep a session to each.
+    pub peers: Vec<Peer>,
+    /// Bounds and waits of owners.
+    pub owner: OwnerLimits,
+    /// How long all links of a route may be down before its deliveries go to their next candidates.
+    pub route_down_seconds_max: u64,
+    /// How long a stop waits for what is at farms.
+    pub drain_ms_max: u64,
+}
+
+impl DispatchOptions {
+    /// The usual ones, for a replica without peers.
+    #[must_use]
+    pub fn new(router: RouterName) -> Self {
+        DispatchOptions {
+            router,
+            peers: Vec::new(),
+            owner: OwnerLimits::default(),
+            route_down_seconds_max: 60,
+            drain_ms_max: 10_000,
+        }
+    }
+}
+
+/// What a dispatcher works with.
+pub struct DispatchDeps<B> {
+    /// The lanes.
+    pub bus: B,
+    /// What stands before each route; the planner asks it.
+    pub loads: RouteLoads,
+    /// Who may do what, kept up to date by somebody else.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// Turns recipients of receipts into what they are found by.
+    pub number_key: NumberKey,
+    /// Seals what handsets send.
+    pub inbound_key: DataKey,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
+    /// When to stop. Route tasks then let farms finish or give back what they have, within `drain_ms_max`; sessions end
+    /// after them.
+    pub stop: Stop,
+}
+
+/// The dispatcher. Clones share it.
+pub struct Dispatch<B> {
+    hub: Arc<hub::Hub<B>>,
+}
+
+impl<B> Clone for Dispatch<B> {
+    fn clone(&self) -> Self {
+        Dispatch { hub: self.hub.clone() }
+    }
+}
+
+impl<B: Bus> Dispatch<B> {
+    /// A dispatcher without routes or farms; [`Dispatch::run`] brings the routes.
+    #[must_use]
+    pub fn new(deps: DispatchDeps<B>, options: DispatchOptions) -> Self {
+        Dispatch { hub: Arc::new(hub::Hub::new(deps, options)) }
+    }
+
+    /// Starts a task for each partition of each route in the directory, and for routes that are added, until the stop.
+    /// A route that leaves the directory keeps its task: what stands before it is still carried.
+    pub async fn run(&self) {
+        let mut directories = self.hub.directories();
+        loop {
+            let directory = directories.borrow_and_update().clone();
+            directory.routes().for_each(|route| self.start_route(route));
+            tokio::select! {
+                changed = directories.changed() => if changed.is_err() {
+                    // Nobody will change it any more.
+                    return;
+                },
+                () = self.hub.stop.begun() => return,
+            }
+        }
+    }
+
+    /// Takes up a farm's stream, from this process or from elsewhere. `identity` is what its certificate says; within the
+    /// process, what the configuration says.
+    pub fn attach(&self, end: RouterEnd, identity: FarmIdentity) {
+        self.hub.stop.spawn("dispatch-session", session::lead(self.hub.clone(), end, identity));
+    }
+
+    /// Takes up every farm that attaches over the network, until the stop.
+    pub async fn serve(&self, mut server: control::Server) {
+        while let Some(attached) = server.next().await {
+            self.attach(attached.end, attached.identity);
+        }
+    }
+
+    fn start_route(&self, route: &model::RouteId) {
+        // Lanes of a route have one partition; more will be more tasks, told apart by the partition in each word.
+        const PARTITION: u32 = 0;
+        let Some(commands) = self.hub.enter_route(route) else { return };
+        let task = route::RouteTask::new(self.hub.clone(), route.clone(), PARTITION, commands);
+        let token = self.hub.route_tasks.token();
+        self.hub.stop.spawn("dispatch-supervise", async move {
+            let _token = token;
+            task.run().await;
+        });
+    }
+}
+
+/// The lanes every route appends to.
+pub(crate) const SHARED_LANES: [Lane; 3] = [Lane::Events, Lane::Outcomes, Lane::DeadLetter];

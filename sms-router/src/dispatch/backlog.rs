@@ -4,7 +4,7 @@
 //! tenant with a million waiting costs about as much memory as one with a hundred. Within a line, what was given back
 //! comes first, then the front lane, then bulk: a tenant's front deliveries are older than its bulk ones.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use lease::record::{Place, Queue};
 use model::{TenantId, Timestamp};
@@ -51,6 +51,8 @@ pub(super) struct Backlog {
     at_hand: usize,
     runs: usize,
     expiries: Expiries,
+    /// The same of what was given back: its places may be trimmed, so it can't be fetched.
+    returned_expiries: BTreeSet<(Timestamp, Place, TenantId)>,
 }
 
 /// Deliveries to be fetched.
@@ -88,6 +90,7 @@ impl Backlog {
             at_hand: 0,
             runs: 0,
             expiries: Expiries::default(),
+            returned_expiries: BTreeSet::new(),
         }
     }
 
@@ -109,7 +112,7 @@ impl Backlog {
 
     /// A delivery was given back: it goes to the head of its tenant's line.
     pub(super) fn give_back(&mut self, slip: Slip, weight: u32) {
-        self.expiries.insert(slip.expires, slip.place);
+        self.returned_expiries.insert((slip.expires, slip.place, slip.tenant.clone()));
         self.fair.insert(&slip.tenant, weight);
         self.at_hand += 1;
         self.lines.entry(slip.tenant.clone()).or_default().returned.push_back(slip);
@@ -124,6 +127,7 @@ impl Backlog {
         self.at_hand -= 1;
         self.feed(&tenant, slip.place.queue);
         self.leave_if_empty(&tenant);
+        self.forget_returned(&slip);
         Some(slip)
     }
 
@@ -199,9 +203,34 @@ impl Backlog {
         self.expiries.take(now, max)
     }
 
-    /// When something expires next, in full seconds; what it names may be gone by then.
+    /// Takes out what was given back and whose validity is over.
+    pub(super) fn expired_returned(&mut self, now: Timestamp) -> Vec<Slip> {
+        let mut taken = Vec::new();
+        while self.returned_expiries.first().is_some_and(|(expires, ..)| *expires <= now) {
+            let (_, place, tenant) = self.returned_expiries.pop_first().expect("it was just looked at");
+            let Some(line) = self.lines.get_mut(&tenant) else { continue };
+            let Some(at) = line.returned.iter().position(|slip| slip.place == place) else { continue };
+            taken.extend(line.returned.remove(at));
+            self.at_hand -= 1;
+            self.leave_if_empty(&tenant);
+        }
+        taken
+    }
+
+    /// What was given back and waits.
+    pub(super) fn returned(&self) -> Vec<Slip> {
+        self.lines.values().flat_map(|line| line.returned.iter().cloned()).collect()
+    }
+
+    /// Whether this one was given back and waits.
+    pub(super) fn is_returned(&self, slip: &Slip) -> bool {
+        self.lines.get(&slip.tenant).is_some_and(|line| line.returned.iter().any(|it| it.place == slip.place))
+    }
+
+    /// When something expires next; what it names may be gone by then.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiries.next()
+        let returned = self.returned_expiries.first().map(|(expires, ..)| *expires);
+        [self.expiries.next(), returned].into_iter().flatten().min()
     }
 
     /// Whether the indexes are at their bound: nothing more must be read until something was handed out.
@@ -209,19 +238,9 @@ impl Backlog {
         self.runs >= self.limits.runs_max
     }
 
-    /// Whether something can be handed out at once.
-    pub(super) const fn has_at_hand(&self) -> bool {
-        self.at_hand > 0
-    }
-
     /// Tenants that wait.
     pub(super) fn tenants(&self) -> usize {
         self.fair.len()
-    }
-
-    /// Takes all that is at hand and asks for the rest piece by piece: for moving to other routes.
-    pub(super) fn peek_tenant(&self) -> Option<&TenantId> {
-        self.lines.keys().next()
     }
 
     const fn at_hand_max(&self) -> usize {
@@ -237,6 +256,12 @@ impl Backlog {
         if wants && !shelf.hungry {
             shelf.hungry = true;
             self.hungry.push_back((tenant.clone(), queue));
+        }
+    }
+
+    fn forget_returned(&mut self, slip: &Slip) {
+        if !self.returned_expiries.is_empty() {
+            self.returned_expiries.remove(&(slip.expires, slip.place, slip.tenant.clone()));
         }
     }
 
@@ -457,6 +482,19 @@ mod tests {
         backlog.fetched(&want, want.offsets.iter().map(|offset| slip("a", Queue::Bulk, *offset)).collect());
         assert_eq!(backlog.take(), None);
         assert_eq!((backlog.at_hand, backlog.runs, backlog.tenants()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_was_given_back_expires_without_being_fetched() {
+        let mut backlog = Backlog::new(BacklogLimits::default());
+        backlog.give_back(slip("a", Queue::Bulk, 1), 1);
+        backlog.give_back(slip("a", Queue::Bulk, 2), 1);
+        assert_eq!(backlog.returned().len(), 2);
+        assert_eq!(backlog.next_expiry(), Some(Timestamp(1_000_001)));
+        assert_eq!(backlog.expired_returned(Timestamp(1_000_001)), [slip("a", Queue::Bulk, 1)]);
+        assert!(backlog.is_returned(&slip("a", Queue::Bulk, 2)));
+        assert_eq!(backlog.take(), Some(slip("a", Queue::Bulk, 2)));
+        assert_eq!((backlog.next_expiry(), backlog.tenants()), (None, 0));
     }
 
     #[test]

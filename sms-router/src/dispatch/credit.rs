@@ -19,6 +19,8 @@ pub(super) struct Credits {
     links: BTreeMap<LinkKey, Link>,
     /// Links with tokens that are not down, the next one first.
     ring: VecDeque<LinkKey>,
+    /// Farms that have not answered yet in their session: no lease may flow to them (lease rule 5).
+    blocked: BTreeSet<FarmName>,
     held: usize,
 }
 
@@ -94,6 +96,7 @@ impl Credits {
             keep
         });
         self.ring.retain(|(owner, _)| owner != farm);
+        self.blocked.remove(farm);
     }
 
     /// The next link, in turn, with a token of it.
@@ -120,6 +123,23 @@ impl Credits {
         self.enter(key);
     }
 
+    /// No lease may flow to this farm until it is unblocked.
+    pub(super) fn block(&mut self, farm: &FarmName) {
+        self.blocked.insert(farm.clone());
+        for (_, link) in self.links.iter_mut().filter(|((owner, _), _)| owner == farm) {
+            link.in_ring = false;
+        }
+        self.ring.retain(|(owner, _)| owner != farm);
+    }
+
+    /// Leases may flow to this farm again.
+    pub(super) fn unblock(&mut self, farm: &FarmName) {
+        if self.blocked.remove(farm) {
+            let keys: Vec<_> = self.links.keys().filter(|(owner, _)| owner == farm).cloned().collect();
+            keys.iter().for_each(|key| self.enter(key));
+        }
+    }
+
     /// Whether a link can be given a lease.
     pub(super) fn any(&self) -> bool {
         !self.ring.is_empty()
@@ -140,6 +160,7 @@ impl Credits {
             && !link.in_ring
             && !link.tokens.is_empty()
             && link.up != Some(false)
+            && !self.blocked.contains(&key.0)
         {
             link.in_ring = true;
             self.ring.push_back(key.clone());
@@ -214,6 +235,20 @@ mod tests {
         assert_eq!(credits.take(), None);
         credits.set_state(&b.0, &state(&b, false));
         assert!(!credits.any_up());
+    }
+
+    #[test]
+    fn a_farm_that_has_not_answered_is_passed_over() {
+        let (mut credits, a, b) = (Credits::default(), names("f", "a"), names("g", "b"));
+        grant(&mut credits, &a, &[1]);
+        grant(&mut credits, &b, &[2]);
+        credits.block(&a.0);
+        grant(&mut credits, &a, &[3]);
+        assert_eq!(credits.take(), Some((b, Token(2))));
+        assert_eq!(credits.take(), None);
+        credits.unblock(&a.0);
+        assert_eq!(credits.take(), Some((a, Token(1))));
+        assert!(credits.any());
     }
 
     #[test]

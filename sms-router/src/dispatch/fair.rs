@@ -8,7 +8,7 @@ use std::hash::Hash;
 
 /// A round robin over keys that have something waiting.
 #[derive(Debug)]
-pub struct Fair<K> {
+pub(super) struct Fair<K> {
     /// Segments a tenant of weight 1 gets per round.
     quantum: u64,
     /// Keys in turn, the next one first.
@@ -28,12 +28,12 @@ struct Member {
 impl<K: Clone + Eq + Hash> Fair<K> {
     /// Nobody waits.
     #[must_use]
-    pub fn new(quantum: u32) -> Self {
+    pub(super) fn new(quantum: u32) -> Self {
         Fair { quantum: u64::from(quantum.max(1)), ring: VecDeque::new(), members: HashMap::new() }
     }
 
     /// Something waits for this key. Knowing that already, it only takes over the weight.
-    pub fn insert(&mut self, key: &K, weight: u32) {
+    pub(super) fn insert(&mut self, key: &K, weight: u32) {
         let weight = u64::from(weight.max(1));
         match self.members.get_mut(key) {
             Some(member) => member.weight = weight,
@@ -45,7 +45,7 @@ impl<K: Clone + Eq + Hash> Fair<K> {
     }
 
     /// Nothing waits for this key. What was left of its turn is lost: credit is not saved up.
-    pub fn remove(&mut self, key: &K) {
+    pub(super) fn remove(&mut self, key: &K) {
         if self.members.remove(key).is_none() {
             return;
         }
@@ -59,7 +59,7 @@ impl<K: Clone + Eq + Hash> Fair<K> {
 
     /// Whose turn it is, given what the next delivery of a key costs; `None` from `cost` says that the key has nothing
     /// at hand just now: it is passed over and keeps its place. The turn is used up.
-    pub fn take(&mut self, cost: impl Fn(&K) -> Option<u32>) -> Option<K> {
+    pub(super) fn take(&mut self, cost: impl Fn(&K) -> Option<u32>) -> Option<K> {
         // A delivery of more segments than a quantum waits for as many rounds as it needs; that ends, since each round
         // adds to its deficit. Those that have nothing at hand do not count as rounds.
         let mut idle = 0;
@@ -88,14 +88,8 @@ impl<K: Clone + Eq + Hash> Fair<K> {
 
     /// Keys for which something waits.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ring.len()
-    }
-
-    /// Whether nothing waits for anybody.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
     }
 
     /// The next one's turn.

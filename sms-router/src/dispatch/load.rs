@@ -12,7 +12,7 @@ use lease::record::Queue;
 use model::{RouteId, TenantId};
 
 /// Segments any tenant may have in front, however slow the route.
-pub const SHARE_SEGMENTS_MIN: u64 = 64;
+const SHARE_SEGMENTS_MIN: u64 = 64;
 /// What a route did is remembered this long.
 const WINDOW_SECONDS: u64 = 60;
 /// A choice whose record has not shown up in its lane after this time is forgotten: its commit failed.

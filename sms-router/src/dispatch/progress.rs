@@ -34,6 +34,11 @@ impl Progress {
         self.watermark
     }
 
+    /// The next offset that has not been seen.
+    pub(super) const fn next(&self) -> i64 {
+        self.next
+    }
+
     fn insert(&mut self, first: i64, end: i64) {
         let (mut first, mut end) = (first.max(self.watermark), end);
         if first >= end {

@@ -1,0 +1,177 @@
+//! What follows from a record of lane `leases`, as records of other lanes. Pure; decides nothing.
+
+use bus::Entry;
+use bytes::Bytes;
+use lease::record::{Attempt, Grant, Outcome};
+use model::event::{Ended, Event, Leased, Retried, Routed, Step};
+use model::record::{Header, Record, RecordError};
+use model::{Lane, State, Timestamp};
+use prost::Message as _;
+
+use crate::outcome::{Fact, Kind, partition_key};
+
+/// What a delivery is settled with when it leaves its route without a grant: what follows once that counts.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Note {
+    /// What to append.
+    #[prost(message, repeated, tag = "1")]
+    pub(super) appended: Vec<Appended>,
+    /// The delivery, in case its grant turns out to be lost.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) envelope: Bytes,
+}
+
+/// An entry of a lane.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Appended {
+    #[prost(string, tag = "1")]
+    pub(super) lane: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) key: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) payload: Bytes,
+}
+
+/// An entry and its lane.
+pub(super) type Derivation = (Lane, Entry);
+
+impl Note {
+    pub(super) fn new(envelope: Bytes, appended: Vec<Derivation>) -> Self {
+        let appended = appended.into_iter().map(|(lane, entry)| Appended {
+            lane: lane.to_string(),
+            key: entry.key,
+            payload: entry.payload,
+        });
+        Note { appended: appended.collect(), envelope }
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    pub(super) fn read(bytes: Bytes) -> Result<Self, RecordError> {
+        Ok(Note::decode(bytes)?)
+    }
+
+    pub(super) fn derivations(self) -> Result<Vec<Derivation>, RecordError> {
+        let of = |appended: Appended| {
+            let lane = Lane::from_name(&appended.lane).ok_or(RecordError::Field("note.lane"))?;
+            Ok((lane, Entry::new(appended.key, appended.payload)))
+        };
+        self.appended.into_iter().map(of).collect()
+    }
+}
+
+/// The step of a delivery that was granted.
+pub(super) fn leased(attempt: Attempt, grant: &Grant) -> Result<Derivation, RecordError> {
+    let step = Step::Leased(Leased { farm: grant.farm.clone(), link: grant.link.clone() });
+    let header = Record::read(grant.envelope.clone())?.header;
+    Ok(event(&header, attempt.number, Timestamp(grant.at_ms), step))
+}
+
+/// The step of a delivery whose attempt was given up.
+pub(super) fn retried(
+    attempt: Attempt,
+    grant: &Grant,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Derivation, RecordError> {
+    let header = Record::read(grant.envelope.clone())?.header;
+    Ok(event(&header, attempt.number, now, Step::Retried(Retried { reason: reason.to_owned() })))
+}
+
+/// The step of a delivery whose validity ended in the queue.
+pub(super) fn expired(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Derivation, RecordError> {
+    let header = Record::read(envelope.clone())?.header;
+    let state = State::Expired.rank().into();
+    let ended = Ended { state, reason: "its validity ended before a link was free".to_owned(), ..Ended::default() };
+    Ok(event(&header, attempt, now, Step::Ended(ended)))
+}
+
+/// Which kind of fact an outcome is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// The attempt's first.
+    First,
+    /// A proof after the attempt had ended as uncertain.
+    Correction,
+}
+
+/// The fact of an attempt that ended.
+pub(super) fn fact(
+    attempt: Attempt,
+    grant: &Grant,
+    outcome: Outcome,
+    standing: Standing,
+) -> Result<Derivation, RecordError> {
+    let header = Record::read(grant.envelope.clone())?.header;
+    let key = partition_key(&outcome.imsi, &header.recipient_hash);
+    let fact = Fact {
+        attempt: attempt.number,
+        envelope: grant.envelope.clone(),
+        outcome,
+        leased_ms: grant.at_ms,
+        farm: grant.farm.clone(),
+        link: grant.link.clone(),
+        correction: standing == Standing::Correction,
+    };
+    Ok((Lane::Outcomes, Entry::new(key, Kind::Fact(fact).to_bytes())))
+}
+
+/// The fact of an attempt whose grant the lane lost.
+pub(super) fn gap_fact(attempt: Attempt, envelope: Bytes, outcome: Outcome) -> Result<Derivation, RecordError> {
+    let grant = Grant { farm: outcome.farm.clone(), link: outcome.link.clone(), envelope, ..Grant::default() };
+    fact(attempt, &grant, outcome, Standing::First)
+}
+
+/// A delivery that goes to its next candidate because its route is down: the record, and the step to tell. `None` if it has
+/// no other candidate.
+pub(super) struct Moved {
+    pub(super) record: Record,
+    pub(super) event: Derivation,
+}
+
+pub(super) fn moved(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Option<Moved>, RecordError> {
+    let mut record = Record::read(envelope.clone())?;
+    let mut body = record.body()?;
+    if body.candidates.len() < 2 {
+        return Ok(None);
+    }
+    let left = body.candidates.remove(0);
+    let next = body.candidates[0].clone();
+    record.header.hop += 1;
+    record.header.attempt = attempt;
+    record.body = body.encode_to_vec().into();
+    let lost = model::event::Lost {
+        route: left.route,
+        supplier: left.supplier,
+        unit: Some(left.unit),
+        reason: "link down".to_owned(),
+    };
+    let routed = Routed {
+        route: next.route,
+        supplier: next.supplier,
+        unit: next.unit,
+        price_table: body.price_table,
+        hop: record.header.hop,
+        lost: vec![lost],
+        country: String::new(),
+        prefix: next.prefix,
+    };
+    let event = event(&record.header, attempt, now, Step::Routed(routed));
+    Ok(Some(Moved { record, event }))
+}
+
+fn event(header: &Header, attempt: u32, at: Timestamp, step: Step) -> Derivation {
+    let event = Event {
+        tenant: header.account.tenant.clone(),
+        message: header.message.clone(),
+        delivery: header.delivery,
+        deliveries: header.deliveries,
+        attempt,
+        at_ms: at.0,
+        segments: header.segments,
+        step: Some(step),
+    };
+    (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))
+}

@@ -1,0 +1,589 @@
+//! One partition of a route: the owner, the queue before it and the credit for it, brought together. Pure: is told what was
+//! read, heard and written; says what to write, send and fetch.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bus::{Entry, Read};
+use lease::message::{RouterMessage, Session};
+use lease::owner::{Alarm, Derived, NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
+use lease::record::{Kind, LeaseRecord, OutcomeKind, Place, Queue};
+use lease::{Attempt, FarmMessage, Now, Owner, PartitionId};
+use model::{FarmName, Lane, RouteId};
+
+use super::backlog::{Backlog, BacklogLimits, Want};
+use super::credit::{Credits, LinkKey};
+use super::derive::{self, Derivation, Note, Standing};
+use super::directory::Directory;
+use super::load::{Health, RouteLoad, RouteLoads};
+use super::metrics::Metrics;
+use super::progress::Progress;
+use super::recent::Recent;
+use super::slip::{Slip, SlipReader};
+
+/// Deliveries taken from the queue in one go.
+const OFFERS_MAX: usize = 1_024;
+/// Records written in one step.
+const RECORDS_MAX: usize = 4_096;
+/// Expired deliveries looked at in one go.
+pub(super) const EXPIRED_MAX: usize = 256;
+
+/// What a desk works with, beyond what it is told.
+pub(super) struct DeskTools {
+    pub(super) loads: RouteLoads,
+    pub(super) directory: Arc<Directory>,
+    pub(super) metrics: Metrics,
+}
+
+/// Where a life of the partition begins.
+pub(super) struct DeskStart {
+    pub(super) owner: OwnerStart,
+    pub(super) front: i64,
+    pub(super) bulk: i64,
+}
+
+/// What is to be written in one step.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub(super) appended: Vec<Derivation>,
+    pub(super) derived_to: i64,
+    pub(super) reading_start: i64,
+    pub(super) front: i64,
+    pub(super) bulk: i64,
+}
+
+/// Whether deliveries are handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pace {
+    /// As credit allows.
+    Open,
+    /// Nothing more: the process stops.
+    Draining,
+}
+
+/// One partition of a route.
+pub(super) struct Desk {
+    partition: PartitionId,
+    owner: Owner,
+    pub(super) backlog: Backlog,
+    progress: [Progress; 2],
+    slips: SlipReader,
+    recent: Recent,
+    /// Tokens of grants whose lease has not left.
+    granting: HashMap<Attempt, (LinkKey, lease::message::Token)>,
+    /// Deliveries at farms, granted in this life.
+    at_farms: std::collections::HashSet<model::DeliveryId>,
+    /// To be written with the next step.
+    derivations: Vec<Derivation>,
+    load: RouteLoad,
+    tools: DeskTools,
+    refused: u64,
+    open_shown: i64,
+    written: Step,
+}
+
+impl Desk {
+    /// A desk that has read nothing and asks for its marker.
+    pub(super) fn new(start: DeskStart, limits: OwnerLimits, life: &[u8], tools: DeskTools) -> Self {
+        let partition = start.owner.partition.clone();
+        let load = tools.loads.route(&partition.route);
+        load.reset();
+        let (derived_to, reading_start) = (start.owner.derived_to, start.owner.read_from);
+        let mut owner = Owner::new(start.owner, limits);
+        owner.queue_watermark(Queue::Front, start.front);
+        owner.queue_watermark(Queue::Bulk, start.bulk);
+        owner.take_over(life);
+        Desk {
+            partition,
+            owner,
+            backlog: Backlog::new(BacklogLimits::default()),
+            progress: [Progress::starting_at(start.front), Progress::starting_at(start.bulk)],
+            slips: SlipReader::default(),
+            recent: Recent::default(),
+            granting: HashMap::new(),
+            at_farms: std::collections::HashSet::new(),
+            derivations: Vec::new(),
+            load,
+            tools,
+            refused: 0,
+            open_shown: 0,
+            written: Step { appended: Vec::new(), derived_to, reading_start, front: start.front, bulk: start.bulk },
+        }
+    }
+
+    /// Takes over a newer snapshot of who may do what.
+    pub(super) fn set_directory(&mut self, directory: Arc<Directory>) {
+        self.tools.directory = directory;
+    }
+
+    /// A farm attached.
+    pub(super) fn opened(
+        &mut self,
+        farm: &FarmName,
+        incarnation: lease::message::Incarnation,
+        session: Session,
+        now: Now,
+    ) {
+        self.granting.retain(|_, ((owner, _), _)| owner != farm);
+        self.owner.session_opened(farm, incarnation, session, now);
+    }
+
+    /// A farm left.
+    pub(super) fn closed(&mut self, farm: &FarmName, now: Now) {
+        self.granting.retain(|_, ((owner, _), _)| owner != farm);
+        self.owner.session_closed(farm, now);
+    }
+
+    /// A farm's word on this partition.
+    pub(super) fn hear(&mut self, farm: &FarmName, message: FarmMessage, now: Now) {
+        self.owner.handle_message(farm, message, now);
+    }
+
+    /// Records of lane `leases`, in order.
+    pub(super) fn read_leases(&mut self, reads: Vec<Read>, now: Now) {
+        for read in reads {
+            match LeaseRecord::read(read.payload) {
+                Ok(kind) => {
+                    self.remember(&kind);
+                    self.owner.handle_record(read.offset, kind, now);
+                }
+                Err(error) => self.owner.handle_unreadable(read.offset, &error.to_string()),
+            }
+        }
+    }
+
+    /// Entries of the front or the bulk lane, in order.
+    pub(super) fn read_queue(&mut self, queue: Queue, reads: Vec<Read>) {
+        for read in reads {
+            let place = Place { queue, offset: read.offset };
+            self.progress[queue as usize].see(read.offset);
+            if self.owner.is_settled(place) {
+                self.progress[queue as usize].settle(read.offset);
+                continue;
+            }
+            match self.slips.read(place, read.payload.clone()) {
+                Ok(slip) => self.see(slip),
+                Err(error) => self.bury(place, read, &error),
+            }
+        }
+    }
+
+    /// Deliveries that were wanted from a lane.
+    pub(super) fn fetched(&mut self, want: &Want, reads: Vec<Read>) {
+        let slip = |read: Read| self.slips.read(Place { queue: want.queue, offset: read.offset }, read.payload).ok();
+        let slips = reads.into_iter().filter_map(slip).collect();
+        self.backlog.fetched(want, slips);
+    }
+
+    /// Deliveries whose time may be over.
+    pub(super) fn fetched_expired(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
+        for read in reads {
+            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
+            if slip.expires <= now.utc && self.backlog.remove(&slip.tenant, slip.place) {
+                self.left(&slip);
+                self.expire(&slip, now);
+            }
+        }
+    }
+
+    /// Places whose time is over and that still wait, of one lane.
+    pub(super) fn expired_places(&mut self, now: Now) -> Vec<Place> {
+        if !self.owner.is_owner() {
+            return Vec::new();
+        }
+        for slip in self.backlog.expired_returned(now.utc) {
+            self.left(&slip);
+            self.expire(&slip, now);
+        }
+        let mut places = self.backlog.expired(now.utc, EXPIRED_MAX);
+        places.retain(|place| !self.is_settled(*place));
+        places
+    }
+
+    /// Whether a place needs nothing more.
+    pub(super) fn is_settled(&self, place: Place) -> bool {
+        self.owner.is_settled(place)
+    }
+
+    /// Deliveries that go elsewhere because the route is down; those that can't stay.
+    pub(super) fn move_away(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
+        for read in reads {
+            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
+            self.move_slip(slip, now);
+        }
+    }
+
+    /// As [`Desk::move_away`], for deliveries that farms gave back.
+    pub(super) fn move_returned(&mut self, now: Now) {
+        for slip in self.backlog.returned() {
+            self.move_slip(slip, now);
+        }
+    }
+
+    /// Passes time and hands out what credit allows.
+    pub(super) fn work(&mut self, credits: &mut Credits, pace: Pace, now: Now) {
+        self.owner.handle_timeout(now);
+        while let Some(returned) = self.owner.poll_returned() {
+            self.take_back(returned);
+        }
+        if pace == Pace::Open {
+            self.offer(credits, now);
+        }
+        while let Some(derived) = self.owner.poll_derived() {
+            self.derive(derived, now);
+        }
+        while let Some(alarm) = self.owner.poll_alarm() {
+            self.alarm(&alarm);
+        }
+        self.show();
+    }
+
+    /// What is to be sent, farm by farm, in order.
+    pub(super) fn sends(&mut self) -> BTreeMap<FarmName, Vec<RouterMessage>> {
+        let mut sends: BTreeMap<FarmName, Vec<RouterMessage>> = BTreeMap::new();
+        while let Some((farm, message)) = self.owner.poll_send() {
+            if let RouterMessage::Lease(lease) = &message {
+                self.granting.remove(&lease.attempt);
+            }
+            sends.entry(farm).or_default().push(message);
+        }
+        sends
+    }
+
+    /// What is to be written next; `None` if nothing.
+    pub(super) fn step(&mut self) -> Option<Step> {
+        let leases = Lane::Leases(self.partition.route.clone());
+        let mut appended = std::mem::take(&mut self.derivations);
+        while appended.len() < RECORDS_MAX
+            && let Some(kind) = self.owner.poll_append()
+        {
+            appended.push((leases.clone(), Entry::to_partition(self.partition.index, kind.to_bytes())));
+        }
+        let step = Step {
+            appended,
+            derived_to: self.owner.position(),
+            reading_start: self.owner.reading_start(),
+            front: self.progress[Queue::Front as usize].watermark(),
+            bulk: self.progress[Queue::Bulk as usize].watermark(),
+        };
+        // Progress alone is written in company, or when the partition is otherwise at rest: see `rest`.
+        let says = !step.appended.is_empty();
+        says.then_some(step)
+    }
+
+    /// Progress that was not written yet, if there is any; for when there is nothing else to write.
+    pub(super) fn rest(&self) -> Option<Step> {
+        let step = Step {
+            appended: Vec::new(),
+            derived_to: self.owner.position(),
+            reading_start: self.owner.reading_start(),
+            front: self.progress[Queue::Front as usize].watermark(),
+            bulk: self.progress[Queue::Bulk as usize].watermark(),
+        };
+        let last = &self.written;
+        let moved = step.derived_to > last.derived_to
+            || step.reading_start > last.reading_start
+            || step.front > last.front
+            || step.bulk > last.bulk;
+        moved.then_some(step)
+    }
+
+    /// A step is durable.
+    pub(super) fn wrote(&mut self, step: Step) {
+        self.owner.committed(step.derived_to);
+        self.owner.queue_watermark(Queue::Front, step.front);
+        self.owner.queue_watermark(Queue::Bulk, step.bulk);
+        self.written = Step { appended: Vec::new(), ..step };
+    }
+
+    /// Whether the partition is owned.
+    pub(super) fn is_owner(&self) -> bool {
+        self.owner.is_owner()
+    }
+
+    /// Whether this life is over and everything it had to say was said.
+    pub(super) fn is_over(&self) -> bool {
+        self.owner.is_over()
+    }
+
+    /// Whether nothing is at farms or on its way there.
+    pub(super) fn is_idle(&self) -> bool {
+        self.owner.open_count() == 0 && self.granting.is_empty() && self.derivations.is_empty()
+    }
+
+    /// Asks farms to give back what they have not begun.
+    pub(super) fn cancel_all(&mut self) {
+        for delivery in &self.at_farms {
+            self.owner.cancel(*delivery);
+        }
+    }
+
+    /// When time must be passed next.
+    pub(super) fn wake_at(&self) -> Option<std::time::Instant> {
+        self.owner.poll_timeout()
+    }
+
+    /// The next offset of a lane that has not been read.
+    pub(super) fn seen_to(&self, queue: Queue) -> i64 {
+        self.progress[queue as usize].next()
+    }
+
+    /// Everything below this offset of a lane is settled.
+    pub(super) fn watermark(&self, queue: Queue) -> i64 {
+        self.progress[queue as usize].watermark()
+    }
+
+    /// Ends this life: tokens of grants whose lease never left are free again.
+    pub(super) fn end(self, credits: &mut Credits) {
+        for (_, (link, token)) in self.granting {
+            credits.put_back(&link, token);
+        }
+        self.tools.metrics.open.add(-self.open_shown);
+        self.load.reset();
+    }
+
+    /// What earlier owners granted is known from the lane, so that a repeat of it is found.
+    fn remember(&mut self, kind: &Kind) {
+        if self.owner.is_owner() {
+            return;
+        }
+        let Kind::Grant(grant) = kind else { return };
+        let Ok(place) = grant.place() else { return };
+        if let Ok(slip) = self.slips.read(place, grant.envelope.clone()) {
+            self.recent.is_repeat((slip.delivery, slip.hop, slip.attempt), place);
+        }
+    }
+
+    fn see(&mut self, slip: Slip) {
+        let weight = self.tools.directory.weight(&slip.tenant);
+        if self.recent.is_repeat((slip.delivery, slip.hop, slip.attempt), slip.place) {
+            self.settle(&slip, Vec::new());
+            self.tools.metrics.repeated.increment();
+            return;
+        }
+        self.load.saw(&slip.tenant, weight, slip.place.queue, slip.segments);
+        self.tools.metrics.waiting.add(i64::from(slip.segments));
+        self.backlog.see(slip, weight);
+    }
+
+    /// An unreadable record goes where somebody will look at it; its deliveries stay pending (lanes, 2).
+    fn bury(&mut self, place: Place, read: Read, error: &model::record::RecordError) {
+        tracing::error!(route = %self.partition.route, offset = read.offset, %error, "a record of a route lane is unreadable");
+        self.tools.metrics.unreadable.increment();
+        self.progress[place.queue as usize].settle(place.offset);
+        self.derivations.push((Lane::DeadLetter, Entry::new(Vec::new(), read.payload)));
+    }
+
+    fn take_back(&mut self, returned: Returned) {
+        let Returned { place, grant, .. } = returned;
+        match self.slips.read(place, grant.envelope.clone()) {
+            Ok(mut slip) => {
+                slip.attempt = grant.attempt;
+                let weight = self.tools.directory.weight(&slip.tenant);
+                self.load.saw(&slip.tenant, weight, place.queue, slip.segments);
+                self.tools.metrics.waiting.add(i64::from(slip.segments));
+                self.backlog.give_back(slip, weight);
+            }
+            // It was read when it was granted.
+            Err(error) => tracing::error!(route = %self.partition.route, %error, "a grant's envelope is unreadable"),
+        }
+    }
+
+    fn offer(&mut self, credits: &mut Credits, now: Now) {
+        for _ in 0..OFFERS_MAX {
+            if !self.owner.is_owner() || !credits.any() {
+                return;
+            }
+            let Some(slip) = self.backlog.take() else { return };
+            if slip.expires <= now.utc {
+                self.left(&slip);
+                self.expire(&slip, now);
+                continue;
+            }
+            let Some((link, token)) = credits.take() else { return self.put_back(slip) };
+            let offer = to_offer(&slip, &link, token);
+            match self.owner.offer(offer, now) {
+                Ok(attempt) => {
+                    self.granting.insert(attempt, (link, token));
+                    self.load.did(slip.segments, now.instant);
+                    self.left(&slip);
+                }
+                Err(not_taken) => {
+                    credits.put_back(&link, token);
+                    if not_taken == NotTaken::NoSession {
+                        credits.block(&link.0);
+                    }
+                    self.not_taken(slip, not_taken);
+                    if matches!(not_taken, NotTaken::Full | NotTaken::NotOwner) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn not_taken(&mut self, slip: Slip, reason: NotTaken) {
+        match reason {
+            NotTaken::NotOwner | NotTaken::NoSession | NotTaken::Full => self.put_back(slip),
+            NotTaken::Settled => {
+                self.left(&slip);
+                self.progress[slip.place.queue as usize].settle(slip.place.offset);
+            }
+            NotTaken::InHand => self.left(&slip),
+            NotTaken::Repeated | NotTaken::Gap => {
+                self.left(&slip);
+                self.tools.metrics.repeated.add(u64::from(reason == NotTaken::Repeated));
+                self.settle(&slip, Vec::new());
+            }
+        }
+    }
+
+    fn put_back(&mut self, slip: Slip) {
+        let weight = self.tools.directory.weight(&slip.tenant);
+        self.backlog.put_back(slip, weight);
+    }
+
+    fn left(&self, slip: &Slip) {
+        self.load.left(&slip.tenant, slip.place.queue, slip.segments);
+        self.tools.metrics.waiting.add(-i64::from(slip.segments));
+    }
+
+    fn expire(&mut self, slip: &Slip, now: Now) {
+        match derive::expired(&slip.envelope, slip.attempt, now.utc) {
+            Ok(event) => {
+                self.tools.metrics.expired.increment();
+                self.settle(slip, vec![event]);
+            }
+            Err(error) => tracing::error!(route = %self.partition.route, %error, "an expired record is unreadable"),
+        }
+    }
+
+    fn move_slip(&mut self, slip: Slip, now: Now) {
+        if self.is_settled(slip.place) && !self.backlog.is_returned(&slip) {
+            return;
+        }
+        let Ok(Some(moved)) = derive::moved(&slip.envelope, slip.attempt, now.utc) else { return };
+        let Some(route) = moved.record.body().ok().and_then(|body| body.candidates.first()?.route().ok()) else {
+            return;
+        };
+        if self.tools.loads.health(&route) == Health::Down || !self.backlog.remove(&slip.tenant, slip.place) {
+            return;
+        }
+        let weight = self.tools.directory.weight(&slip.tenant);
+        let lane = match self.tools.loads.choose(&route, &slip.tenant, weight, slip.segments, now.instant) {
+            Queue::Front => Lane::Front(route),
+            Queue::Bulk => Lane::Bulk(route),
+        };
+        let entry = Entry::new(moved.record.header.message.clone(), moved.record.to_bytes());
+        self.left(&slip);
+        self.tools.metrics.moved.increment();
+        self.settle(&slip, vec![(lane, entry), moved.event]);
+    }
+
+    /// Asks for a delivery to leave the partition without a grant. If it is in hand already, that decides.
+    fn settle(&mut self, slip: &Slip, derivations: Vec<Derivation>) {
+        let note = Note::new(slip.envelope.clone(), derivations).to_bytes();
+        if self.owner.settle(slip.place, slip.delivery, note) == Err(NotTaken::Settled) {
+            self.progress[slip.place.queue as usize].settle(slip.place.offset);
+        }
+    }
+
+    fn derive(&mut self, derived: Derived, now: Now) {
+        let derivation = match derived {
+            Derived::GrantCounted { place, attempt, grant } => {
+                self.settled(place);
+                self.at_farms.insert(attempt.delivery);
+                self.tools.metrics.grants.increment();
+                derive::leased(attempt, &grant)
+            }
+            Derived::OutcomeCounted { attempt, grant, outcome } => {
+                self.ended(attempt, outcome.kind);
+                derive::fact(attempt, &grant, outcome, Standing::First)
+            }
+            Derived::ReleaseCounted { attempt, grant, reason } => {
+                self.at_farms.remove(&attempt.delivery);
+                self.tools.metrics.releases.increment();
+                derive::retried(attempt, &grant, &reason, now.utc)
+            }
+            Derived::CorrectionCounted { attempt, grant, outcome } => {
+                self.tools.metrics.corrections.increment();
+                derive::fact(attempt, &grant, outcome, Standing::Correction)
+            }
+            Derived::SettleCounted { place, note, .. } => {
+                self.settled(place);
+                return self.follow(Note::read(note).and_then(Note::derivations));
+            }
+            Derived::GapEnded { place, attempt, outcome, note } => {
+                self.settled(place);
+                self.ended(attempt, outcome.kind);
+                Note::read(note).and_then(|note| derive::gap_fact(attempt, note.envelope, outcome))
+            }
+            Derived::Stopped { epoch } => {
+                tracing::info!(route = %self.partition.route, epoch, "another router has taken over the partition");
+                return;
+            }
+        };
+        self.follow(derivation.map(|derivation| vec![derivation]));
+    }
+
+    fn follow(&mut self, derivations: Result<Vec<Derivation>, model::record::RecordError>) {
+        match derivations {
+            Ok(derivations) => self.derivations.extend(derivations),
+            // Checked when it was appended.
+            Err(error) => {
+                tracing::error!(route = %self.partition.route, %error, "a lease record's content is unreadable")
+            }
+        }
+    }
+
+    fn settled(&mut self, place: Place) {
+        self.progress[place.queue as usize].settle(place.offset);
+    }
+
+    fn ended(&mut self, attempt: Attempt, kind: i32) {
+        self.at_farms.remove(&attempt.delivery);
+        let kind = OutcomeKind::try_from(kind).unwrap_or(OutcomeKind::Uncertain);
+        self.tools.metrics.outcomes.with(kind.into()).increment();
+    }
+
+    fn alarm(&self, alarm: &Alarm) {
+        self.tools.metrics.alarms.increment();
+        tracing::error!(route = %self.partition.route, partition = self.partition.index, %alarm, "the lease protocol needs a person");
+    }
+
+    fn show(&mut self) {
+        let refused = self.owner.refused();
+        self.tools.metrics.refused.add(refused - self.refused);
+        self.refused = refused;
+        let open = i64::try_from(self.owner.open_count()).unwrap_or(i64::MAX);
+        self.tools.metrics.open.add(open - self.open_shown);
+        self.open_shown = open;
+    }
+}
+
+impl Step {
+    /// What is done with, as the lanes are told.
+    pub(super) fn consumed(&self, route: &RouteId, partition: u32) -> Vec<bus::Consumed> {
+        let up_to = |group, lane, offset| bus::Consumed { group, lane, partition, acks: bus::Acks::UpTo(offset) };
+        vec![
+            up_to(super::DERIVED, Lane::Leases(route.clone()), self.derived_to),
+            up_to(bus::Group::OWNER, Lane::Leases(route.clone()), self.reading_start),
+            up_to(bus::Group::OWNER, Lane::Front(route.clone()), self.front),
+            up_to(bus::Group::OWNER, Lane::Bulk(route.clone()), self.bulk),
+        ]
+    }
+}
+
+fn to_offer(slip: &Slip, link: &LinkKey, token: lease::message::Token) -> Offer {
+    Offer {
+        place: slip.place,
+        delivery: slip.delivery,
+        attempt: slip.attempt,
+        expires: slip.expires,
+        on_uncertain: slip.on_uncertain,
+        envelope: slip.envelope.clone(),
+        farm: link.0.clone(),
+        link: link.1.clone(),
+        token,
+    }
+}

@@ -1,0 +1,529 @@
+//! The task of one partition of a route: reads its lanes, writes its steps, tells its farms. Knows I/O; the decisions are
+//! the desk's. A life ends with a failure, a panic or a newer owner; then another begins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bus::{Bus, BusError, Group, Read};
+use lease::message::RouterMessage;
+use lease::owner::OwnerStart;
+use lease::record::Queue;
+use lease::{FarmMessage, LaneId, Now, PartitionId};
+use model::{FarmName, Lane, RouteId};
+use runtime::stop::Panicked;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::backlog::Want;
+use super::credit::Credits;
+use super::desk::{Desk, DeskStart, DeskTools, Pace, Step};
+use super::hub::Hub;
+use super::lanes::{self, Reader};
+use super::load::Health;
+use super::mover::Mover;
+use super::session::{Attachment, Command, partition_of};
+
+/// Deliveries fetched at a time.
+const FETCH_MAX: usize = 512;
+/// Batches of words taken in at a time.
+const COMMANDS_BATCH_MAX: usize = 64;
+/// How often a route looks around when nothing happens.
+const TICK: Duration = Duration::from_millis(250);
+/// How often loads are swept.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Progress alone is written this often.
+const REST: Duration = Duration::from_millis(500);
+/// A life that lasted so long was a good one: the next pause is short again.
+const GOOD_LIFE: Duration = Duration::from_secs(60);
+
+/// What outlives a life of the partition.
+pub(super) struct State {
+    commands: mpsc::Receiver<Command>,
+    attachments: BTreeMap<FarmName, Attachment>,
+    credits: Credits,
+    tokens_shown: i64,
+    /// The last step of a life that failed: it may still land, so the next life waits for it before it reads.
+    writing: Option<Writing>,
+}
+
+type Writing = JoinHandle<Result<Result<Step, BusError>, Panicked>>;
+type Fetching = JoinHandle<Result<Result<(Want, Vec<Read>), BusError>, Panicked>>;
+type Expiring = JoinHandle<Result<Result<Vec<(Queue, Vec<Read>)>, BusError>, Panicked>>;
+
+/// Why a life ended.
+#[derive(Debug, thiserror::Error)]
+enum LifeError {
+    #[error("cannot open the lanes")]
+    Open(#[source] BusError),
+    #[error("cannot read a lane")]
+    Read(#[source] BusError),
+    #[error("cannot write a step")]
+    Write(#[source] BusError),
+    #[error("a task of it panicked")]
+    Panicked(#[from] Panicked),
+    #[error("another owner took over, or a person is needed")]
+    Over,
+}
+
+/// One partition of a route.
+pub(super) struct RouteTask<B> {
+    hub: Arc<Hub<B>>,
+    route: RouteId,
+    partition: u32,
+    state: Arc<tokio::sync::Mutex<State>>,
+}
+
+impl<B: Bus> RouteTask<B> {
+    pub(super) fn new(hub: Arc<Hub<B>>, route: RouteId, partition: u32, commands: mpsc::Receiver<Command>) -> Self {
+        let state = State {
+            commands,
+            attachments: BTreeMap::new(),
+            credits: Credits::default(),
+            tokens_shown: 0,
+            writing: None,
+        };
+        RouteTask { hub, route, partition, state: Arc::new(tokio::sync::Mutex::new(state)) }
+    }
+
+    /// Lives until the process stops. What goes wrong costs this route a pause, and nobody else anything.
+    pub(super) async fn run(self) {
+        let mut backoff = control::Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
+        loop {
+            let began = Instant::now();
+            let (hub, route, state) = (self.hub.clone(), self.route.clone(), self.state.clone());
+            let life = live(hub, route, self.partition, state);
+            match self.hub.stop.spawn("dispatch-route", life).await {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(error))) => self.say(&error),
+                // Counted and logged by the one who caught it; a task that was aborted died with its runtime.
+                Ok(Err(Panicked { .. })) => {}
+                Err(_) => return,
+            }
+            self.hub.metrics.restarts.increment();
+            if began.elapsed() > GOOD_LIFE {
+                backoff.reset();
+            }
+            if self.hub.stop.has_begun() || !self.pause(backoff.wait()).await {
+                return;
+            }
+        }
+    }
+
+    fn say(&self, error: &LifeError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(route = %self.route, %error, cause, "a route's dispatcher failed and starts again");
+    }
+
+    /// Waits between two lives, and keeps up with who is attached. Words are lost; farms repeat them when asked.
+    async fn pause(&self, wait: Duration) -> bool {
+        let mut state = self.state.lock().await;
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return true,
+                () = self.hub.stop.begun() => return false,
+                command = state.commands.recv() => match command {
+                    Some(command) => drop(state.apply(command)),
+                    None => return false,
+                },
+            }
+        }
+    }
+}
+
+impl State {
+    /// Keeps attachments and credit up to date. Returns what concerns the lease protocol.
+    fn apply(&mut self, command: Command) -> Vec<Event> {
+        match command {
+            Command::Opened { farm, attachment } => {
+                self.credits.drop_farm(&farm);
+                self.attachments.insert(farm.clone(), attachment.clone());
+                vec![Event::Opened(farm, attachment)]
+            }
+            Command::Closed { farm, session } => {
+                if self.attachments.get(&farm).is_none_or(|attachment| attachment.session != session) {
+                    return Vec::new();
+                }
+                self.credits.drop_farm(&farm);
+                self.attachments.remove(&farm);
+                vec![Event::Closed(farm)]
+            }
+            Command::Heard { farm, session, messages } => {
+                if self.attachments.get(&farm).is_none_or(|attachment| attachment.session != session) {
+                    return Vec::new();
+                }
+                messages.into_iter().filter_map(|message| self.hear(&farm, message)).collect()
+            }
+        }
+    }
+
+    fn hear(&mut self, farm: &FarmName, message: FarmMessage) -> Option<Event> {
+        match message {
+            FarmMessage::Credit { link, tokens, .. } => {
+                let refused = self.credits.grant(farm, &link, tokens);
+                self.give_back(farm, link, refused);
+                None
+            }
+            FarmMessage::Recall { link, tokens } => {
+                let given = self.credits.recall(farm, &link, &tokens);
+                self.give_back(farm, link, given);
+                None
+            }
+            FarmMessage::Links(states) => {
+                states.iter().for_each(|state| self.credits.set_state(farm, state));
+                None
+            }
+            word => {
+                if matches!(word, FarmMessage::Answer { .. }) {
+                    self.credits.unblock(farm);
+                }
+                Some(Event::Word(farm.clone(), word))
+            }
+        }
+    }
+
+    fn give_back(&self, farm: &FarmName, link: model::LinkName, tokens: Vec<lease::message::Token>) {
+        if let Some(attachment) = self.attachments.get(farm).filter(|_| !tokens.is_empty()) {
+            attachment.send(vec![RouterMessage::TokensReturned { link, tokens }]);
+        }
+    }
+
+    fn give_up_tokens(&mut self) {
+        for ((farm, link), tokens) in self.credits.give_up() {
+            self.give_back(&farm, link, tokens);
+        }
+    }
+}
+
+/// What the lease protocol must hear of.
+enum Event {
+    Opened(FarmName, Attachment),
+    Closed(FarmName),
+    Word(FarmName, FarmMessage),
+}
+
+/// A life: from taking over to a failure, or to the stop (`Ok`).
+async fn live<B: Bus>(
+    hub: Arc<Hub<B>>,
+    route: RouteId,
+    partition: u32,
+    state: Arc<tokio::sync::Mutex<State>>,
+) -> Result<(), LifeError> {
+    let mut state = state.lock().await;
+    if let Some(writing) = state.writing.take() {
+        // Whether it landed is seen in the lanes.
+        let _ = writing.await;
+    }
+    let start = open(&hub, &route, partition).await.map_err(LifeError::Open)?;
+    let mut life = Life::begin(hub, route, partition, start, &state);
+    let result = life.run(&mut state).await;
+    state.writing = life.writing.take();
+    life.desk.end(&mut state.credits);
+    result
+}
+
+/// Opens the route's lanes and says where its owner begins.
+async fn open<B: Bus>(hub: &Hub<B>, route: &RouteId, partition: u32) -> Result<DeskStart, BusError> {
+    let [front, bulk, leases] = [Lane::Front(route.clone()), Lane::Bulk(route.clone()), Lane::Leases(route.clone())];
+    let bus = &hub.bus;
+    for lane in &super::SHARED_LANES {
+        bus.create(lane).await?;
+    }
+    for lane in [&front, &bulk] {
+        bus.create(lane).await?;
+        bus.declare(lane, &[Group::OWNER]).await?;
+    }
+    let info = bus.create(&leases).await?;
+    bus.declare(&leases, &[Group::OWNER, super::DERIVED]).await?;
+    let owner = OwnerStart {
+        partition: PartitionId { route: route.clone(), index: partition },
+        lane: LaneId(info.id),
+        router: hub.options.router.clone(),
+        read_from: bus.watermark(Group::OWNER, &leases, partition).await?,
+        derived_to: bus.watermark(super::DERIVED, &leases, partition).await?,
+    };
+    let front = bus.watermark(Group::OWNER, &front, partition).await?;
+    let bulk = bus.watermark(Group::OWNER, &bulk, partition).await?;
+    Ok(DeskStart { owner, front, bulk })
+}
+
+struct Life<B> {
+    hub: Arc<Hub<B>>,
+    route: RouteId,
+    partition: u32,
+    desk: Desk,
+    leases: Reader,
+    /// Front and bulk; they begin once the partition is owned.
+    queues: Option<[Reader; 2]>,
+    starts: [i64; 2],
+    writing: Option<Writing>,
+    fetching: Option<Fetching>,
+    expiring: Option<Expiring>,
+    mover: Mover,
+    reported: Option<(u64, u64)>,
+    next_tick: Instant,
+    next_sweep: Instant,
+    next_rest: Instant,
+    draining: Option<Instant>,
+}
+
+impl<B: Bus> Life<B> {
+    fn begin(hub: Arc<Hub<B>>, route: RouteId, partition: u32, start: DeskStart, state: &State) -> Self {
+        let now = now(&hub);
+        let starts = [start.front, start.bulk];
+        let leases = lanes::follow(&hub, Lane::Leases(route.clone()), partition, start.owner.read_from);
+        let tools = DeskTools { loads: hub.loads.clone(), directory: hub.directory(), metrics: hub.metrics.clone() };
+        let mut desk = Desk::new(start, hub.options.owner, &rand::random::<[u8; 16]>(), tools);
+        for (farm, attachment) in &state.attachments {
+            desk.opened(farm, attachment.incarnation, attachment.session, now);
+        }
+        Life {
+            hub,
+            route,
+            partition,
+            desk,
+            leases,
+            queues: None,
+            starts,
+            writing: None,
+            fetching: None,
+            expiring: None,
+            mover: Mover::new(now.instant),
+            reported: None,
+            next_tick: now.instant,
+            next_sweep: now.instant + SWEEP,
+            next_rest: now.instant + REST,
+            draining: None,
+        }
+    }
+
+    async fn run(&mut self, state: &mut State) -> Result<(), LifeError> {
+        let mut directories = self.hub.directories();
+        let mut commands = Vec::new();
+        loop {
+            if self.turn(state)? {
+                return Ok(());
+            }
+            let wake = self.desk.wake_at().map_or(self.next_tick, |at| at.min(self.next_tick));
+            let hungry = !self.desk.backlog.is_full();
+            let [front, bulk] = match &mut self.queues {
+                Some([front, bulk]) => [Some(front), Some(bulk)],
+                None => [None, None],
+            };
+            tokio::select! {
+                count = state.commands.recv_many(&mut commands, COMMANDS_BATCH_MAX) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    for command in commands.drain(..) {
+                        let events = state.apply(command);
+                        self.take_in(events);
+                    }
+                }
+                reads = self.leases.next() => self.desk.read_leases(reads.map_err(LifeError::Read)?, now(&self.hub)),
+                reads = lanes::next(front), if hungry => {
+                    self.desk.read_queue(Queue::Front, reads.map_err(LifeError::Read)?);
+                }
+                reads = lanes::next(bulk), if hungry => {
+                    self.desk.read_queue(Queue::Bulk, reads.map_err(LifeError::Read)?);
+                }
+                written = lanes::join(&mut self.writing) => {
+                    let step = written?.map_err(LifeError::Write)?;
+                    self.desk.wrote(step);
+                    self.next_rest = Instant::now() + REST;
+                }
+                fetched = lanes::join(&mut self.fetching) => {
+                    let (want, reads) = fetched?.map_err(LifeError::Read)?;
+                    self.desk.fetched(&want, reads);
+                }
+                expired = lanes::join(&mut self.expiring) => {
+                    for (queue, reads) in expired?.map_err(LifeError::Read)? {
+                        self.desk.fetched_expired(queue, reads, now(&self.hub));
+                    }
+                }
+                looked = self.mover.next() => {
+                    let (queue, reads) = looked?.map_err(LifeError::Read)?;
+                    self.desk.move_away(queue, reads, now(&self.hub));
+                }
+                _ = directories.changed() => self.desk.set_directory(directories.borrow_and_update().clone()),
+                () = self.hub.stop.begun(), if self.draining.is_none() => self.begin_drain(state),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting. Whether the partition is done with, because the process stops.
+    fn turn(&mut self, state: &mut State) -> Result<bool, LifeError> {
+        let now = now(&self.hub);
+        let pace = if self.draining.is_none() { Pace::Open } else { Pace::Draining };
+        self.desk.work(&mut state.credits, pace, now);
+        for (farm, messages) in self.desk.sends() {
+            if let Some(attachment) = state.attachments.get(&farm) {
+                attachment.send(messages);
+            }
+        }
+        self.read_queues();
+        self.write(now);
+        self.fetch();
+        self.expire(now);
+        if now.instant >= self.next_tick {
+            self.next_tick = now.instant + TICK;
+            self.look_around(state, now);
+        }
+        self.report(state);
+        if self.desk.is_over() && self.writing.is_none() {
+            return Err(LifeError::Over);
+        }
+        Ok(self.is_drained(now))
+    }
+
+    fn take_in(&mut self, events: Vec<Event>) {
+        let now = now(&self.hub);
+        for event in events {
+            match event {
+                Event::Opened(farm, attachment) => {
+                    self.reported = None;
+                    self.desk.opened(&farm, attachment.incarnation, attachment.session, now);
+                }
+                Event::Closed(farm) => self.desk.closed(&farm, now),
+                Event::Word(farm, word) => {
+                    let here = partition_of(&word).is_some_and(|partition| partition.index == self.partition);
+                    if here {
+                        self.desk.hear(&farm, word, now);
+                    } else {
+                        self.hub.metrics.refused.increment();
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_queues(&mut self) {
+        if self.queues.is_some() || !self.desk.is_owner() {
+            return;
+        }
+        let follow = |lane, from| lanes::follow(&self.hub, lane, self.partition, from);
+        let front = follow(Lane::Front(self.route.clone()), self.starts[0]);
+        let bulk = follow(Lane::Bulk(self.route.clone()), self.starts[1]);
+        self.queues = Some([front, bulk]);
+    }
+
+    /// One step at a time: what comes meanwhile goes into the next, which is how steps become large when there is much.
+    fn write(&mut self, now: Now) {
+        if self.writing.is_some() {
+            return;
+        }
+        let rested = now.instant >= self.next_rest;
+        let Some(mut step) = self.desk.step().or_else(|| if rested { self.desk.rest() } else { None }) else { return };
+        let consumed = step.consumed(&self.route, self.partition);
+        let appended = std::mem::take(&mut step.appended);
+        let bus = self.hub.bus.clone();
+        let write = async move { lanes::commit(&bus, consumed, appended).await.map(|()| step) };
+        self.writing = Some(self.hub.stop.spawn("dispatch-write", write));
+    }
+
+    fn fetch(&mut self) {
+        if self.fetching.is_some() {
+            return;
+        }
+        let Some(want) = self.desk.backlog.want(FETCH_MAX) else { return };
+        let (bus, partition) = (self.hub.bus.clone(), self.partition);
+        let lane = lane_of(&self.route, want.queue);
+        let fetch = async move {
+            let reads = lanes::fetch(&bus, &lane, partition, want.offsets.clone()).await?;
+            Ok((want, reads))
+        };
+        self.fetching = Some(self.hub.stop.spawn("dispatch-fetch", fetch));
+    }
+
+    fn expire(&mut self, now: Now) {
+        if self.expiring.is_some() || self.desk.backlog.next_expiry().is_none_or(|at| at > now.utc) {
+            return;
+        }
+        let places = self.desk.expired_places(now);
+        if places.is_empty() {
+            return;
+        }
+        let (bus, partition) = (self.hub.bus.clone(), self.partition);
+        let lanes = [Queue::Front, Queue::Bulk].map(|queue| {
+            let offsets = places.iter().filter(|place| place.queue == queue).map(|place| place.offset);
+            (queue, lane_of(&self.route, queue), offsets.collect::<Vec<_>>())
+        });
+        let fetch = async move {
+            let mut fetched = Vec::new();
+            for (queue, lane, offsets) in lanes {
+                fetched.push((queue, lanes::fetch(&bus, &lane, partition, offsets).await?));
+            }
+            Ok(fetched)
+        };
+        self.expiring = Some(self.hub.stop.spawn("dispatch-expire", fetch));
+    }
+
+    /// What is done every tick: health, moves, idle tokens, sweeps.
+    fn look_around(&mut self, state: &mut State, now: Now) {
+        let load = self.hub.loads.route(&self.route);
+        let up = state.credits.any_up();
+        let patience = Duration::from_secs(self.hub.options.route_down_seconds_max);
+        let down = self.mover.is_down(up, now.instant, patience);
+        load.set_health(match (up, down) {
+            (true, _) => Health::Up,
+            (false, true) => Health::Down,
+            (false, false) if self.mover.was_up() => Health::Down,
+            (false, false) => Health::Unknown,
+        });
+        if down && self.desk.is_owner() && self.draining.is_none() {
+            self.desk.move_returned(now);
+            let ends = [Queue::Front, Queue::Bulk].map(|queue| (self.desk.watermark(queue), self.desk.seen_to(queue)));
+            self.mover.go(&self.hub, &self.route, self.partition, ends);
+        }
+        if now.instant >= self.next_sweep {
+            self.next_sweep = now.instant + SWEEP;
+            load.sweep(now.instant);
+        }
+        let held = i64::try_from(state.credits.held()).unwrap_or(i64::MAX);
+        self.hub.metrics.tokens.add(held - state.tokens_shown);
+        state.tokens_shown = held;
+    }
+
+    /// Tells farms what waits, when that changed; gives tokens back when nothing does and others could use them.
+    fn report(&mut self, state: &mut State) {
+        let backlog = self.hub.loads.route(&self.route).backlog();
+        let idle = backlog.0 == 0 && self.desk.backlog.tenants() == 0;
+        if idle && state.credits.held() > 0 && (self.hub.has_peers() || self.draining.is_some()) {
+            state.give_up_tokens();
+        }
+        let known = self.reported.unwrap_or((u64::MAX, 0));
+        let begins_or_ends = (known.0 == 0) != (backlog.0 == 0);
+        let tick = self.next_tick.saturating_duration_since(Instant::now()) >= TICK - Duration::from_millis(5);
+        if known != backlog && (begins_or_ends || tick || self.reported.is_none()) {
+            self.reported = Some(backlog);
+            let message = RouterMessage::Backlog { route: self.route.clone(), segments: backlog.0, weight: backlog.1 };
+            state.attachments.values().for_each(|attachment| attachment.send(vec![message.clone()]));
+        }
+    }
+
+    fn begin_drain(&mut self, state: &mut State) {
+        self.draining = Some(Instant::now() + Duration::from_millis(self.hub.options.drain_ms_max));
+        self.desk.cancel_all();
+        state.give_up_tokens();
+    }
+
+    /// Nothing is at farms any more and all is written, or it takes too long: the next start finds everything in the lanes.
+    fn is_drained(&self, now: Now) -> bool {
+        let Some(until) = self.draining else { return false };
+        let done = self.desk.is_idle() && self.writing.is_none() && self.desk.rest().is_none();
+        done || now.instant >= until
+    }
+}
+
+pub(super) fn lane_of(route: &RouteId, queue: Queue) -> Lane {
+    match queue {
+        Queue::Front => Lane::Front(route.clone()),
+        Queue::Bulk => Lane::Bulk(route.clone()),
+    }
+}
+
+fn now<B>(hub: &Hub<B>) -> Now {
+    Now { instant: Instant::now(), utc: hub.clock.now() }
+}
