@@ -23,7 +23,7 @@ pub struct Desk<B, S, L> {
     /// What is known of tenants, routes, prices and keys.
     pub world: World,
     /// Takes newer snapshots.
-    pub keeper: Keeper<S>,
+    pub keeper: Keeper<B, S>,
     /// Picks routes.
     pub routing: Routing<L>,
     /// Tells the time.

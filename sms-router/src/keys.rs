@@ -1,11 +1,12 @@
-//! Tenants' data keys and the snapshot that has them. Knows the store and the master key, no lane.
+//! Tenants' data keys and the snapshot that has them. Knows the store, the master key and which lanes routes need; reads none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bus::Bus;
 use model::keyring::{Keyring, MasterKey};
-use model::party::WrappedKey;
-use model::{TenantId, Timestamp};
+use model::party::{Route, WrappedKey};
+use model::{Lane, TenantId, Timestamp};
 use rand::RngCore as _;
 use store::{Parties, Store};
 
@@ -17,9 +18,13 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long before a period its keys are made, so that every process has them when it begins.
 const AHEAD_MS: i64 = 60 * 60 * 1000;
 
-/// Keeps the snapshot up with the store, and every tenant in keys. Clones share nothing but the store.
+/// Whose keys seal what belongs to no tenant (messages from handsets).
+const OPERATOR: &str = "operator";
+
+/// Keeps the snapshot up with the store, every tenant in keys, and every route in lanes. Clones share the work.
 #[derive(Clone, Debug)]
-pub struct Keeper<S> {
+pub struct Keeper<B, S> {
+    bus: B,
     store: S,
     master: MasterKey,
     clock: Clock,
@@ -27,14 +32,14 @@ pub struct Keeper<S> {
     taking: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl<S: Store> Keeper<S> {
+impl<B: Bus, S: Store> Keeper<B, S> {
     /// A keeper that makes a key per tenant and `days` days.
     #[must_use]
-    pub fn new(store: S, master: MasterKey, clock: Clock, days: u32) -> Self {
-        Keeper { store, master, clock, days: i64::from(days.max(1)), taking: Arc::default() }
+    pub fn new(bus: B, store: S, master: MasterKey, clock: Clock, days: u32) -> Self {
+        Keeper { bus, store, master, clock, days: i64::from(days.max(1)), taking: Arc::default() }
     }
 
-    /// Takes a snapshot, after making the data keys that are missing.
+    /// Takes a snapshot, after making the data keys and the routes' lanes that are missing.
     ///
     /// # Errors
     /// The store is away, or what it has can't be used.
@@ -47,7 +52,18 @@ impl<S: Store> Keeper<S> {
             }
             parties = self.parties().await?;
         }
+        self.prepare(&parties.routes).await?;
         self.compile(&parties)
+    }
+
+    /// Creates the lanes of these routes, so that nothing is planned for a lane that is not there.
+    async fn prepare(&self, routes: &[Route]) -> Result<(), RouterError> {
+        for route in routes {
+            for lane in [Lane::Leases(route.id.clone()), Lane::Front(route.id.clone()), Lane::Bulk(route.id.clone())] {
+                self.bus.create(&lane).await.map_err(|source| RouterError::Prepare { lane, source })?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the world's snapshot if the store has a newer one, or a key is due.
@@ -83,11 +99,12 @@ impl<S: Store> Keeper<S> {
         let known: BTreeSet<(&TenantId, Timestamp)> =
             parties.data_keys.iter().map(|key| (&key.tenant, key.from)).collect();
         let mut missing = Vec::new();
-        for tenant in &parties.tenants {
-            for from in self.periods(now).into_iter().filter(|from| !known.contains(&(&tenant.id, *from))) {
+        let operator = operator();
+        for tenant in parties.tenants.iter().map(|tenant| &tenant.id).chain([&operator]) {
+            for from in self.periods(now).into_iter().filter(|from| !known.contains(&(tenant, *from))) {
                 let mut secret = [0; 32];
                 rand::rng().fill_bytes(&mut secret);
-                missing.push(self.master.mint(&tenant.id, from, secret));
+                missing.push(self.master.mint(tenant, from, secret));
             }
         }
         missing
@@ -96,7 +113,7 @@ impl<S: Store> Keeper<S> {
     fn key_is_due(&self, known: &Snapshot) -> bool {
         let periods = self.periods(self.clock.now());
         let has = |tenant: &TenantId, from: &Timestamp| known.keyring.key(&format!("{tenant}.{}", from.0)).is_ok();
-        known.weights.keys().any(|tenant| !periods.iter().all(|from| has(tenant, from)))
+        known.weights.keys().chain([&operator()]).any(|tenant| !periods.iter().all(|from| has(tenant, from)))
     }
 
     /// Beginnings of the periods whose keys must be there at a moment.
@@ -104,4 +121,10 @@ impl<S: Store> Keeper<S> {
         let length = self.days * DAY_MS;
         [now, now.plus_ms(AHEAD_MS)].map(|moment| Timestamp(moment.0 - moment.0.rem_euclid(length))).into()
     }
+}
+
+/// The name under which the operator's own keys stand.
+#[must_use]
+pub fn operator() -> TenantId {
+    TenantId::new(OPERATOR).expect("a name")
 }

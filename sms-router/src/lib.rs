@@ -28,3 +28,4 @@ pub mod world;
 pub use clock::Clock;
 pub use config::Config;
 pub use error::RouterError;
+pub use run::{Deps, prepare, run};
