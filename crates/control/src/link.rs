@@ -117,6 +117,12 @@ impl<T> Sender<T> {
         })
     }
 
+    /// Whether a batch would be taken at once: a sender that nobody else has a clone of can lean on it.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.queue.capacity() > 0
+    }
+
     /// Waits until the other side no longer listens.
     pub async fn closed(&self) {
         self.queue.closed().await;
@@ -262,6 +268,7 @@ mod tests {
         for number in 0..QUEUE_BATCHES_MAX as u64 {
             router.sender.try_send(vec![taken(number)]).unwrap();
         }
+        assert!(!router.sender.has_room());
         assert_eq!(router.sender.try_send(vec![taken(0)]), Err(SendError::Full));
     }
 

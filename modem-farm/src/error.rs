@@ -1,0 +1,43 @@
+//! What can go wrong with a farm node as a whole. One modem's trouble is none of it.
+
+use std::path::PathBuf;
+
+use embedded::EmbeddedError;
+
+use crate::config::ConfigRefused;
+
+/// An operation of the farm that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FarmError {
+    /// The configuration cannot be run.
+    #[error("the farm's configuration is refused")]
+    Config(#[from] ConfigRefused),
+    /// The journal could not be opened or read.
+    #[error("cannot open the journal in `{directory}`", directory = directory.display())]
+    OpenJournal {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why.
+        source: EmbeddedError,
+    },
+    /// The key the journal is sealed with could not be read or made.
+    #[error("cannot use the journal's key `{path}`", path = path.display())]
+    JournalKey {
+        /// The key's file.
+        path: PathBuf,
+        /// Why.
+        source: runtime::secret::SecretError,
+    },
+    /// The key the journal is sealed with is none.
+    #[error("the journal's key `{path}` is not 64 hexadecimal digits", path = path.display())]
+    JournalKeyText {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The certificates for the routers could not be used.
+    #[error("cannot use the farm's certificates")]
+    Certificates(#[from] runtime::tls::TlsError),
+    /// The journal took no more: nothing may be begun.
+    #[error("cannot write the journal")]
+    Journal(#[from] EmbeddedError),
+}

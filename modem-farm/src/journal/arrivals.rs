@@ -1,0 +1,177 @@
+//! Receipts and inbound messages until the router has them. Knows how they are sealed and told apart; must not read a TPDU.
+
+use lease::message::{FarmMessage, Inbound, Receipt};
+use model::seal::SealError;
+
+use super::*;
+
+/// How long the digest of something taken is remembered: a modem may hand it out again if it was not deleted in time.
+const REMEMBERED_MS: i64 = 24 * 3600 * 1000;
+/// Rows read at the start. What exceeds it stays in the file until these are taken.
+const WAITING_MAX: u32 = 100_000;
+
+/// Something that came in and is durable here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Arrival {
+    pub(crate) number: u64,
+    pub(crate) news: News,
+    pub(crate) at: Timestamp,
+}
+
+/// What came in.
+#[derive(Clone, PartialEq)]
+pub(crate) enum News {
+    Receipt { imsi: String, reference: u32, recipient: String, status: u8, network_ms: i64 },
+    Inbound { imsi: String, link: LinkName, tpdu: bytes::Bytes },
+}
+
+/// Whether it is new.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Arrived {
+    New(Arrival),
+    /// It was written down before: the modem or the network repeats itself.
+    Known,
+}
+
+/// The row's content, sealed.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Row {
+    #[prost(string, tag = "1")]
+    imsi: String,
+    #[prost(uint32, tag = "2")]
+    reference: u32,
+    #[prost(string, tag = "3")]
+    recipient: String,
+    #[prost(uint32, tag = "4")]
+    status: u32,
+    #[prost(int64, tag = "5")]
+    network_ms: i64,
+    /// Not empty: a message from a handset.
+    #[prost(string, tag = "6")]
+    link: String,
+    #[prost(bytes = "bytes", tag = "7")]
+    tpdu: bytes::Bytes,
+}
+
+/// Shows no number and no text.
+impl std::fmt::Debug for News {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Receipt { reference, status, .. } => {
+                write!(f, "Receipt(reference {reference}, status {status:#04x})")
+            }
+            Self::Inbound { link, .. } => write!(f, "Inbound({link})"),
+        }
+    }
+}
+
+impl Arrival {
+    /// What the router is told.
+    pub(crate) fn message(&self) -> FarmMessage {
+        let (number, at_ms) = (self.number, self.at.0);
+        match self.news.clone() {
+            News::Receipt { imsi, reference, recipient, status, network_ms } => {
+                FarmMessage::Receipt(Receipt { number, imsi, reference, recipient, status, network_ms, at_ms })
+            }
+            News::Inbound { imsi, link, tpdu } => FarmMessage::Inbound(Inbound { number, imsi, link, tpdu, at_ms }),
+        }
+    }
+}
+
+impl Journal {
+    /// Writes down what came in. With a `tpdu` to tell it by, a repeat within a day is known; without one everything is new.
+    pub(crate) fn arrive(
+        &self,
+        news: News,
+        tell_by: Option<&[u8]>,
+        at: Timestamp,
+    ) -> Result<impl Future<Output = Result<Arrived, EmbeddedError>> + Send + 'static + use<>, EmbeddedError> {
+        let digest = tell_by.map(|tpdu| self.digest(&news, tpdu));
+        let row = Row::from(&news).encode_to_vec();
+        let key = self.key.clone();
+        self.database.submit(move |tx| {
+            forget_old(tx, at)?;
+            let put = "INSERT INTO arrivals (digest, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            if tx.prepare_cached(put)?.execute((digest.as_ref().map(<[u8; 16]>::as_slice), at.0))? == 0 {
+                return Ok(Arrived::Known);
+            }
+            let rowid = tx.last_insert_rowid();
+            let sealed = key.seal_bytes(&rowid.to_be_bytes(), &row);
+            tx.prepare_cached("UPDATE arrivals SET sealed = ?2 WHERE number = ?1")?.execute((rowid, sealed))?;
+            let number = u64::try_from(rowid).expect("row numbers begin at 1");
+            Ok(Arrived::New(Arrival { number, news, at }))
+        })
+    }
+
+    /// What no router has taken yet, oldest first.
+    pub(super) async fn waiting(&self) -> Result<Vec<Arrival>, EmbeddedError> {
+        let key = self.key.clone();
+        let query = "SELECT number, sealed, at FROM arrivals WHERE sealed IS NOT NULL ORDER BY number LIMIT ?1";
+        let read = self.database.read(move |db| {
+            let mut rows = db.prepare(query)?;
+            let rows = rows.query_map([WAITING_MAX], |row| {
+                let (number, sealed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                let news = open(&key, number, &sealed).map_err(|error| schema_error(1, error))?;
+                Ok(Arrival { number: number.unsigned_abs(), news, at: Timestamp(row.get(2)?) })
+            })?;
+            rows.collect()
+        });
+        read.await
+    }
+
+    fn digest(&self, news: &News, tpdu: &[u8]) -> [u8; 16] {
+        let imsi = match news {
+            News::Receipt { imsi, .. } | News::Inbound { imsi, .. } => imsi,
+        };
+        let text: String = tpdu.iter().map(|octet| format!("{octet:02x}")).collect();
+        self.hash(&format!("{imsi} {text}"))
+    }
+}
+
+/// The router has it: the content goes, the digest stays for a day.
+pub(super) fn taken(tx: &Transaction<'_>, number: u64) -> rusqlite::Result<()> {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    tx.prepare_cached("DELETE FROM arrivals WHERE number = ?1 AND digest IS NULL")?.execute([number])?;
+    tx.prepare_cached("UPDATE arrivals SET sealed = NULL WHERE number = ?1")?.execute([number]).map(drop)
+}
+
+fn forget_old(tx: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    // The oldest row is looked at, not all: rows come in the order of time.
+    let oldest = "DELETE FROM arrivals WHERE sealed IS NULL AND at < ?1
+                  AND number IN (SELECT number FROM arrivals ORDER BY number LIMIT 4)";
+    tx.prepare_cached(oldest)?.execute([now.0 - REMEMBERED_MS]).map(drop)
+}
+
+fn open(key: &DataKey, number: i64, sealed: &[u8]) -> Result<News, SealError> {
+    let plain = key.open_bytes(&number.to_be_bytes(), sealed)?;
+    let broken = || SealError::Broken(key.id().to_owned());
+    News::try_from(Row::decode(plain.as_slice()).map_err(|_| broken())?).map_err(|()| broken())
+}
+
+fn schema_error(column: usize, error: SealError) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, Box::new(error))
+}
+
+impl From<&News> for Row {
+    fn from(news: &News) -> Self {
+        match news.clone() {
+            News::Receipt { imsi, reference, recipient, status, network_ms } => {
+                Self { imsi, reference, recipient, status: status.into(), network_ms, ..Self::default() }
+            }
+            News::Inbound { imsi, link, tpdu } => Self { imsi, link: link.to_string(), tpdu, ..Self::default() },
+        }
+    }
+}
+
+impl TryFrom<Row> for News {
+    type Error = ();
+
+    fn try_from(row: Row) -> Result<Self, ()> {
+        let Row { imsi, reference, recipient, status, network_ms, link, tpdu } = row;
+        if link.is_empty() {
+            let status = u8::try_from(status).map_err(drop)?;
+            return Ok(Self::Receipt { imsi, reference, recipient, status, network_ms });
+        }
+        Ok(Self::Inbound { imsi, link: LinkName::new(&link).map_err(drop)?, tpdu })
+    }
+}

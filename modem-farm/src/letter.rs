@@ -1,0 +1,149 @@
+//! Opens a lease's envelope and makes the PDUs of it. Must not know modems; holds number and text no longer than it must.
+
+use bytes::Bytes;
+use lease::Attempt;
+use model::Timestamp;
+use model::record::{Record, RecordError};
+use model::seal::SealError;
+use wire::at;
+use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
+use wire::udh::Reference;
+
+use crate::keys::Keys;
+
+/// A delivery ready for a modem.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    /// The PDUs, in order; at least one.
+    pub(crate) parts: Vec<at::Submit>,
+    /// The end of the number, for the look-up hash that references are told apart by.
+    pub(crate) recipient: RecipientKey,
+}
+
+/// The last digits of a recipient, which national and international forms share. Shows nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RecipientKey(Box<str>);
+
+/// Digits that tell recipients apart.
+const KEY_DIGITS: usize = 8;
+
+/// An envelope that does not become a message.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LetterError {
+    /// The router sent no such key in this session: it may send the lease again with it.
+    #[error("there is no data key `{0}`")]
+    NoKey(String),
+    #[error("the envelope cannot be read")]
+    Record(#[from] RecordError),
+    #[error("the content cannot be opened")]
+    Seal(#[from] SealError),
+    #[error("the message cannot be made")]
+    Tpdu(#[from] TpduError),
+    #[error("the message has no part a modem can take")]
+    Empty,
+}
+
+impl RecipientKey {
+    pub(crate) fn of(number: &str) -> Self {
+        let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+        Self(digits[digits.len().saturating_sub(KEY_DIGITS)..].iter().collect())
+    }
+}
+
+impl std::fmt::Debug for RecipientKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RecipientKey(..)")
+    }
+}
+
+impl Letter {
+    /// Opens the envelope of an attempt. `now` measures what is left of the delivery's validity.
+    pub(crate) fn open(envelope: Bytes, attempt: Attempt, keys: &Keys, now: Timestamp) -> Result<Self, LetterError> {
+        let record = Record::read(envelope)?;
+        let header = &record.header;
+        let key = keys.get(&header.data_key).ok_or_else(|| LetterError::NoKey(header.data_key.clone()))?;
+        let content = key.open(header, &record.body()?.sealed)?;
+        let outgoing = Outgoing {
+            text: &content.text,
+            to: Address::number(&content.recipient)?,
+            reference: reference_of(attempt),
+            report: if header.receipt { Report::Wanted } else { Report::NotWanted },
+            validity: Some(validity(header.expires_ms, now)),
+        };
+        let parts: Result<Vec<_>, LetterError> = submits(&outgoing)?
+            .iter()
+            .map(|submit| at::Submit::new(submit.encode()?).ok_or(LetterError::Empty))
+            .collect();
+        Ok(Self { parts: parts?, recipient: RecipientKey::of(&content.recipient) })
+    }
+}
+
+/// The same for all parts of an attempt, and another for the next attempt: parts of two attempts never make one text.
+fn reference_of(attempt: Attempt) -> Reference {
+    let bytes = attempt.delivery.to_bytes();
+    let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte));
+    Reference::Narrow(sum.wrapping_add(attempt.number as u8))
+}
+
+/// What is left of the validity: a short one makes the network's reports final sooner. At least the five minutes the field can say.
+fn validity(expires_ms: i64, now: Timestamp) -> Validity {
+    let minutes = (expires_ms - now.0).max(0) / 60_000;
+    Validity::minutes(u32::try_from(minutes).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use lease::message::SessionKey;
+    use model::record::{Account, Body, Content, Header};
+    use model::seal::DataKey;
+    use model::{DeliveryId, MessageId};
+    use prost::Message as _;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn attempt(number: u32) -> Attempt {
+        Attempt { delivery: DeliveryId { message: MessageId(5), index: 1 }, number }
+    }
+
+    fn envelope(text: &str) -> Bytes {
+        let account = Account { tenant: "acme".into(), ..Account::default() };
+        let mut header = Header { account, message: 5u128.to_be_bytes().to_vec(), delivery: 1, ..Header::default() };
+        header.data_key = "acme.1".into();
+        header.expires_ms = NOW.0 + 3_600_000;
+        header.receipt = true;
+        let content = Content { recipient: "+447700900123".into(), text: text.into() };
+        let sealed = DataKey::new("acme.1", [9; 32]).seal(&header, &content);
+        let body = Body { sealed, ..Body::default() };
+        Record { header, body: body.encode_to_vec().into() }.to_bytes()
+    }
+
+    fn keys() -> Keys {
+        let keys = Keys::default();
+        keys.learn(&SessionKey { id: "acme.1".into(), secret: [9; 32] });
+        keys
+    }
+
+    #[test]
+    fn a_long_text_becomes_parts_with_one_reference() {
+        let letter = Letter::open(envelope(&"x".repeat(400)), attempt(1), &keys(), NOW).unwrap();
+        assert_eq!(letter.parts.len(), 3);
+        assert_eq!(letter.recipient, RecipientKey::of("07700900123"));
+        assert_ne!(reference_of(attempt(1)), reference_of(attempt(2)));
+    }
+
+    #[test]
+    fn without_the_key_nothing_opens() {
+        assert!(matches!(Letter::open(envelope("hi"), attempt(1), &Keys::default(), NOW), Err(LetterError::NoKey(_))));
+        let wrong = Keys::default();
+        wrong.learn(&SessionKey { id: "acme.1".into(), secret: [8; 32] });
+        assert!(matches!(Letter::open(envelope("hi"), attempt(1), &wrong, NOW), Err(LetterError::Seal(_))));
+    }
+
+    #[test]
+    fn the_validity_is_what_is_left() {
+        assert_eq!(validity(NOW.0 + 3_600_000, NOW), Validity::minutes(60));
+        assert_eq!(validity(NOW.0 - 1, NOW), Validity::minutes(0));
+    }
+}

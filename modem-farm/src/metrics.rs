@@ -1,0 +1,161 @@
+//! All metrics of the farm. Nobody else registers any.
+
+use lease::record::OutcomeKind;
+use runtime::metrics::{Counter, CounterBy, Gauge, Histogram, Label, Registry, SECONDS};
+use wire::at::Down;
+
+/// The farm's metrics.
+pub(crate) struct Metrics {
+    pub(crate) links_up: Gauge,
+    pub(crate) sessions: Gauge,
+    pub(crate) leases: Counter,
+    pub(crate) begun: Counter,
+    pub(crate) pdus: Counter,
+    pub(crate) outcomes: CounterBy<Ending>,
+    pub(crate) returned: CounterBy<GiveBack>,
+    pub(crate) quarantines: CounterBy<Rest>,
+    pub(crate) receipts: Counter,
+    pub(crate) inbound: Counter,
+    pub(crate) unreadable: Counter,
+    pub(crate) arrivals_lost: Counter,
+    pub(crate) arrivals_waiting: Gauge,
+    pub(crate) references_reused: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) link_panics: Counter,
+    pub(crate) intent_seconds: Histogram,
+    pub(crate) dialogue_seconds: Histogram,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ending(pub(crate) OutcomeKind);
+
+/// Why a lease was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GiveBack {
+    ModemGone,
+    BudgetSpent,
+    DeadlinePast,
+    NoKey,
+    NoLink,
+    Stopping,
+}
+
+/// Why a modem rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest(Down);
+
+impl From<Down> for Rest {
+    fn from(down: Down) -> Self {
+        Self(down)
+    }
+}
+
+impl GiveBack {
+    /// For the router and people.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::ModemGone => "the modem is gone",
+            Self::BudgetSpent => "the sim's budget is spent",
+            Self::DeadlinePast => "it could not be begun in time",
+            Self::NoKey => "there is no data key for it",
+            Self::NoLink => "no link of the route can take it",
+            Self::Stopping => "the farm stops",
+        }
+    }
+}
+
+impl Label for Ending {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &[
+        Self(OutcomeKind::Sent),
+        Self(OutcomeKind::FailedForNow),
+        Self(OutcomeKind::FailedForGood),
+        Self(OutcomeKind::Uncertain),
+    ];
+    fn value(self) -> &'static str {
+        match self.0 {
+            OutcomeKind::Sent => "sent",
+            OutcomeKind::FailedForNow => "failed-for-now",
+            OutcomeKind::FailedForGood => "failed-for-good",
+            OutcomeKind::Uncertain => "uncertain",
+        }
+    }
+}
+
+impl Label for GiveBack {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] =
+        &[Self::ModemGone, Self::BudgetSpent, Self::DeadlinePast, Self::NoKey, Self::NoLink, Self::Stopping];
+    fn value(self) -> &'static str {
+        match self {
+            Self::ModemGone => "modem-gone",
+            Self::BudgetSpent => "budget-spent",
+            Self::DeadlinePast => "deadline-past",
+            Self::NoKey => "no-key",
+            Self::NoLink => "no-link",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl Label for Rest {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &[
+        Self(Down::NoAnswer),
+        Self(Down::SimMissing),
+        Self(Down::SimFailed),
+        Self(Down::PinNeeded),
+        Self(Down::PinRefused),
+        Self(Down::PukNeeded),
+        Self(Down::RegistrationDenied),
+        Self(Down::NotRegistered),
+        Self(Down::NoIdentity),
+        Self(Down::NoServiceCentre),
+        Self(Down::StepRefused),
+    ];
+    fn value(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let counter = |name: &str, help: &str| registry.counter(name, help);
+        Self {
+            links_up: registry.gauge("carillon_farm_links_up", "Links that can send."),
+            sessions: registry.gauge("carillon_farm_sessions", "Routers this farm is attached to."),
+            leases: counter("carillon_farm_leases_total", "Leases taken."),
+            begun: counter("carillon_farm_begun_total", "Attempts whose intent was written to the journal."),
+            pdus: counter("carillon_farm_pdus_total", "PDUs written to modems."),
+            outcomes: registry.counter_by("carillon_farm_outcomes_total", "Attempts that ended, by outcome."),
+            returned: registry.counter_by("carillon_farm_returned_total", "Leases given back, by reason."),
+            quarantines: registry.counter_by("carillon_farm_quarantines_total", "Modems laid to rest, by reason."),
+            receipts: counter("carillon_farm_receipts_total", "Status reports that modems delivered."),
+            inbound: counter("carillon_farm_inbound_total", "Messages from handsets that modems delivered."),
+            unreadable: counter("carillon_farm_unreadable_total", "Status reports that could not be read."),
+            arrivals_lost: counter(
+                "carillon_farm_arrivals_lost_total",
+                "Receipts and inbound messages that neither the modem nor the journal kept.",
+            ),
+            arrivals_waiting: registry
+                .gauge("carillon_farm_arrivals_waiting", "Receipts and inbound messages that no router has taken yet."),
+            references_reused: counter(
+                "carillon_farm_references_reused_total",
+                "Messages sent although an older one to the same recipient may have had the same reference open.",
+            ),
+            refused: counter("carillon_farm_refused_total", "Refusals by routers."),
+            link_panics: counter("carillon_farm_link_panics_total", "Modem tasks that panicked and were started anew."),
+            intent_seconds: registry.histogram(
+                "carillon_farm_intent_seconds",
+                "Time from the wish to begin until the intent was synced.",
+                SECONDS,
+            ),
+            dialogue_seconds: registry.histogram(
+                "carillon_farm_dialogue_seconds",
+                "Time a modem took for one PDU, from the command to its result.",
+                SECONDS,
+            ),
+        }
+    }
+}

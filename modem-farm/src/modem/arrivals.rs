@@ -1,0 +1,115 @@
+//! What a modem says unasked, on its way into the journal and up. Deletes nothing: it says when something is durable.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use embedded::EmbeddedError;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use model::LinkName;
+use wire::at::Slot;
+use wire::tpdu::StatusReport;
+
+use crate::journal::{Arrived, News};
+use crate::letter::RecipientKey;
+use crate::shared::Shared;
+use crate::sim_card::SimCard;
+
+/// Writes under way for one modem. What exceeds it stays in the modem, or is lost where the modem does not store: counted.
+const WRITES_MAX: usize = 1024;
+
+type Write = Pin<Box<dyn Future<Output = (Result<Arrived, EmbeddedError>, Option<Slot>)> + Send>>;
+
+/// The arrivals of one modem.
+pub(super) struct Arrivals {
+    link: LinkName,
+    shared: Arc<Shared>,
+    writes: FuturesUnordered<Write>,
+}
+
+impl Arrivals {
+    pub(super) fn new(link: LinkName, shared: Arc<Shared>) -> Self {
+        Self { link, shared, writes: FuturesUnordered::new() }
+    }
+
+    /// Takes a status report. Only a stored one can come twice.
+    pub(super) fn report(&mut self, card: Option<&SimCard>, tpdu: &[u8], slot: Option<Slot>) {
+        let Some(card) = card else { return };
+        let report = match StatusReport::decode(tpdu) {
+            Ok(report) => report,
+            Err(error) => {
+                self.shared.metrics.unreadable.increment();
+                return tracing::warn!(modem.id = %self.link, %error, "a status report cannot be read");
+            }
+        };
+        let recipient = report.recipient.to_text();
+        if report.status.is_final() {
+            card.closed(report.reference, &RecipientKey::of(&recipient));
+        }
+        let news = News::Receipt {
+            imsi: card.imsi.clone(),
+            reference: report.reference.into(),
+            recipient,
+            status: report.status.0,
+            network_ms: report.discharge_time.unix_seconds().map_or(0, |seconds| seconds.saturating_mul(1000)),
+        };
+        self.shared.metrics.receipts.increment();
+        self.write(news, slot.map(|_| tpdu), slot);
+    }
+
+    /// Takes a message from a handset. The network repeats one whose acknowledgement it did not hear.
+    pub(super) fn inbound(&mut self, card: Option<&SimCard>, tpdu: Vec<u8>, slot: Option<Slot>) {
+        let Some(card) = card else { return };
+        let tpdu = bytes::Bytes::from(tpdu);
+        let news = News::Inbound { imsi: card.imsi.clone(), link: self.link.clone(), tpdu: tpdu.clone() };
+        self.shared.metrics.inbound.increment();
+        self.write(news, Some(&tpdu), slot);
+    }
+
+    fn write(&mut self, news: News, tell_by: Option<&[u8]>, slot: Option<Slot>) {
+        if self.writes.len() >= WRITES_MAX {
+            return self.lost(slot, &EmbeddedError::Full);
+        }
+        match self.shared.journal.arrive(news, tell_by, self.shared.now()) {
+            Ok(write) => self.writes.push(Box::pin(async move { (write.await, slot) })),
+            Err(error) => self.lost(slot, &error),
+        }
+    }
+
+    fn lost(&self, slot: Option<Slot>, error: &EmbeddedError) {
+        if slot.is_none() {
+            self.shared.metrics.arrivals_lost.increment();
+        }
+        tracing::error!(modem.id = %self.link, stored = slot.is_some(), %error, "what came in could not be written down");
+    }
+
+    /// The next slot whose content is durable, and up on its way. Waits for ever when nothing is under way. Can be cancelled
+    /// without losing anything.
+    pub(super) async fn next_durable(&mut self) -> Option<Slot> {
+        while let Some((written, slot)) = self.writes.next().await {
+            match written {
+                Ok(Arrived::New(arrival)) => self.shared.arrived(arrival),
+                Ok(Arrived::Known) => {}
+                Err(error) => {
+                    self.lost(slot, &error);
+                    continue;
+                }
+            }
+            if slot.is_some() {
+                return slot;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Waits for the writes that are under way.
+    pub(super) async fn finish(&mut self) {
+        while let Some((written, slot)) = self.writes.next().await {
+            match written {
+                Ok(Arrived::New(arrival)) => self.shared.arrived(arrival),
+                Ok(Arrived::Known) => {}
+                Err(error) => self.lost(slot, &error),
+            }
+        }
+    }
+}
