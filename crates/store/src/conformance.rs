@@ -409,16 +409,20 @@ async fn old_rows_go_and_young_ones_stay<S: Store>(open: &impl AsyncFn() -> S) {
     let mut story = Story::new("old", 120);
     let (ended_one, waits) = (story.delivery("ended", 0), story.delivery("waits", 0));
     project(&store, &story.accept(&[(ended_one, "d"), (waits, "d")])).await;
-    project(&store, &story.tell(&[(ended_one, 0, ended(State::Rejected))])).await;
+    let orphan = story.delivery("orphan", 0);
+    project(&store, &story.tell(&[(ended_one, 0, ended(State::Rejected)), (orphan, 0, routed(1))])).await;
     let early = ACCEPTED.plus_ms(KEEP_MS_MIN - 1);
     store.purge(early, 0).await.unwrap();
     assert!(store.claims(&[ended_one.message]).await.unwrap()[0].is_some(), "an id stays claimed for a day at least");
-    let removed = store.purge(ACCEPTED.plus_ms(KEEP_MS_MIN + 1), 0).await.unwrap();
+    let removed = store.purge(ACCEPTED.plus_ms(KEEP_MS_MIN + 10), 0).await.unwrap();
     assert!(removed >= 1);
     assert_eq!(store.claims(&[ended_one.message]).await.unwrap(), vec![None]);
     assert_eq!(store.message(story.tenant(), ended_one.message).await.unwrap(), None);
     assert!(store.message(story.tenant(), waits.message).await.unwrap().is_some(), "what is pending stays");
     check_ledger(&store, &story, &[(State::Rejected, 1)], &[(State::Accepted, 1)]).await; // totals stay
+    assert_eq!(store.message(story.tenant(), orphan.message).await.unwrap(), None, "nobody knows whose step it was");
+    project(&store, &story.accept(&[(orphan, "d")])).await; // it comes after all
+    check_ledger(&store, &story, &[(State::Rejected, 1)], &[(State::Accepted, 2)]).await;
 }
 
 async fn what_is_due_comes_in_order<S: Store>(open: &impl AsyncFn() -> S) {

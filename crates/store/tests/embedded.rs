@@ -120,6 +120,31 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_failed_step_leaves_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(&dir);
+    let store = EmbeddedStore::open(database.clone()).await.unwrap();
+    let mut story = Story::new("acme", 0);
+    let (a, b) = (story.delivery("a", 0), story.delivery("b", 0));
+    store.project(story.accept(&[(a, "x")])).await.unwrap();
+    // The disk refuses, when all else of the step is written: a trigger stands in for it.
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON total BEGIN SELECT RAISE(ABORT, 'no'); END";
+    database.write(move |tx| tx.execute_batch(refuse)).await.unwrap();
+    let (accepted, told) =
+        (story.accept(&[(b, "x")]), story.tell(&[(a, 0, routed(1)), (a, 0, ended(State::Rejected))]));
+    let results = futures_in_order(vec![store.project(accepted.clone()), store.project(told.clone())]).await;
+    assert!(results.iter().all(Result::is_err));
+    database.write(|tx| tx.execute_batch("DROP TRIGGER refuse")).await.unwrap();
+    let ledger = store.ledger(None).await.unwrap();
+    assert_eq!((ledger.accepted, ledger.pending.get(&State::Accepted), ledger.difference), (1, Some(&1), 0));
+    assert_eq!(store.projected(&Lane::Events, 0).await.unwrap(), 0);
+    store.project(told).await.unwrap();
+    store.project(accepted).await.unwrap();
+    let ledger = store.ledger(None).await.unwrap();
+    assert_eq!((ledger.accepted, ledger.finals.get(&State::Rejected), ledger.difference), (2, Some(&1), 0));
+}
+
+#[tokio::test]
 async fn stages_are_counted_from_live_rows_only() {
     let dir = tempfile::tempdir().unwrap();
     let database = open(&dir);

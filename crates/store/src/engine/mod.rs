@@ -1,12 +1,15 @@
 //! State in SQLite: typed tables beside the lanes, one writer, one sync for all that waits. Knows no CQL.
 
 mod delivery;
+mod gather;
 mod parties;
 mod projection;
 mod purge;
 mod read;
 mod tables;
 mod waiting;
+
+use std::sync::Arc;
 
 use embedded::Database;
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
@@ -16,12 +19,14 @@ use crate::{
     Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, ScheduledRow,
     Store, StoreError, Usage,
 };
+use gather::Gather;
 use parties::{Kind, Put};
 
 /// State in an embedded database. Cheap to clone; clones are the same store.
 #[derive(Clone)]
 pub struct EmbeddedStore {
     database: Database,
+    gather: Arc<Gather>,
 }
 
 impl EmbeddedStore {
@@ -31,7 +36,7 @@ impl EmbeddedStore {
     /// [`StoreError::Open`].
     pub async fn open(database: Database) -> Result<Self> {
         database.write(|tx| tx.execute_batch(tables::SCHEMA)).await.map_err(StoreError::Open)?;
-        Ok(EmbeddedStore { database })
+        Ok(EmbeddedStore { database, gather: Arc::default() })
     }
 
     async fn put(&self, put: Put) -> Result<u64> {
@@ -81,7 +86,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn project(&self, batch: Projection) -> Result<()> {
-        self.database.write(move |tx| projection::project(tx, &[batch])).await.map_err(StoreError::Project)
+        self.gather.project(&self.database, batch).await
     }
 
     async fn projected(&self, lane: &Lane, partition: u32) -> Result<i64> {
@@ -143,7 +148,11 @@ impl Store for EmbeddedStore {
         let before_ms = now.0.saturating_sub(keep_ms.max(KEEP_MS_MIN));
         let (mut removed, mut after) = (0, Some(0));
         while let Some(number) = after {
-            let step = self.database.write(move |tx| purge::step(tx, number, before_ms));
+            let gather = Arc::clone(&self.gather);
+            let step = self.database.write(move |tx| {
+                gather.forget();
+                purge::step(tx, number, before_ms)
+            });
             let step = step.await.map_err(StoreError::Purge)?;
             removed += step.removed;
             after = step.next;

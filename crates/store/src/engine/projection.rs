@@ -13,10 +13,34 @@ use crate::{AcceptedRow, Projection};
 
 pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
 
+/// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
+#[derive(Default)]
+pub(super) struct Memory(HashMap<DeliveryId, Delivery>);
+
+/// Deliveries the memory holds; when it is full, it starts afresh.
+const MEMORY_MAX: usize = 100_000;
+
+impl Memory {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Keeps a delivery that has more to come.
+    fn note(&mut self, id: DeliveryId, delivery: Delivery) {
+        if delivery.counted && delivery.state.is_final() {
+            return;
+        }
+        if self.0.len() >= MEMORY_MAX {
+            self.0.clear();
+        }
+        self.0.insert(id, delivery);
+    }
+}
+
 /// Carries the projection on by these stretches. However often a delivery is named in them, its row is read and written
 /// once; one that is born and ends in them never enters the index of what is pending.
-pub(super) fn project(tx: &Transaction<'_>, batches: &[Projection]) -> rusqlite::Result<()> {
-    let mut work = Work::begin(tx)?;
+pub(super) fn project(tx: &Transaction<'_>, batches: Vec<Projection>, memory: &mut Memory) -> rusqlite::Result<()> {
+    let mut work = Work::begin(tx, memory)?;
     for batch in batches {
         work.take(batch)?;
     }
@@ -34,6 +58,7 @@ struct Work<'a> {
     tx: &'a Transaction<'a>,
     find: CachedStatement<'a>,
     tell: CachedStatement<'a>,
+    memory: &'a mut Memory,
     deliveries: HashMap<DeliveryId, Touched>,
     totals: BTreeMap<TotalKey, Total>,
     costs: BTreeMap<(TotalKey, Currency), i64>,
@@ -52,6 +77,8 @@ enum Stored {
     Same,
     /// Its row is to be changed.
     Changed,
+    /// Its row is to be changed, also in what its record of lane `accepted` says.
+    Accepted,
     /// It has no row.
     Absent,
 }
@@ -78,7 +105,7 @@ struct Total {
 }
 
 impl<'a> Work<'a> {
-    fn begin(tx: &'a Transaction<'a>) -> rusqlite::Result<Self> {
+    fn begin(tx: &'a Transaction<'a>, memory: &'a mut Memory) -> rusqlite::Result<Self> {
         let find =
             "SELECT number, tenant, deliveries, accepted_ms, counted, lane_partition, lane_offset, segments, keyed,
             digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency
@@ -91,6 +118,7 @@ impl<'a> Work<'a> {
             tx,
             find: tx.prepare_cached(find)?,
             tell: tx.prepare_cached(tell)?,
+            memory,
             deliveries: HashMap::new(),
             totals: BTreeMap::new(),
             costs: BTreeMap::new(),
@@ -98,13 +126,14 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn take(&mut self, batch: &Projection) -> rusqlite::Result<()> {
+    fn take(&mut self, mut batch: Projection) -> rusqlite::Result<()> {
         let next = position(self.tx, &batch.lane, batch.partition)?;
-        for row in batch.accepted.iter().filter(|row| row.offset >= next) {
-            self.accept(batch, row)?;
+        let (accepted, events) = (std::mem::take(&mut batch.accepted), std::mem::take(&mut batch.events));
+        for row in accepted.iter().filter(|row| row.offset >= next) {
+            self.accept(&batch, row)?;
         }
-        for (offset, event) in batch.events.iter().filter(|(offset, _)| *offset >= next) {
-            self.step(batch, *offset, event)?;
+        for (offset, event) in events.into_iter().filter(|(offset, _)| *offset >= next) {
+            self.step(&batch, offset, event)?;
         }
         let put = "INSERT INTO projected (lane, partition, next) VALUES (?1, ?2, ?3)
             ON CONFLICT (lane, partition) DO UPDATE SET next = max(next, excluded.next)";
@@ -117,8 +146,8 @@ impl<'a> Work<'a> {
         let touched = self.touch(row.delivery, make)?;
         let acceptance = touched.delivery.accept(row, batch.partition);
         let state = touched.delivery.state;
-        if acceptance == Acceptance::First {
-            touched.change();
+        if acceptance == Acceptance::First && touched.stored != Stored::Absent {
+            touched.stored = Stored::Accepted;
         }
         let total = self.total(&row.tenant, row.accepted.0, batch);
         match acceptance {
@@ -136,26 +165,27 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Projection, offset: i64, event: &Event) -> rusqlite::Result<()> {
+    fn step(&mut self, batch: &Projection, offset: i64, event: Event) -> rusqlite::Result<()> {
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
-        let (Ok(id), Ok(tenant)) = (event.id(), event.tenant()) else { return Ok(()) };
-        let make = |number| Delivery::unknown(number, tenant, event.deliveries, event.at_ms, event.segments);
+        let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
+        // What the row's place says is not said again in its bytes.
+        let event = Event { tenant: String::new(), message: Vec::new(), ..event };
+        let make = |number| Delivery::unknown(number, teller.clone(), event.deliveries, event.at_ms, event.segments);
         let delivery = &self.touch(id, make)?.delivery;
         let number = delivery.number;
-        if delivery.counted && delivery.tenant.as_str() != event.tenant {
+        if delivery.counted && delivery.tenant != teller {
             return Ok(()); // nobody tells into another tenant's message
         }
-        if !tell(&mut self.tell, number, offset, event)? {
+        if !tell(&mut self.tell, number, offset, &event)? {
             return Ok(()); // told before
         }
         let touched = self.touch(id, |_| unreachable!("it was touched above"))?;
-        let before = touched.delivery.clone();
-        let moved = touched.delivery.step(event);
-        if touched.delivery != before {
-            touched.change();
-        }
-        if moved.from != moved.to && before.counted {
-            let total = self.total(&before.tenant, before.accepted_ms, batch);
+        let moved = touched.delivery.step(&event);
+        touched.change();
+        let (tenant, accepted_ms, counted) =
+            (touched.delivery.tenant.clone(), touched.delivery.accepted_ms, touched.delivery.counted);
+        if moved.from != moved.to && counted && (moved.from.is_final() || moved.to.is_final()) {
+            let total = self.total(&tenant, accepted_ms, batch);
             if moved.from.is_final() {
                 *total.finals.entry(moved.from).or_default() -= 1;
             }
@@ -164,7 +194,7 @@ impl<'a> Work<'a> {
             }
         }
         if let Some((currency, micros)) = moved.cost {
-            let key = TotalKey::new(&before.tenant, before.accepted_ms, batch);
+            let key = TotalKey::new(&tenant, accepted_ms, batch);
             *self.costs.entry((key, currency)).or_default() += micros;
         }
         Ok(())
@@ -182,7 +212,11 @@ impl<'a> Work<'a> {
         match self.deliveries.entry(id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let touched = match read(&mut self.find, id)? {
+                let known = match self.memory.0.remove(&id) {
+                    Some(delivery) => Some(delivery),
+                    None => read(&mut self.find, id)?,
+                };
+                let touched = match known {
                     Some(delivery) => Touched { delivery, stored: Stored::Same },
                     None => {
                         self.numbers += 1;
@@ -201,7 +235,11 @@ impl<'a> Work<'a> {
         touched.sort_unstable_by_key(|(_, touched)| touched.delivery.number);
         write_deliveries(self.tx, &touched)?;
         write_totals(self.tx, &self.totals)?;
-        write_costs(self.tx, &self.costs)
+        write_costs(self.tx, &self.costs)?;
+        for (id, touched) in self.deliveries {
+            self.memory.note(id, touched.delivery);
+        }
+        Ok(())
     }
 }
 
@@ -255,8 +293,6 @@ fn damaged(column: usize) -> rusqlite::Error {
 fn tell(tell: &mut CachedStatement<'_>, number: i64, offset: i64, event: &Event) -> rusqlite::Result<bool> {
     let Some(step) = &event.step else { return Ok(false) };
     let detail = Detail::of(step);
-    // What the row's place says is not said again in the bytes.
-    let bare = Event { tenant: String::new(), message: Vec::new(), ..event.clone() };
     let row = params![
         number,
         event.attempt,
@@ -267,7 +303,7 @@ fn tell(tell: &mut CachedStatement<'_>, number: i64, offset: i64, event: &Event)
         detail.route,
         detail.link,
         detail.reason,
-        bare.encode_to_vec()
+        event.encode_to_vec()
     ];
     Ok(tell.execute(row)? == 1)
 }
@@ -304,7 +340,7 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     let accept =
         "UPDATE delivery SET tenant = ?2, deliveries = ?3, accepted_ms = ?4, counted = ?5, lane_partition = ?6,
-        lane_offset = ?7, segments = ?8, keyed = ?9, digest = ?10 WHERE number = ?1 AND counted = 0 AND ?5 = 1";
+        lane_offset = ?7, segments = ?8, keyed = ?9, digest = ?10 WHERE number = ?1";
     let update = "UPDATE delivery SET state = ?2, state_attempt = ?3, over_attempt = ?4, charged_attempt = ?5,
         unit_micros = ?6, currency = ?7 WHERE number = ?1";
     let (mut insert, mut accept, mut update) =
@@ -335,18 +371,20 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
             ])?;
             continue;
         }
-        accept.execute(params![
-            d.number,
-            tenant,
-            d.deliveries,
-            d.accepted_ms,
-            d.counted,
-            d.partition,
-            d.offset,
-            d.segments,
-            d.keyed,
-            d.digest
-        ])?;
+        if *stored == Stored::Accepted {
+            accept.execute(params![
+                d.number,
+                tenant,
+                d.deliveries,
+                d.accepted_ms,
+                d.counted,
+                d.partition,
+                d.offset,
+                d.segments,
+                d.keyed,
+                d.digest
+            ])?;
+        }
         update.execute(params![
             d.number,
             state,
