@@ -47,6 +47,12 @@ impl MasterKey {
         NumberKey::new(self.derive("carillon 2026 number hashes"))
     }
 
+    /// The key that seals what handsets send, before anybody knows whose it is.
+    #[must_use]
+    pub fn inbound_key(&self) -> DataKey {
+        DataKey::new("inbound", self.derive("carillon 2026 inbound messages"))
+    }
+
     /// What is kept of an API key: a keyed hash, 64 hexadecimal digits. Equal keys, equal hashes; no way back.
     #[must_use]
     pub fn api_key_hash(&self, key: &str) -> String {

@@ -1,7 +1,8 @@
 //! Tokens: which links may be given a lease, and whose turn it is. Pure; knows links and tokens, not deliveries.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use lease::Attempt;
 use lease::message::{LinkState, Token};
 use model::{FarmName, LinkName};
 
@@ -21,6 +22,8 @@ pub(super) struct Credits {
     ring: VecDeque<LinkKey>,
     /// Farms that have not answered yet in their session: no lease may flow to them (lease rule 5).
     blocked: BTreeSet<FarmName>,
+    /// Tokens of grants whose lease has not left.
+    lent: HashMap<Attempt, (LinkKey, Token)>,
     held: usize,
 }
 
@@ -97,6 +100,31 @@ impl Credits {
         });
         self.ring.retain(|(owner, _)| owner != farm);
         self.blocked.remove(farm);
+        self.lent.retain(|_, ((owner, _), _)| owner != farm);
+    }
+
+    /// A token that was taken goes with the grant of this attempt.
+    pub(super) fn lend(&mut self, attempt: Attempt, key: LinkKey, token: Token) {
+        self.lent.insert(attempt, (key, token));
+    }
+
+    /// The lease of this attempt left, its token with it.
+    pub(super) fn spend(&mut self, attempt: &Attempt) {
+        self.lent.remove(attempt);
+    }
+
+    /// Whether any token goes with a grant whose lease has not left.
+    pub(super) fn any_lent(&self) -> bool {
+        !self.lent.is_empty()
+    }
+
+    /// Another owner begins: leases that have not left never will, so their tokens are free; and every farm must answer
+    /// again before leases flow.
+    pub(super) fn begin_anew<'a>(&mut self, attached: impl Iterator<Item = &'a FarmName>) {
+        for (_, (key, token)) in std::mem::take(&mut self.lent) {
+            self.put_back(&key, token);
+        }
+        attached.for_each(|farm| self.block(farm));
     }
 
     /// The next link, in turn, with a token of it.
@@ -249,6 +277,23 @@ mod tests {
         credits.unblock(&a.0);
         assert_eq!(credits.take(), Some((a, Token(1))));
         assert!(credits.any());
+    }
+
+    #[test]
+    fn tokens_of_leases_that_never_left_are_free_again() {
+        let (mut credits, a) = (Credits::default(), names("f", "a"));
+        grant(&mut credits, &a, &[1, 2]);
+        for number in [1, 2] {
+            let (key, token) = credits.take().unwrap();
+            let delivery = model::DeliveryId { message: model::MessageId(number), index: 0 };
+            credits.lend(Attempt { delivery, number: 1 }, key, token);
+        }
+        credits.spend(&Attempt { delivery: model::DeliveryId { message: model::MessageId(1), index: 0 }, number: 1 });
+        credits.begin_anew([a.0.clone()].iter());
+        assert!(!credits.any_lent() && !credits.any(), "the farm must answer first");
+        credits.unblock(&a.0);
+        assert_eq!(credits.take(), Some((a, Token(2))));
+        assert_eq!(credits.take(), None);
     }
 
     #[test]

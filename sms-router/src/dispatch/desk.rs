@@ -1,7 +1,7 @@
 //! One partition of a route: the owner, the queue before it and the credit for it, brought together. Pure: is told what was
 //! read, heard and written; says what to write, send and fetch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bus::{Entry, Read};
@@ -69,10 +69,8 @@ pub(super) struct Desk {
     progress: [Progress; 2],
     slips: SlipReader,
     recent: Recent,
-    /// Tokens of grants whose lease has not left.
-    granting: HashMap<Attempt, (LinkKey, lease::message::Token)>,
     /// Deliveries at farms, granted in this life.
-    at_farms: std::collections::HashSet<model::DeliveryId>,
+    at_farms: HashSet<model::DeliveryId>,
     /// To be written with the next step.
     derivations: Vec<Derivation>,
     load: RouteLoad,
@@ -100,8 +98,7 @@ impl Desk {
             progress: [Progress::starting_at(start.front), Progress::starting_at(start.bulk)],
             slips: SlipReader::default(),
             recent: Recent::default(),
-            granting: HashMap::new(),
-            at_farms: std::collections::HashSet::new(),
+            at_farms: HashSet::new(),
             derivations: Vec::new(),
             load,
             tools,
@@ -124,13 +121,11 @@ impl Desk {
         session: Session,
         now: Now,
     ) {
-        self.granting.retain(|_, ((owner, _), _)| owner != farm);
         self.owner.session_opened(farm, incarnation, session, now);
     }
 
     /// A farm left.
     pub(super) fn closed(&mut self, farm: &FarmName, now: Now) {
-        self.granting.retain(|_, ((owner, _), _)| owner != farm);
         self.owner.session_closed(farm, now);
     }
 
@@ -239,11 +234,11 @@ impl Desk {
     }
 
     /// What is to be sent, farm by farm, in order.
-    pub(super) fn sends(&mut self) -> BTreeMap<FarmName, Vec<RouterMessage>> {
+    pub(super) fn sends(&mut self, credits: &mut Credits) -> BTreeMap<FarmName, Vec<RouterMessage>> {
         let mut sends: BTreeMap<FarmName, Vec<RouterMessage>> = BTreeMap::new();
         while let Some((farm, message)) = self.owner.poll_send() {
             if let RouterMessage::Lease(lease) = &message {
-                self.granting.remove(&lease.attempt);
+                credits.spend(&lease.attempt);
             }
             sends.entry(farm).or_default().push(message);
         }
@@ -306,9 +301,9 @@ impl Desk {
         self.owner.is_over()
     }
 
-    /// Whether nothing is at farms or on its way there.
+    /// Whether nothing is at farms, and nothing waits to be written.
     pub(super) fn is_idle(&self) -> bool {
-        self.owner.open_count() == 0 && self.granting.is_empty() && self.derivations.is_empty()
+        self.owner.open_count() == 0 && self.derivations.is_empty()
     }
 
     /// Asks farms to give back what they have not begun.
@@ -331,15 +326,6 @@ impl Desk {
     /// Everything below this offset of a lane is settled.
     pub(super) fn watermark(&self, queue: Queue) -> i64 {
         self.progress[queue as usize].watermark()
-    }
-
-    /// Ends this life: tokens of grants whose lease never left are free again.
-    pub(super) fn end(self, credits: &mut Credits) {
-        for (_, (link, token)) in self.granting {
-            credits.put_back(&link, token);
-        }
-        self.tools.metrics.open.add(-self.open_shown);
-        self.load.reset();
     }
 
     /// What earlier owners granted is known from the lane, so that a repeat of it is found.
@@ -404,7 +390,7 @@ impl Desk {
             let offer = to_offer(&slip, &link, token);
             match self.owner.offer(offer, now) {
                 Ok(attempt) => {
-                    self.granting.insert(attempt, (link, token));
+                    credits.lend(attempt, link, token);
                     self.load.did(slip.segments, now.instant);
                     self.left(&slip);
                 }
@@ -466,7 +452,8 @@ impl Desk {
         let Some(route) = moved.record.body().ok().and_then(|body| body.candidates.first()?.route().ok()) else {
             return;
         };
-        if self.tools.loads.health(&route) == Health::Down || !self.backlog.remove(&slip.tenant, slip.place) {
+        let open = self.tools.directory.has_route(&route) && self.tools.loads.health(&route) != Health::Down;
+        if !open || !self.backlog.remove(&slip.tenant, slip.place) {
             return;
         }
         let weight = self.tools.directory.weight(&slip.tenant);
@@ -558,6 +545,16 @@ impl Desk {
         let open = i64::try_from(self.owner.open_count()).unwrap_or(i64::MAX);
         self.tools.metrics.open.add(open - self.open_shown);
         self.open_shown = open;
+    }
+}
+
+/// What it showed of itself ends with it.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let (waiting, _) = self.load.seen();
+        self.tools.metrics.open.add(-self.open_shown);
+        self.tools.metrics.waiting.add(-i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.load.reset();
     }
 }
 

@@ -53,6 +53,11 @@ impl Directory {
         self.routes.iter()
     }
 
+    /// Whether there is such a route.
+    pub(super) fn has_route(&self, route: &RouteId) -> bool {
+        self.routes.contains(route)
+    }
+
     /// A tenant's weight in the service of a route.
     pub(super) fn weight(&self, tenant: &TenantId) -> u32 {
         self.weights.get(tenant).copied().unwrap_or(1).max(1)

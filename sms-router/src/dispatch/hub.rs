@@ -9,7 +9,7 @@ use lease::message::{Peer, RouterMessage, Session};
 use model::seal::{DataKey, NumberKey};
 use model::{FarmName, RouteId, RouterName};
 use runtime::Stop;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +34,8 @@ pub(super) struct Hub<B> {
     pub(super) stop: Stop,
     directory: watch::Receiver<Arc<Directory>>,
     routes: Mutex<HashMap<RouteId, mpsc::Sender<Command>>>,
+    /// Told when a route is entered.
+    entered: Notify,
     sessions: Mutex<BTreeMap<FarmName, (Session, CancellationToken)>>,
     next_session: AtomicU64,
     /// Route tasks; sessions outlive them, since a drain needs the farms' last words.
@@ -56,6 +58,7 @@ impl<B: Bus> Hub<B> {
             stop,
             directory,
             routes: Mutex::default(),
+            entered: Notify::new(),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(first.max(1)),
             route_tasks: TaskTracker::new(),
@@ -72,9 +75,15 @@ impl<B: Bus> Hub<B> {
         self.directory.clone()
     }
 
-    /// How to reach a route.
-    pub(super) fn route(&self, route: &RouteId) -> Option<mpsc::Sender<Command>> {
-        lock(&self.routes).get(route).cloned()
+    /// How to reach a route; waits until it is there.
+    pub(super) async fn route(&self, route: &RouteId) -> mpsc::Sender<Command> {
+        loop {
+            let entered = self.entered.notified();
+            if let Some(sender) = lock(&self.routes).get(route) {
+                return sender.clone();
+            }
+            entered.await;
+        }
     }
 
     /// Enters a route; `None` if it is there already.
@@ -85,6 +94,7 @@ impl<B: Bus> Hub<B> {
         }
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         routes.insert(route.clone(), sender);
+        self.entered.notify_waiters();
         Some(receiver)
     }
 

@@ -123,6 +123,12 @@ impl RouteLoad {
         (inner.tenants.values().map(segments).sum(), inner.weights)
     }
 
+    /// Segments that were seen and wait, and tenants they belong to.
+    pub(super) fn seen(&self) -> (u64, usize) {
+        let inner = self.lock();
+        (inner.tenants.values().map(|load| load.front.seen + load.bulk.seen).sum(), inner.tenants.len())
+    }
+
     pub(super) fn set_health(&self, health: Health) {
         self.lock().health = health;
     }

@@ -8,7 +8,7 @@ use lease::record::Place;
 use model::DeliveryId;
 
 /// Remembered at least; twice as many at most.
-const REMEMBERED: usize = 200_000;
+const REMEMBERED: usize = 50_000;
 
 /// What makes a delivery's stay in a lane unique: the delivery, its hop, and the attempts before.
 pub(super) type Stay = (DeliveryId, u32, u32);

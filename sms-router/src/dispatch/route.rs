@@ -20,7 +20,7 @@ use super::credit::Credits;
 use super::desk::{Desk, DeskStart, DeskTools, Pace, Step};
 use super::hub::Hub;
 use super::lanes::{self, Reader};
-use super::load::Health;
+use super::load::{Health, RouteLoad};
 use super::mover::Mover;
 use super::session::{Attachment, Command, partition_of};
 
@@ -43,7 +43,7 @@ pub(super) struct State {
     attachments: BTreeMap<FarmName, Attachment>,
     credits: Credits,
     tokens_shown: i64,
-    /// The last step of a life that failed: it may still land, so the next life waits for it before it reads.
+    /// The step being written. If a life fails it may still land, so the next life waits for it before it reads.
     writing: Option<Writing>,
 }
 
@@ -138,6 +138,7 @@ impl State {
         match command {
             Command::Opened { farm, attachment } => {
                 self.credits.drop_farm(&farm);
+                self.credits.block(&farm);
                 self.attachments.insert(farm.clone(), attachment.clone());
                 vec![Event::Opened(farm, attachment)]
             }
@@ -174,12 +175,7 @@ impl State {
                 states.iter().for_each(|state| self.credits.set_state(farm, state));
                 None
             }
-            word => {
-                if matches!(word, FarmMessage::Answer { .. }) {
-                    self.credits.unblock(farm);
-                }
-                Some(Event::Word(farm.clone(), word))
-            }
+            word => Some(Event::Word(farm.clone(), word)),
         }
     }
 
@@ -216,11 +212,9 @@ async fn live<B: Bus>(
         let _ = writing.await;
     }
     let start = open(&hub, &route, partition).await.map_err(LifeError::Open)?;
-    let mut life = Life::begin(hub, route, partition, start, &state);
-    let result = life.run(&mut state).await;
-    state.writing = life.writing.take();
-    life.desk.end(&mut state.credits);
-    result
+    let State { attachments, credits, .. } = &mut *state;
+    credits.begin_anew(attachments.keys());
+    Life::begin(hub, route, partition, start, attachments).run(&mut state).await
 }
 
 /// Opens the route's lanes and says where its owner begins.
@@ -250,6 +244,7 @@ async fn open<B: Bus>(hub: &Hub<B>, route: &RouteId, partition: u32) -> Result<D
 
 struct Life<B> {
     hub: Arc<Hub<B>>,
+    load: RouteLoad,
     route: RouteId,
     partition: u32,
     desk: Desk,
@@ -257,7 +252,6 @@ struct Life<B> {
     /// Front and bulk; they begin once the partition is owned.
     queues: Option<[Reader; 2]>,
     starts: [i64; 2],
-    writing: Option<Writing>,
     fetching: Option<Fetching>,
     expiring: Option<Expiring>,
     mover: Mover,
@@ -269,24 +263,31 @@ struct Life<B> {
 }
 
 impl<B: Bus> Life<B> {
-    fn begin(hub: Arc<Hub<B>>, route: RouteId, partition: u32, start: DeskStart, state: &State) -> Self {
+    fn begin(
+        hub: Arc<Hub<B>>,
+        route: RouteId,
+        partition: u32,
+        start: DeskStart,
+        attachments: &BTreeMap<FarmName, Attachment>,
+    ) -> Self {
         let now = now(&hub);
         let starts = [start.front, start.bulk];
         let leases = lanes::follow(&hub, Lane::Leases(route.clone()), partition, start.owner.read_from);
         let tools = DeskTools { loads: hub.loads.clone(), directory: hub.directory(), metrics: hub.metrics.clone() };
         let mut desk = Desk::new(start, hub.options.owner, &rand::random::<[u8; 16]>(), tools);
-        for (farm, attachment) in &state.attachments {
+        for (farm, attachment) in attachments {
             desk.opened(farm, attachment.incarnation, attachment.session, now);
         }
+        let load = hub.loads.route(&route);
         Life {
             hub,
+            load,
             route,
             partition,
             desk,
             leases,
             queues: None,
             starts,
-            writing: None,
             fetching: None,
             expiring: None,
             mover: Mover::new(now.instant),
@@ -298,7 +299,7 @@ impl<B: Bus> Life<B> {
         }
     }
 
-    async fn run(&mut self, state: &mut State) -> Result<(), LifeError> {
+    async fn run(mut self, state: &mut State) -> Result<(), LifeError> {
         let mut directories = self.hub.directories();
         let mut commands = Vec::new();
         loop {
@@ -318,7 +319,7 @@ impl<B: Bus> Life<B> {
                     }
                     for command in commands.drain(..) {
                         let events = state.apply(command);
-                        self.take_in(events);
+                        self.take_in(state, events);
                     }
                 }
                 reads = self.leases.next() => self.desk.read_leases(reads.map_err(LifeError::Read)?, now(&self.hub)),
@@ -328,7 +329,7 @@ impl<B: Bus> Life<B> {
                 reads = lanes::next(bulk), if hungry => {
                     self.desk.read_queue(Queue::Bulk, reads.map_err(LifeError::Read)?);
                 }
-                written = lanes::join(&mut self.writing) => {
+                written = lanes::join(&mut state.writing) => {
                     let step = written?.map_err(LifeError::Write)?;
                     self.desk.wrote(step);
                     self.next_rest = Instant::now() + REST;
@@ -358,27 +359,27 @@ impl<B: Bus> Life<B> {
         let now = now(&self.hub);
         let pace = if self.draining.is_none() { Pace::Open } else { Pace::Draining };
         self.desk.work(&mut state.credits, pace, now);
-        for (farm, messages) in self.desk.sends() {
+        for (farm, messages) in self.desk.sends(&mut state.credits) {
             if let Some(attachment) = state.attachments.get(&farm) {
                 attachment.send(messages);
             }
         }
         self.read_queues();
-        self.write(now);
+        self.write(state, now);
         self.fetch();
         self.expire(now);
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             self.look_around(state, now);
         }
-        self.report(state);
-        if self.desk.is_over() && self.writing.is_none() {
+        self.report_first(state);
+        if self.desk.is_over() && state.writing.is_none() {
             return Err(LifeError::Over);
         }
-        Ok(self.is_drained(now))
+        Ok(self.is_drained(state, now))
     }
 
-    fn take_in(&mut self, events: Vec<Event>) {
+    fn take_in(&mut self, state: &mut State, events: Vec<Event>) {
         let now = now(&self.hub);
         for event in events {
             match event {
@@ -390,6 +391,10 @@ impl<B: Bus> Life<B> {
                 Event::Word(farm, word) => {
                     let here = partition_of(&word).is_some_and(|partition| partition.index == self.partition);
                     if here {
+                        // Once it has answered, leases may flow; if this answer does not count, an offer says so.
+                        if matches!(word, FarmMessage::Answer { .. }) {
+                            state.credits.unblock(&farm);
+                        }
                         self.desk.hear(&farm, word, now);
                     } else {
                         self.hub.metrics.refused.increment();
@@ -410,8 +415,8 @@ impl<B: Bus> Life<B> {
     }
 
     /// One step at a time: what comes meanwhile goes into the next, which is how steps become large when there is much.
-    fn write(&mut self, now: Now) {
-        if self.writing.is_some() {
+    fn write(&mut self, state: &mut State, now: Now) {
+        if state.writing.is_some() {
             return;
         }
         let rested = now.instant >= self.next_rest;
@@ -420,7 +425,7 @@ impl<B: Bus> Life<B> {
         let appended = std::mem::take(&mut step.appended);
         let bus = self.hub.bus.clone();
         let write = async move { lanes::commit(&bus, consumed, appended).await.map(|()| step) };
-        self.writing = Some(self.hub.stop.spawn("dispatch-write", write));
+        state.writing = Some(self.hub.stop.spawn("dispatch-write", write));
     }
 
     fn fetch(&mut self) {
@@ -462,11 +467,10 @@ impl<B: Bus> Life<B> {
 
     /// What is done every tick: health, moves, idle tokens, sweeps.
     fn look_around(&mut self, state: &mut State, now: Now) {
-        let load = self.hub.loads.route(&self.route);
         let up = state.credits.any_up();
         let patience = Duration::from_secs(self.hub.options.route_down_seconds_max);
         let down = self.mover.is_down(up, now.instant, patience);
-        load.set_health(match (up, down) {
+        self.load.set_health(match (up, down) {
             (true, _) => Health::Up,
             (false, true) => Health::Down,
             (false, false) if self.mover.was_up() => Health::Down,
@@ -479,27 +483,34 @@ impl<B: Bus> Life<B> {
         }
         if now.instant >= self.next_sweep {
             self.next_sweep = now.instant + SWEEP;
-            load.sweep(now.instant);
+            self.load.sweep(now.instant);
         }
+        self.report(state);
         let held = i64::try_from(state.credits.held()).unwrap_or(i64::MAX);
         self.hub.metrics.tokens.add(held - state.tokens_shown);
         state.tokens_shown = held;
     }
 
-    /// Tells farms what waits, when that changed; gives tokens back when nothing does and others could use them.
+    /// Tells farms what waits, if that changed since they were told.
     fn report(&mut self, state: &mut State) {
-        let backlog = self.hub.loads.route(&self.route).backlog();
-        let idle = backlog.0 == 0 && self.desk.backlog.tenants() == 0;
-        if idle && state.credits.held() > 0 && (self.hub.has_peers() || self.draining.is_some()) {
+        let backlog = self.load.backlog();
+        if self.reported != Some(backlog) {
+            self.reported = Some(backlog);
+            let (segments, weight) = backlog;
+            let message = RouterMessage::Backlog { route: self.route.clone(), segments, weight };
+            state.attachments.values().for_each(|attachment| attachment.send(vec![message.clone()]));
+        }
+    }
+
+    /// The first thing that waits is told at once, and who has just attached is told; the rest is told every tick.
+    fn report_first(&mut self, state: &mut State) {
+        let waits = self.desk.backlog.tenants() > 0;
+        // An idle router returns its tokens at once (lanes, 8); where there is no other, nobody is waiting for them.
+        if !waits && state.credits.held() > 0 && (self.hub.has_peers() || self.draining.is_some()) {
             state.give_up_tokens();
         }
-        let known = self.reported.unwrap_or((u64::MAX, 0));
-        let begins_or_ends = (known.0 == 0) != (backlog.0 == 0);
-        let tick = self.next_tick.saturating_duration_since(Instant::now()) >= TICK - Duration::from_millis(5);
-        if known != backlog && (begins_or_ends || tick || self.reported.is_none()) {
-            self.reported = Some(backlog);
-            let message = RouterMessage::Backlog { route: self.route.clone(), segments: backlog.0, weight: backlog.1 };
-            state.attachments.values().for_each(|attachment| attachment.send(vec![message.clone()]));
+        if self.reported.is_none_or(|(segments, _)| segments == 0 && waits) {
+            self.report(state);
         }
     }
 
@@ -510,9 +521,10 @@ impl<B: Bus> Life<B> {
     }
 
     /// Nothing is at farms any more and all is written, or it takes too long: the next start finds everything in the lanes.
-    fn is_drained(&self, now: Now) -> bool {
+    fn is_drained(&self, state: &State, now: Now) -> bool {
         let Some(until) = self.draining else { return false };
-        let done = self.desk.is_idle() && self.writing.is_none() && self.desk.rest().is_none();
+        let at_rest = state.writing.is_none() && !state.credits.any_lent();
+        let done = self.desk.is_idle() && at_rest && self.desk.rest().is_none();
         done || now.instant >= until
     }
 }

@@ -160,9 +160,8 @@ impl<B: Bus> Desk<B> {
 
     async fn tell(&self, route: &RouteId, command: Command) -> Result<(), Ended> {
         let deaf = || Ended::Deaf(route.clone());
-        let sender = self.hub.route(route).ok_or_else(deaf)?;
-        let told = tokio::time::timeout(HEARING_MAX, sender.send(command)).await;
-        told.map_err(|_| deaf())?.map_err(|_| deaf())
+        let tell = async { self.hub.route(route).await.send(command).await };
+        tokio::time::timeout(HEARING_MAX, tell).await.map_err(|_| deaf())?.map_err(|_| deaf())
     }
 
     async fn listen(

@@ -1,11 +1,12 @@
 //! A router's dispatcher on embedded lanes, a farm made of words, and sentences to lead them.
 #![expect(unreachable_pub, reason = "shared by several tests")]
+#![expect(dead_code, reason = "no test uses all of it")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus as _, EmbeddedBus, Entry, Read};
+use bus::{Bus, EmbeddedBus, Entry, Read};
 use control::{FarmEnd, FarmIdentity};
 use lease::message::{Hello, Incarnation, JournalState, Lease, LinkState, Session, Token};
 use lease::record::OutcomeKind;
@@ -114,8 +115,8 @@ pub async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
 }
 
 /// A router's life.
-pub struct Router {
-    pub dispatch: Dispatch<EmbeddedBus>,
+pub struct Router<B: Bus = EmbeddedBus> {
+    pub dispatch: Dispatch<B>,
     pub registry: Registry,
     pub clock: Clock,
     stop: Stop,
@@ -130,13 +131,19 @@ impl Router {
     }
 
     pub fn start_with(disk: &Disk, change: impl FnOnce(&mut DispatchOptions)) -> Self {
+        Router::start_on(disk.bus.clone(), change)
+    }
+}
+
+impl<B: Bus> Router<B> {
+    pub fn start_on(bus: B, change: impl FnOnce(&mut DispatchOptions)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let entered = runtime.enter();
         let (stop, registry, loads) = (Stop::new(20), Registry::new(), RouteLoads::default());
         let (directory, directories) = watch::channel(Arc::new(directory()));
         let clock = Clock::standing(START);
         let deps = DispatchDeps {
-            bus: disk.bus.clone(),
+            bus,
             loads,
             directory: directories,
             number_key: master().number_key(),
@@ -172,7 +179,7 @@ impl Router {
     }
 }
 
-impl Drop for Router {
+impl<B: Bus> Drop for Router<B> {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -237,6 +244,13 @@ pub fn steps(events: &[Event], number: u128) -> Vec<&'static str> {
     events.iter().filter(of).map(|event| event.step.as_ref().map_or("none", Step::name)).collect()
 }
 
+/// What a farm that works has done.
+#[derive(Default, Debug)]
+pub struct Worked {
+    pub leases: Vec<Attempt>,
+    pub asked: usize,
+}
+
 /// A farm made of words: it has a journal in memory and sends nothing to anybody.
 pub struct FakeFarm {
     pub end: FarmEnd,
@@ -248,12 +262,12 @@ pub struct FakeFarm {
 
 impl FakeFarm {
     /// Attaches and is welcomed.
-    pub async fn attach(router: &Router, name: &str, routes: &[&str]) -> Self {
+    pub async fn attach(router: &Router<impl Bus>, name: &str, routes: &[&str]) -> Self {
         FakeFarm::attach_with(router, name, routes, BTreeMap::new()).await
     }
 
     pub async fn attach_with(
-        router: &Router,
+        router: &Router<impl Bus>,
         name: &str,
         routes: &[&str],
         journal: BTreeMap<Attempt, JournalState>,
@@ -266,7 +280,7 @@ impl FakeFarm {
     }
 
     /// Says hello; what comes then is not awaited.
-    pub async fn dial(router: &Router, certified: &str, operator: &str, said: &str, routes: &[&str]) -> Self {
+    pub async fn dial(router: &Router<impl Bus>, certified: &str, operator: &str, said: &str, routes: &[&str]) -> Self {
         let (router_end, end) = control::pair();
         let identity = FarmIdentity { operator: operator.into(), farm: FarmName::new(certified).unwrap() };
         let runtime = router.runtime.as_ref().expect("it runs").enter();
@@ -343,6 +357,44 @@ impl FakeFarm {
         self.journal.insert(lease.attempt, JournalState::Ended(outcome.clone()));
         let (partition, session, attempt) = (lease.partition.clone(), self.session, lease.attempt);
         self.say(vec![FarmMessage::Report { partition, session, attempt, outcome }]).await;
+    }
+
+    /// Sends all it is given, as long as the stream lasts, and tells it. Gives as many tokens as were used.
+    pub async fn work(mut self, name: &'static str) -> Worked {
+        let mut worked = Worked::default();
+        loop {
+            let Ok(batch) = self.end.receiver.next().await else { return worked };
+            for message in batch {
+                self.answer(name, message, &mut worked).await;
+            }
+        }
+    }
+
+    async fn answer(&mut self, name: &str, message: RouterMessage, worked: &mut Worked) {
+        let reply = match message {
+            RouterMessage::Ask { partition, epoch, session, .. } => {
+                let journal = self.journal.iter().map(|(attempt, state)| (*attempt, state.clone())).collect();
+                worked.asked += 1;
+                vec![FarmMessage::Answer { partition, epoch, session, journal }]
+            }
+            RouterMessage::Lease(lease) => {
+                worked.leases.push(lease.attempt);
+                let outcome = outcome(OutcomeKind::Sent);
+                self.journal.insert(lease.attempt, JournalState::Ended(outcome.clone()));
+                self.next_token += 1;
+                let (route, tokens) = (route(name), vec![Token(self.next_token)]);
+                let (partition, session, attempt) = (lease.partition, lease.session, lease.attempt);
+                let report = FarmMessage::Report { partition, session, attempt, outcome };
+                vec![report, FarmMessage::Credit { route, link: lease.link, tokens }]
+            }
+            RouterMessage::Forget { partition, session, attempts } => {
+                attempts.iter().for_each(|attempt| drop(self.journal.remove(attempt)));
+                vec![FarmMessage::Forgotten { partition, session, attempts }]
+            }
+            _ => return,
+        };
+        // The stream may have ended meanwhile.
+        let _ = self.end.sender.send(reply).await;
     }
 
     pub async fn forgotten(&mut self) -> Vec<Attempt> {
