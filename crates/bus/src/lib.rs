@@ -190,6 +190,8 @@ pub trait Bus: Clone + Send + Sync + 'static {
     /// Marks what was consumed and appends what came of it, in any lanes: both or neither, whenever the process dies.
     /// Positions in the order of `appended`.
     ///
+    /// A group that was not declared is, by its first acknowledgement.
+    ///
     /// A lane's bound does not refuse a commit: what is in hand was let in by [`Bus::append`], and holding it back would
     /// hold up the consumption that makes room. The bound can thus be exceeded by what is in hand at once.
     ///

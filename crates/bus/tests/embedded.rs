@@ -187,3 +187,31 @@ async fn too_many_gaps_are_refused() {
         .unwrap();
     assert_eq!(bus.watermark(Group::OWNER, &lane(), 0).await.unwrap(), 20);
 }
+
+#[tokio::test]
+async fn what_waits_for_the_writer_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(&dir.path().join("lanes.db"), &embedded::Options::default()).unwrap();
+    let bus = EmbeddedBus::open(database.clone(), Options { waiting_max: 10, ..Options::default() }).await.unwrap();
+    bus.create(&lane()).await.unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let hold = database.submit(move |_| Ok(held.recv().is_ok())).unwrap();
+    let some = |count: usize| (0..count).map(|n| Entry::to_partition(0, format!("{n}"))).collect::<Vec<_>>();
+    let (first, waiting) = (some(10), some(1));
+    let one = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.append(&lane(), first).await }
+    });
+    tokio::task::yield_now().await; // the other task is polled, and waits at the desk
+    assert!(matches!(bus.append(&lane(), waiting).await, Err(BusError::Full { .. })), "an append is refused at once");
+    let two = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.commit(vec![], vec![(lane(), Entry::to_partition(0, "in hand"))]).await }
+    });
+    tokio::task::yield_now().await;
+    release.send(()).unwrap();
+    assert!(hold.await.unwrap());
+    assert_eq!(one.await.unwrap().unwrap().len(), 10);
+    assert_eq!(two.await.unwrap().unwrap()[0].offset, 10, "a commit is not");
+    bus.append(&lane(), some(3)).await.unwrap();
+}

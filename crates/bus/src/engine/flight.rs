@@ -14,7 +14,7 @@ use model::Timestamp;
 use tokio::sync::oneshot;
 
 use super::block::Block;
-use super::marks::Undo;
+use super::marks::{Marks, Undo};
 use super::partition::{Coming, Partition, Written, lock};
 use super::{Options, tables};
 use crate::{Acks, BusError, Group, Position};
@@ -48,14 +48,16 @@ impl Desk {
         Desk { options, waiting: Mutex::default() }
     }
 
-    /// Puts a request on the desk. Requests are written in the order in which they were put.
+    /// Puts a request on the desk. Requests are written in the order in which they were put. When too much waits, appends
+    /// are refused; commits are not: each consumer has one at a time, and it is what empties lanes.
     pub(super) fn put(self: &Arc<Self>, database: &Database, request: Request) -> Result<(), BusError> {
         let mut waiting = lock(&self.waiting);
         if waiting.closed {
             return Err(BusError::Closed);
         }
-        if waiting.entries > 0 && waiting.entries + request.entries.len() > self.options.waiting_max {
-            return Err(full(&request));
+        let fits = waiting.entries == 0 || waiting.entries + request.entries.len() <= self.options.waiting_max;
+        if let (Some(coming), false) = (&request.coming, fits) {
+            return Err(BusError::Full { lane: coming.lane() });
         }
         if !waiting.called {
             self.call(database).map_err(BusError::Write)?;
@@ -90,11 +92,6 @@ impl Desk {
         waiting.entries = 0;
         std::mem::take(&mut waiting.requests)
     }
-}
-
-fn full(request: &Request) -> BusError {
-    let lane = request.entries.first().map(|(partition, _)| partition.lane.clone());
-    BusError::Full { lane: lane.expect("a request without entries is never too large") }
 }
 
 /// What one job writes, and what it changed in memory ahead of the commit.
@@ -151,7 +148,8 @@ impl Flight {
         for request in &mut self.requests {
             for (partition, group, acks) in request.acks.drain(..) {
                 let mut groups = lock(&partition.groups);
-                let marks = groups.entry(group.name().into()).or_default();
+                let first = partition.first();
+                let marks = groups.entry(group.name().into()).or_insert_with(|| Marks::at(first));
                 let before = marks.next();
                 let undo = marks.take(&acks);
                 if marks.next() > before {

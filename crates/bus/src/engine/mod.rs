@@ -32,7 +32,7 @@ pub struct Options {
     pub block_entries_max: usize,
     /// Bytes of one block (one larger entry has a block of its own).
     pub block_bytes_max: usize,
-    /// Entries that wait for the writer, of all lanes; more are refused.
+    /// Entries that wait for the writer, of all lanes; `append` refuses more.
     pub waiting_max: usize,
     /// Bytes of the newest blocks of one partition that are kept in memory.
     pub tail_bytes_max: usize,
@@ -240,6 +240,7 @@ impl Bus for EmbeddedBus {
                     let written =
                         self.inner.database.write(move |tx| tables::set_watermark(tx, seat, group.name(), first));
                     written.await.map_err(|source| BusError::Declare { lane: lane.clone(), source })?;
+                    let first = partition.first(); // it may have been trimmed since
                     lock(&partition.groups).entry(group.name().into()).or_insert_with(|| marks::Marks::at(first));
                     partition.settle_groups();
                 }

@@ -33,6 +33,10 @@ impl Coming {
         let all = lane.coming.fetch_add(count, Ordering::Relaxed) + count;
         (Coming { lane, count }, all)
     }
+
+    pub(super) fn lane(&self) -> Lane {
+        self.lane.lane.clone()
+    }
 }
 
 impl Drop for Coming {
@@ -89,8 +93,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Partition {
     pub(super) fn new(lane: Lane, index: u32, seat: Seat, extent: Extent, groups: Vec<(String, i64)>) -> Self {
-        let groups: BTreeMap<Box<str>, Marks> =
-            groups.into_iter().map(|(group, next)| (group.into_boxed_str(), Marks::at(next))).collect();
+        // A group that was declared while the lane was trimmed begins where the lane does.
+        let marks = |(group, next): (String, i64)| (group.into_boxed_str(), Marks::at(next.max(extent.first)));
+        let groups: BTreeMap<Box<str>, Marks> = groups.into_iter().map(marks).collect();
         let partition = Partition {
             lane,
             index,
