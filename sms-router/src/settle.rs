@@ -76,7 +76,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
     /// # Errors
     /// A lane or the store is away; run again.
     pub async fn run(mut self, caught_up: &CaughtUp, stop: &Stop) -> Result<(), RouterError> {
-        let mut from = self.recall(stop).await?;
+        let Some(mut from) = self.recall(stop).await? else { return Ok(()) };
         let end = self.desk.end(&self.source).await?;
         let mut batch = None;
         loop {
@@ -96,8 +96,9 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
             .await
     }
 
-    /// Reads what the store keeps, and what the lane has since. Returns where settling goes on.
-    async fn recall(&mut self, stop: &Stop) -> Result<i64, RouterError> {
+    /// Reads what the store keeps, and what the lane has since. Returns where settling goes on; `None` when the stop
+    /// began before all was read.
+    async fn recall(&mut self, stop: &Stop) -> Result<Option<i64>, RouterError> {
         let rows = self.desk.store.references(self.source.partition).await.map_err(RouterError::References)?;
         for row in rows {
             self.rules.book.load(row);
@@ -105,7 +106,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         let settled = self.desk.watermark(&self.source).await?;
         let mut from = self.desk.watermark(&Source { group: REFERENCES, ..self.source.clone() }).await?.min(settled);
         while from < settled {
-            let Some(reads) = self.desk.read(&self.source, from, stop).await? else { break };
+            let Some(reads) = self.desk.read(&self.source, from, stop).await? else { return Ok(None) };
             let mut batch = self.batch(from);
             batch.work.mode = Mode::Recall;
             for read in reads.into_iter().take_while(|read| read.offset < settled) {
@@ -113,7 +114,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
                 self.take(read, &mut batch);
             }
         }
-        Ok(settled)
+        Ok(Some(settled))
     }
 
     /// The next entries; none when it is time to look at the clock; `None` when the stop began.
@@ -214,7 +215,11 @@ async fn follow<B: Bus, S: Store, L: Loads>(
     if !changes.closed.is_empty() {
         desk.store.references_close(changes.closed).await.map_err(RouterError::References)?;
     }
-    desk.commit(&Source { group: REFERENCES, ..source.clone() }, up_to, Vec::new()).await
+    desk.commit(&Source { group: REFERENCES, ..source.clone() }, up_to, Vec::new()).await?;
+    if !changes.found.is_empty() {
+        desk.store.references_close(changes.found).await.map_err(RouterError::References)?;
+    }
+    Ok(())
 }
 
 impl CaughtUp {

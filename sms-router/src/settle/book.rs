@@ -7,12 +7,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use lease::record::OutcomeKind;
 use model::event::{Event, Submitted};
 use model::{DeliveryId, MessageId, Timestamp};
 use prost::Message as _;
 use store::{ReferenceClosed, ReferenceRow};
 
 use crate::outcome::Receipt;
+
+/// What rows of parked receipts have before the IMSI; no IMSI and no account's name begins so.
+const PARKED: &str = "~";
 
 /// What a receipt is found by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -78,6 +82,9 @@ pub struct Changes {
     pub opened: Vec<ReferenceRow>,
     /// To be removed.
     pub closed: Vec<ReferenceClosed>,
+    /// Receipts that found their outcome, to be removed after the watermark: until then their outcome may be looked at
+    /// again, and must find them.
+    pub found: Vec<ReferenceClosed>,
 }
 
 /// All of one partition.
@@ -91,8 +98,15 @@ pub struct Book {
     by_until: BTreeSet<(Timestamp, AttemptKey)>,
     parked: HashMap<Key, Parked>,
     parked_order: VecDeque<(Timestamp, Key)>,
-    /// Rows that differ from the store: where it happened, and what has to stand there.
-    changed: HashMap<Key, (i64, Wanted)>,
+    references_rows: Rows,
+    parked_rows: Rows,
+}
+
+/// How one kind of rows differs from the store.
+#[derive(Default, Debug)]
+struct Rows {
+    /// Where what happened to a key that the store does not know yet.
+    changed: HashMap<Key, i64>,
     /// Keys that have a row in the store.
     stored: HashSet<Key>,
 }
@@ -109,13 +123,6 @@ struct Parked {
     since: Timestamp,
 }
 
-#[derive(Clone, Debug)]
-enum Wanted {
-    Reference,
-    Parked,
-    Nothing,
-}
-
 impl Book {
     /// An empty book of a partition.
     #[must_use]
@@ -129,23 +136,27 @@ impl Book {
             by_until: BTreeSet::new(),
             parked: HashMap::new(),
             parked_order: VecDeque::new(),
-            changed: HashMap::new(),
-            stored: HashSet::new(),
+            references_rows: Rows::default(),
+            parked_rows: Rows::default(),
         }
     }
 
     /// Takes in a row as the store has it.
     pub fn load(&mut self, row: ReferenceRow) {
-        let key = Key { imsi: row.imsi.into(), recipient_hash: row.recipient_hash, reference: row.reference };
+        let parked = row.imsi.strip_prefix(PARKED).map(Arc::from);
+        let imsi = parked.clone().unwrap_or_else(|| row.imsi.as_str().into());
+        let key = Key { imsi, recipient_hash: row.recipient_hash, reference: row.reference };
+        let rows = if parked.is_some() { &mut self.parked_rows } else { &mut self.references_rows };
+        rows.stored.insert(key.clone());
         let Ok(payload) = Payload::decode(row.payload) else {
             tracing::error!(delivery = %row.delivery, "an open reference can't be read and is forgotten");
-            self.changed.insert(key, (row.opened_at_offset, Wanted::Nothing));
+            rows.changed.insert(key, row.opened_at_offset);
             return;
         };
-        self.stored.insert(key.clone());
         if let Some(receipt) = payload.parked {
-            self.parked_order.push_back((row.until.plus_ms(-self.parked_ms_max), key.clone()));
-            self.parked.insert(key, Parked { receipt, since: row.until.plus_ms(-self.parked_ms_max) });
+            let since = row.until.plus_ms(-self.parked_ms_max);
+            self.parked_order.push_back((since, key.clone()));
+            self.parked.insert(key, Parked { receipt, since });
             return;
         }
         let owner = (row.delivery, row.attempt);
@@ -175,11 +186,18 @@ impl Book {
             if let Some(old) = displaced.filter(|old| old.owner != owner) {
                 robbed.extend(self.rob(&old));
             }
-            self.changed.insert(key.clone(), (offset, Wanted::Reference));
+            self.references_rows.changed.insert(key.clone(), offset);
         }
         self.by_until.insert((waiting.until, owner));
         self.waiting.insert(owner, waiting);
         robbed.into_iter().filter_map(|owner| Some((owner, self.close(owner, offset)?))).collect()
+    }
+
+    /// The outcome that let an attempt wait for its receipts, if it waits.
+    #[must_use]
+    pub fn outcome(&self, owner: AttemptKey) -> Option<OutcomeKind> {
+        let waiting = self.waiting.get(&owner)?;
+        Some(if waiting.uncertain { OutcomeKind::Uncertain } else { OutcomeKind::Sent })
     }
 
     /// The delivery a receipt belongs to, and which part of it.
@@ -194,7 +212,7 @@ impl Book {
         let waiting = self.waiting.get_mut(&owner)?;
         let (state, key) = waiting.parts.get_mut(part)?;
         *state = Part::Delivered;
-        self.changed.insert(key.clone(), (offset, Wanted::Reference));
+        self.references_rows.changed.insert(key.clone(), offset);
         if waiting.is_open() { None } else { self.close(owner, offset) }
     }
 
@@ -204,7 +222,7 @@ impl Book {
         for (_, key) in &waiting.parts {
             if self.references.get(key).is_some_and(|reference| reference.owner == owner) {
                 self.references.remove(key);
-                self.changed.insert(key.clone(), (offset, Wanted::Nothing));
+                self.references_rows.changed.insert(key.clone(), offset);
             }
         }
         self.by_until.remove(&(waiting.until, owner));
@@ -223,13 +241,19 @@ impl Book {
         if !is_final && self.parked.contains_key(&key) {
             return;
         }
-        self.changed.insert(key.clone(), (offset, Wanted::Parked));
+        self.parked_rows.changed.insert(key.clone(), offset);
         self.parked_order.push_back((now, key.clone()));
         self.parked.insert(key, Parked { receipt, since: now });
     }
 
-    /// The receipt that waits for a reference, if one does; it is not kept any longer.
-    pub fn unpark(&mut self, key: &Key) -> Option<Receipt> {
+    /// The receipt that waits for a reference, if one does and the farm heard it at `from` or later; it is not kept any
+    /// longer.
+    pub fn unpark(&mut self, key: &Key, from: Timestamp, offset: i64) -> Option<Receipt> {
+        let found = self.parked.get(key).is_some_and(|parked| parked.receipt.at_ms >= from.0);
+        if !found {
+            return None;
+        }
+        self.parked_rows.changed.insert(key.clone(), offset);
         self.parked.remove(key).map(|parked| parked.receipt)
     }
 
@@ -243,9 +267,7 @@ impl Book {
             self.parked_order.pop_front();
             if self.parked.get(&key).is_some_and(|parked| parked.since == since) {
                 self.parked.remove(&key);
-                if !self.references.contains_key(&key) {
-                    self.changed.insert(key, (offset, Wanted::Nothing));
-                }
+                self.parked_rows.changed.insert(key, offset);
                 dropped += 1;
             }
         }
@@ -255,18 +277,27 @@ impl Book {
     /// Rows that have to follow since the last call.
     pub fn take_changes(&mut self) -> Changes {
         let mut changes = Changes::default();
-        for (key, (offset, wanted)) in std::mem::take(&mut self.changed) {
-            let row = match wanted {
-                Wanted::Nothing => None,
-                Wanted::Parked => self.parked_row(&key, offset),
-                Wanted::Reference => self.reference_row(&key, offset),
-            };
-            match row {
+        for (key, offset) in std::mem::take(&mut self.references_rows.changed) {
+            match self.reference_row(&key, offset) {
                 Some(row) => {
-                    self.stored.insert(key);
+                    self.references_rows.stored.insert(key);
                     changes.opened.push(row);
                 }
-                None if self.stored.remove(&key) => changes.closed.push(self.closed_row(key, offset)),
+                None if self.references_rows.stored.remove(&key) => {
+                    changes.closed.push(self.closed_row(&key.imsi, &key, offset));
+                }
+                None => {}
+            }
+        }
+        for (key, offset) in std::mem::take(&mut self.parked_rows.changed) {
+            match self.parked_row(&key, offset) {
+                Some(row) => {
+                    self.parked_rows.stored.insert(key);
+                    changes.opened.push(row);
+                }
+                None if self.parked_rows.stored.remove(&key) => {
+                    changes.found.push(self.closed_row(&parked_name(&key), &key, offset));
+                }
                 None => {}
             }
         }
@@ -282,7 +313,7 @@ impl Book {
     /// How many rows have to follow.
     #[must_use]
     pub fn changes(&self) -> usize {
-        self.changed.len()
+        self.references_rows.changed.len() + self.parked_rows.changed.len()
     }
 
     /// A part lost its reference; returns its delivery if that has nothing to wait for any more.
@@ -310,7 +341,8 @@ impl Book {
         let parked = self.parked.get(key)?;
         let payload = Payload { parked: Some(parked.receipt.clone()), ..Payload::default() };
         let nobody = (DeliveryId { message: MessageId(0), index: 0 }, 0);
-        Some(self.row(key, nobody, offset, parked.since.plus_ms(self.parked_ms_max), payload))
+        let row = self.row(key, nobody, offset, parked.since.plus_ms(self.parked_ms_max), payload);
+        Some(ReferenceRow { imsi: parked_name(key), ..row })
     }
 
     fn row(&self, key: &Key, owner: AttemptKey, offset: i64, until: Timestamp, payload: Payload) -> ReferenceRow {
@@ -329,15 +361,20 @@ impl Book {
         }
     }
 
-    fn closed_row(&self, key: Key, offset: i64) -> ReferenceClosed {
+    fn closed_row(&self, name: &str, key: &Key, offset: i64) -> ReferenceClosed {
         ReferenceClosed {
             partition: self.partition,
-            imsi: key.imsi.to_string(),
+            imsi: name.to_owned(),
             recipient_hash: key.recipient_hash,
             reference: key.reference,
             closed_at_offset: offset,
         }
     }
+}
+
+/// Under which name a parked receipt's row stands: beside the row of a reference, never in place of it.
+fn parked_name(key: &Key) -> String {
+    format!("{PARKED}{}", key.imsi)
 }
 
 impl Waiting {

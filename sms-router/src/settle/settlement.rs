@@ -22,6 +22,9 @@ use crate::{Config, schedule, step};
 /// Outcomes remembered per partition, so that a repeat changes nothing.
 const FACTS_MAX: usize = 200_000;
 
+/// How long before its outcome a farm may hear a receipt. One heard earlier is of an older message with that reference.
+const HASTE_MS_MAX: i64 = 5_000;
+
 /// One partition's rules and what they need to remember.
 pub struct Settlement<L> {
     /// Open references and parked receipts.
@@ -101,7 +104,7 @@ impl<L: Loads> Settlement<L> {
         let owner = (attempt.delivery, attempt.number);
         record.header.attempt = fact.attempt;
         let kind = fact.outcome.kind();
-        let known = self.facts.get(&owner).copied();
+        let known = self.facts.get(&owner).copied().or_else(|| self.book.outcome(owner));
         if known.is_some_and(|known| known == kind || known != OutcomeKind::Uncertain) {
             self.metrics.outcomes.with(OutcomeAs::Repeated).increment();
             return Ok(());
@@ -180,11 +183,12 @@ impl<L: Loads> Settlement<L> {
         let until = Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace);
         let template = step::template(header, owner.1);
         let waiting = Waiting { template, submitted: submitted(outcome), until, uncertain: ended, parts };
+        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
         for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
             self.end_unheard(robbed, &waiting, "its reference was used again", work);
         }
         for key in keys {
-            if let Some(receipt) = self.book.unpark(&key) {
+            if let Some(receipt) = self.book.unpark(&key, heard_from, work.offset) {
                 self.metrics.receipts.with(ReceiptAs::Matched).increment();
                 self.apply(&key, &receipt, work);
             }

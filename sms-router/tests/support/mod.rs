@@ -1,0 +1,455 @@
+//! A router's house on embedded engines: parties, lanes, a scripted peer in place of gateway and dispatcher. No network.
+#![expect(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bus::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Position, Read};
+use bytes::Bytes;
+use lease::Outcome;
+use lease::record::{OutcomeKind, Queue};
+use model::event::{Event, Step};
+use model::keyring::MasterKey;
+use model::party::{OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
+use model::record::{Account, Body, Content, Header, OnUncertain, Record};
+use model::seal::DataKey;
+use model::{Lane, MessageId, Msisdn, RouteId, State, SupplierId, TenantId, Timestamp};
+use prost::Message as _;
+use runtime::{Registry, Stop};
+use sms_router::clock::Clock;
+use sms_router::config::Config;
+use sms_router::country::Countries;
+use sms_router::desk::Desk;
+use sms_router::keys::Keeper;
+use sms_router::metrics::Metrics;
+use sms_router::outcome::{Fact, Kind, Receipt, partition_key};
+use sms_router::pipeline::Pipeline;
+use sms_router::planner::{Conditions, Fitness};
+use sms_router::project::Projector;
+use sms_router::routing::{Loads, Routing};
+use sms_router::schedule::Schedule;
+use sms_router::settle::{CaughtUp, Settler};
+use sms_router::world::World;
+use store::{EmbeddedStore, Ledger, Store};
+
+/// When these tests take place.
+pub(crate) const NOW: Timestamp = Timestamp(1_795_257_000_000);
+pub(crate) const IMSI: &str = "234150000000001";
+pub(crate) const NUMBER: &str = "+447700900123";
+
+static COUNTRIES: std::sync::LazyLock<Countries> = std::sync::LazyLock::new(|| Countries::load(10_000));
+
+/// Lanes whose next commit can be made to fail, before or after it happened: what a kill does.
+#[derive(Clone)]
+pub(crate) struct FrailBus {
+    inner: EmbeddedBus,
+    commits_left: Arc<AtomicI64>,
+}
+
+/// Routes as the test says they are.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    asked: Arc<AtomicI64>,
+    fitness: Arc<Mutex<HashMap<String, Fitness>>>,
+}
+
+pub(crate) type TestDesk = Desk<FrailBus, EmbeddedStore, Script>;
+
+pub(crate) struct House {
+    pub(crate) desk: TestDesk,
+    pub(crate) script: Script,
+    pub(crate) bus: FrailBus,
+    pub(crate) master: MasterKey,
+    pub(crate) tenant: TenantId,
+    _directory: tempfile::TempDir,
+}
+
+/// A message as the gateway would put it in the lane.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    pub(crate) header: Header,
+    pub(crate) content: Content,
+}
+
+impl FrailBus {
+    /// Lets so many commits happen; the next one fails without happening.
+    pub(crate) fn fail_after(&self, commits: i64) {
+        self.commits_left.store(commits, Ordering::SeqCst);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.fail_after(i64::MAX);
+    }
+}
+
+impl Bus for FrailBus {
+    async fn create(&self, lane: &Lane) -> Result<LaneInfo, BusError> {
+        self.inner.create(lane).await
+    }
+    async fn declare(&self, lane: &Lane, groups: &[Group]) -> Result<(), BusError> {
+        self.inner.declare(lane, groups).await
+    }
+    async fn append(&self, lane: &Lane, batch: Vec<Entry>) -> Result<Vec<Position>, BusError> {
+        self.inner.append(lane, batch).await
+    }
+    async fn commit(&self, consumed: Vec<Consumed>, appended: Vec<(Lane, Entry)>) -> Result<Vec<Position>, BusError> {
+        if self.commits_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(BusError::Closed);
+        }
+        self.inner.commit(consumed, appended).await
+    }
+    async fn read(&self, lane: &Lane, partition: u32, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
+        self.inner.read(lane, partition, from, max).await
+    }
+    async fn fetch(&self, lane: &Lane, partition: u32, offsets: &[i64]) -> Result<Vec<Read>, BusError> {
+        self.inner.fetch(lane, partition, offsets).await
+    }
+    async fn watermark(&self, group: Group, lane: &Lane, partition: u32) -> Result<i64, BusError> {
+        self.inner.watermark(group, lane, partition).await
+    }
+    async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
+        self.inner.bounds(lane, partition).await
+    }
+    async fn pin(&self, holder: Group, lane: &Lane, partition: u32, offset: Option<i64>) -> Result<(), BusError> {
+        self.inner.pin(holder, lane, partition, offset).await
+    }
+    async fn trim(&self) -> Result<(), BusError> {
+        self.inner.trim().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+impl Script {
+    /// Waits until the planner has asked so often how a route is.
+    pub(crate) async fn asked(&self, times: i64) {
+        while self.asked.load(Ordering::SeqCst) < times {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    pub(crate) fn set(&self, route: &str, fitness: Fitness) {
+        self.fitness.lock().unwrap().insert(route.into(), fitness);
+    }
+}
+
+impl Conditions for Script {
+    fn fitness(&self, route: &RouteId) -> Fitness {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.fitness.lock().unwrap().get(route.as_str()).copied().unwrap_or(Fitness::Fit)
+    }
+}
+
+impl Loads for Script {
+    fn choose(&self, _: &RouteId, _: &TenantId, _: u32, _: u32) -> Queue {
+        Queue::Front
+    }
+}
+
+impl House {
+    /// A house with tenant `acme`, routes `blue-gb` (2 cents) and `green-gb` (5 cents) to +44.
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Config { references_flush_ms: 20, retry_ms_first: 1_024, ..Config::default() }).await
+    }
+
+    pub(crate) async fn open_with(config: Config) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database =
+            embedded::Database::open(&directory.path().join("house.db"), &embedded::Options::default()).unwrap();
+        let inner = EmbeddedBus::open(database.clone(), bus::Options::default()).await.unwrap();
+        let bus = FrailBus { inner, commits_left: Arc::new(AtomicI64::new(i64::MAX)) };
+        let store = EmbeddedStore::open(database).await.unwrap();
+        put_parties(&store).await;
+        sms_router::prepare(&bus).await.unwrap();
+        let (master, clock) = (MasterKey::new([7; 32]), Clock::standing(NOW));
+        let keeper = Keeper::new(bus.clone(), store.clone(), master.clone(), clock.clone(), 1);
+        let world = World::new(keeper.take().await.unwrap());
+        let script = Script::default();
+        let desk = Desk {
+            bus: bus.clone(),
+            store,
+            world,
+            keeper,
+            routing: Routing::new(COUNTRIES.clone(), script.clone()),
+            clock,
+            metrics: Metrics::new(&Registry::new()),
+            config: Arc::new(config),
+        };
+        House { desk, script, bus, master, tenant: TenantId::new("acme").unwrap(), _directory: directory }
+    }
+
+    /// A message of one segment that asks for a receipt.
+    pub(crate) fn message(&self, id: u128) -> Sent {
+        self.message_to(id, NUMBER)
+    }
+
+    pub(crate) fn message_to(&self, id: u128, number: &str) -> Sent {
+        let number_hash = self.master.number_key().hash(&Msisdn::parse(number).unwrap());
+        let header = Header {
+            schema_version: 1,
+            cell: "home".into(),
+            account: Account { tenant: "acme".into(), ..Account::default() },
+            message: MessageId(id).to_bytes().to_vec(),
+            deliveries: 1,
+            accepted_ms: self.desk.clock.now().0,
+            answer_by_ms: i64::MAX,
+            expires_ms: self.desk.clock.now().plus_ms(3_600_000).0,
+            segments: 1,
+            recipient_hash: number_hash.to_vec(),
+            receipt: true,
+            ..Header::default()
+        };
+        Sent { header, content: Content { recipient: number.into(), text: "hello".into() } }
+    }
+
+    /// Appends messages as the gateway does, all at once.
+    pub(crate) async fn accept(&self, messages: &[Sent]) {
+        let snapshot = self.desk.world.snapshot();
+        let (_, key) = snapshot.keyring.newest(&self.tenant).expect("the keeper made a key");
+        let entries = messages.iter().map(|message| message.entry(key)).collect();
+        self.bus.append(&Lane::Accepted, entries).await.unwrap();
+    }
+
+    /// Plans all that was accepted.
+    pub(crate) async fn plan(&self) {
+        for partition in 0..Lane::Accepted.partitions() {
+            self.plan_partition(partition).await.unwrap();
+        }
+    }
+
+    /// Plans a partition until it has taken everything, or fails.
+    pub(crate) async fn plan_partition(&self, partition: u32) -> Result<(), sms_router::RouterError> {
+        let pipeline = Pipeline::new(self.desk.clone(), partition);
+        self.run_until_taken(Group::PLANNER, Lane::Accepted, partition, async move |stop| pipeline.run(&stop).await)
+            .await
+    }
+
+    /// Settles all outcomes.
+    pub(crate) async fn settle(&self) {
+        for partition in 0..Lane::Outcomes.partitions() {
+            self.settle_partition(partition).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn settle_partition(&self, partition: u32) -> Result<(), sms_router::RouterError> {
+        let settler = Settler::new(self.desk.clone(), partition);
+        self.run_until_taken(Group::SETTLER, Lane::Outcomes, partition, async move |stop| {
+            settler.run(&CaughtUp::default(), &stop).await
+        })
+        .await
+    }
+
+    /// Appends all that is due.
+    pub(crate) async fn fire(&self) {
+        let schedule = Schedule::new(self.desk.clone());
+        for shard in 0..sms_router::schedule::SHARDS {
+            while schedule.fire(shard).await.unwrap() {}
+        }
+    }
+
+    /// Carries everything into the store.
+    pub(crate) async fn project(&self) {
+        for partition in 0..Lane::Accepted.partitions() {
+            let projector = Projector::of_accepted(self.desk.clone(), partition);
+            let run = async move |stop: Stop| projector.run(&stop).await;
+            self.run_until_taken(Group::PROJECTION, Lane::Accepted, partition, run).await.unwrap();
+        }
+        for partition in 0..Lane::Events.partitions() {
+            let projector = Projector::of_events(self.desk.clone(), partition);
+            let run = async move |stop: Stop| projector.run(&stop).await;
+            self.run_until_taken(Group::PROJECTION, Lane::Events, partition, run).await.unwrap();
+        }
+    }
+
+    async fn run_until_taken(
+        &self,
+        group: Group,
+        lane: Lane,
+        partition: u32,
+        run: impl AsyncFnOnce(Stop) -> Result<(), sms_router::RouterError>,
+    ) -> Result<(), sms_router::RouterError> {
+        let stop = Stop::new(30);
+        let taken = async {
+            let end = self.bus.bounds(&lane, partition).await.unwrap().next;
+            while self.bus.watermark(group, &lane, partition).await.unwrap() < end {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+            stop.begin();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! { ended = run(stop.clone()) => ended, () = taken => unreachable!() }
+    }
+
+    /// The records in front of a route.
+    pub(crate) async fn routed(&self, route: &str) -> Vec<Record> {
+        let lane = Lane::Front(RouteId::new(route).unwrap());
+        self.entries(&lane).await.into_iter().map(|read| Record::read(read).unwrap()).collect()
+    }
+
+    /// All events of a delivery, in order.
+    pub(crate) async fn events(&self, sent: &Sent) -> Vec<Event> {
+        let events = self.entries(&Lane::Events).await.into_iter().map(|read| Event::read(read).unwrap());
+        events.filter(|e| e.message == sent.header.message && e.delivery == sent.header.delivery).collect()
+    }
+
+    /// The names of a delivery's steps, in order.
+    pub(crate) async fn story(&self, sent: &Sent) -> Vec<&'static str> {
+        self.events(sent).await.iter().map(|event| event.step.as_ref().unwrap().name()).collect()
+    }
+
+    /// How a delivery ended; it must have ended once.
+    pub(crate) async fn ending(&self, sent: &Sent) -> (State, String) {
+        let mut ends = self.events(sent).await.into_iter().filter_map(|event| match event.step {
+            Some(Step::Ended(ended)) => Some((State::from_rank(ended.state as u8).unwrap(), ended.reason)),
+            _ => None,
+        });
+        let end = ends.next().expect("it ended");
+        assert_eq!(ends.next(), None, "it ended once");
+        end
+    }
+
+    pub(crate) async fn entries(&self, lane: &Lane) -> Vec<Bytes> {
+        let mut all = Vec::new();
+        for partition in 0..lane.partitions() {
+            let bounds = self.bus.bounds(lane, partition).await.unwrap();
+            let mut from = bounds.first;
+            while from < bounds.next {
+                let reads = self.bus.read(lane, partition, from, 1000).await.unwrap();
+                from = reads.last().unwrap().offset + 1;
+                all.extend(reads.into_iter().map(|read| read.payload));
+            }
+        }
+        all
+    }
+
+    /// The owner derives a fact about an attempt at a record.
+    pub(crate) async fn outcome(&self, record: &Record, kind: OutcomeKind, references: &[u32]) {
+        self.outcome_because(record, kind, references, "CMS 42").await;
+    }
+
+    pub(crate) async fn outcome_because(&self, record: &Record, kind: OutcomeKind, references: &[u32], reason: &str) {
+        let outcome = Outcome {
+            kind: kind as i32,
+            farm: "farm-1".into(),
+            link: "modem-1".into(),
+            imsi: IMSI.into(),
+            references: references.to_vec(),
+            reason: reason.into(),
+            at_ms: self.desk.clock.now().0,
+        };
+        let attempt = record.header.attempt + 1;
+        let fact = Fact { attempt, envelope: record.to_bytes(), outcome, ..Fact::default() };
+        self.put_outcome(&record.header.recipient_hash, Kind::Fact(fact)).await;
+    }
+
+    /// The farm hears a receipt.
+    pub(crate) async fn receipt(&self, sent: &Sent, reference: u32, status: u32) {
+        let receipt = Receipt {
+            imsi: IMSI.into(),
+            reference,
+            recipient_hash: sent.header.recipient_hash.clone(),
+            status,
+            network_ms: 5,
+            at_ms: self.desk.clock.now().0,
+            ..Receipt::default()
+        };
+        self.put_outcome(&sent.header.recipient_hash, Kind::Receipt(receipt)).await;
+    }
+
+    pub(crate) async fn put_outcome(&self, recipient_hash: &[u8], kind: Kind) {
+        let entry = Entry::new(partition_key(IMSI, recipient_hash), kind.to_bytes());
+        self.bus.append(&Lane::Outcomes, vec![entry]).await.unwrap();
+    }
+
+    /// The ledger, which must balance.
+    pub(crate) async fn ledger(&self) -> Ledger {
+        self.project().await;
+        let ledger = self.desk.store.ledger(None).await.unwrap();
+        assert_eq!(ledger.difference, 0, "accepted = final + pending: {ledger:?}");
+        ledger
+    }
+}
+
+impl Sent {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Header)) -> Self {
+        change(&mut self.header);
+        self
+    }
+
+    /// The message has a tenant's key, and a body with this digest.
+    pub(crate) fn keyed(self, digest: u8) -> Self {
+        self.with(|header| (header.keyed, header.digest) = (true, vec![digest; 16]))
+    }
+
+    pub(crate) fn resend(self) -> Self {
+        self.with(|header| header.on_uncertain = OnUncertain::Resend as i32)
+    }
+
+    pub(crate) fn partition(&self) -> u32 {
+        bus::partition_of(&self.header.message, Lane::Accepted.partitions())
+    }
+
+    /// The partition of lane `outcomes` where it is settled.
+    pub(crate) fn settled_in(&self) -> u32 {
+        bus::partition_of(&partition_key(IMSI, &self.header.recipient_hash), Lane::Outcomes.partitions())
+    }
+
+    fn entry(&self, key: &DataKey) -> Entry {
+        let header = Header { data_key: key.id().into(), ..self.header.clone() };
+        let body = Body { sealed: key.seal(&header, &self.content), ..Body::default() };
+        let record = Record { header, body: body.encode_to_vec().into() };
+        Entry::new(record.header.message.clone(), record.to_bytes())
+    }
+}
+
+pub(crate) async fn put_parties(store: &EmbeddedStore) {
+    let oms = OmsProfile {
+        service_provider: String::new(),
+        service_uri: String::new(),
+        sign_up_page: String::new(),
+        target_locale: 0,
+        local_name: String::new(),
+        english_name: String::new(),
+        recipients_max: 50,
+        messages_max: 5,
+        sbcs_max: 160,
+        dbcs_max: 70,
+        batch_max: 100,
+        scheduling: true,
+        schedule_days_max: 0,
+        join_parts: true,
+    };
+    let tenant = Tenant {
+        id: TenantId::new("acme").unwrap(),
+        provider: "provider".into(),
+        reseller: String::new(),
+        default_country: "GB".into(),
+        weight: 1,
+        recipients_max: 1_000,
+        segments_max: 10,
+        validity_seconds: 3_600,
+        resend_uncertain: false,
+        oms,
+    };
+    store.put_tenant(tenant).await.unwrap();
+    for name in ["blue", "green"] {
+        let supplier = SupplierId::new(name).unwrap();
+        store.put_supplier(Supplier { id: supplier.clone(), name: name.into() }).await.unwrap();
+        let id = RouteId::new(&format!("{name}-gb")).unwrap();
+        store.put_route(Route { id, supplier, prefixes: vec![], receipts: true, enabled: true }).await.unwrap();
+    }
+    store.replace_deck(vec![rate("blue", 20_000), rate("green", 50_000)]).await.unwrap();
+}
+
+pub(crate) fn rate(supplier: &str, micros: i64) -> Rate {
+    Rate {
+        supplier: SupplierId::new(supplier).unwrap(),
+        prefix: "44".into(),
+        country: String::new(),
+        unit: RatePrice { micros, currency: "EUR".parse().unwrap() },
+        from: Timestamp(0),
+        to: None,
+    }
+}
