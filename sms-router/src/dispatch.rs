@@ -137,7 +137,7 @@ impl<B: Bus> Dispatch<B> {
 
     /// Takes up every farm that attaches over the network, until the stop.
     pub async fn serve(&self, mut server: control::Server) {
-        while let Some(attached) = server.next().await {
+        while let Some(Some(attached)) = self.hub.stop.token().run_until_cancelled(server.next()).await {
             self.attach(attached.end, attached.identity);
         }
     }

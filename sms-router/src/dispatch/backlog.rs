@@ -24,7 +24,7 @@ pub(super) struct BacklogLimits {
     pub(super) at_hand_min: usize,
     /// Deliveries at hand in all, above which a tenant has only the lesser number.
     pub(super) at_hand_total_max: usize,
-    /// Runs of the indexes in all; above it nothing more is read.
+    /// Runs of a lane's indexes in all; above it nothing more is read of that lane.
     pub(super) runs_max: usize,
 }
 
@@ -49,7 +49,8 @@ pub(super) struct Backlog {
     /// Shelves that may want something fetched.
     hungry: VecDeque<(TenantId, Queue)>,
     at_hand: usize,
-    runs: usize,
+    /// Runs of the front lane's indexes, and of bulk's.
+    runs: [usize; 2],
     expiries: Expiries,
     /// The same of what was given back: its places may be trimmed, so it can't be fetched.
     returned_expiries: BTreeSet<(Timestamp, Place, TenantId)>,
@@ -88,7 +89,7 @@ impl Backlog {
             fair: Fair::new(limits.quantum_segments),
             hungry: VecDeque::new(),
             at_hand: 0,
-            runs: 0,
+            runs: [0; 2],
             expiries: Expiries::default(),
             returned_expiries: BTreeSet::new(),
         }
@@ -106,7 +107,7 @@ impl Backlog {
             self.at_hand += 1;
             return;
         }
-        self.runs += shelf.index.push(place.offset);
+        self.runs[place.queue as usize] += shelf.index.push(place.offset);
         self.feed(&tenant, place.queue);
     }
 
@@ -145,7 +146,8 @@ impl Backlog {
         let shelf = line.shelf(place.queue);
         let runs_before = shelf.index.len();
         let mut removed = shelf.index.remove(place.offset);
-        self.runs = self.runs + shelf.index.len() - runs_before;
+        let runs = &mut self.runs[place.queue as usize];
+        *runs = *runs + shelf.index.len() - runs_before;
         if let Some(at) = shelf.fetching.iter().position(|offset| *offset == place.offset) {
             // What arrives and is not expected is dropped.
             shelf.fetching.swap_remove(at);
@@ -176,7 +178,8 @@ impl Backlog {
             let room = at_hand_max.saturating_sub(shelf.at_hand.len());
             let runs_before = shelf.index.len();
             let offsets = shelf.index.take(room.min(max));
-            self.runs = self.runs + shelf.index.len() - runs_before;
+            let runs = &mut self.runs[queue as usize];
+            *runs = *runs + shelf.index.len() - runs_before;
             if !offsets.is_empty() {
                 shelf.fetching.clone_from(&offsets);
                 return Some(Want { tenant, queue, offsets });
@@ -233,9 +236,9 @@ impl Backlog {
         [self.expiries.next(), returned].into_iter().flatten().min()
     }
 
-    /// Whether the indexes are at their bound: nothing more must be read until something was handed out.
-    pub(super) const fn is_full(&self) -> bool {
-        self.runs >= self.limits.runs_max
+    /// Whether more may be read of a lane: not while its indexes are at their bound.
+    pub(super) const fn has_room(&self, queue: Queue) -> bool {
+        self.runs[queue as usize] < self.limits.runs_max
     }
 
     /// Tenants that wait.
@@ -392,7 +395,8 @@ mod tests {
         for offset in 0..200_000 {
             backlog.see(slip("flood", Queue::Bulk, offset), 1);
         }
-        assert!(backlog.at_hand <= 512 && backlog.runs == 1, "{} at hand, {} runs", backlog.at_hand, backlog.runs);
+        assert!(backlog.at_hand <= 512, "{} at hand", backlog.at_hand);
+        assert_eq!(backlog.runs, [0, 1]);
         for _ in 0..777 {
             fetch_all(&mut backlog);
             assert_eq!(backlog.take().unwrap().tenant.as_str(), "flood");
@@ -407,7 +411,7 @@ mod tests {
             fetch_all(&mut backlog);
         }
         assert_eq!(next, 200_000);
-        assert_eq!((backlog.at_hand, backlog.runs, backlog.tenants()), (0, 0, 0));
+        assert_eq!((backlog.at_hand, backlog.runs, backlog.tenants()), (0, [0, 0], 0));
     }
 
     #[test]
@@ -455,7 +459,7 @@ mod tests {
             assert!(seen.insert(taken.place.offset));
         }
         assert_eq!(seen.len(), 400);
-        assert_eq!(backlog.runs, 0);
+        assert_eq!(backlog.runs, [0, 0]);
     }
 
     #[test]
@@ -481,7 +485,24 @@ mod tests {
         assert_eq!(left.len(), 17, "three were taken, one of them was told before");
         backlog.fetched(&want, want.offsets.iter().map(|offset| slip("a", Queue::Bulk, *offset)).collect());
         assert_eq!(backlog.take(), None);
-        assert_eq!((backlog.at_hand, backlog.runs, backlog.tenants()), (0, 0, 0));
+        assert_eq!((backlog.at_hand, backlog.runs, backlog.tenants()), (0, [0, 0], 0));
+    }
+
+    #[test]
+    fn a_lane_whose_index_is_full_does_not_hold_up_the_other() {
+        let limits = BacklogLimits { at_hand_max: 1, runs_max: 10, ..BacklogLimits::default() };
+        let mut backlog = Backlog::new(limits);
+        let mut offset = 0;
+        while backlog.has_room(Queue::Bulk) {
+            backlog.see(slip(&format!("t{}", offset % 2), Queue::Bulk, offset), 1);
+            offset += 1;
+        }
+        assert_eq!(offset, 12);
+        assert!(backlog.has_room(Queue::Front));
+        fetch_all(&mut backlog);
+        backlog.take().unwrap();
+        fetch_all(&mut backlog);
+        assert!(backlog.has_room(Queue::Bulk), "there is room again");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) struct Credits {
 #[derive(Default, Debug)]
 struct Link {
     tokens: VecDeque<Token>,
-    /// What the farm said; a link with tokens is taken to be up until it says otherwise.
+    /// What the farm said; a link it granted tokens for is up until it says otherwise.
     up: Option<bool>,
     in_ring: bool,
 }
@@ -43,6 +43,7 @@ impl Credits {
         }
         let key = (farm.clone(), link.clone());
         let entry = self.links.entry(key.clone()).or_default();
+        entry.up.get_or_insert(true);
         let mut refused = Vec::new();
         for token in tokens {
             if entry.tokens.len() < TOKENS_MAX && !entry.tokens.contains(&token) {
@@ -178,9 +179,9 @@ impl Credits {
         self.held
     }
 
-    /// Whether any link is up, or may be.
+    /// Whether any link is up.
     pub(super) fn any_up(&self) -> bool {
-        self.links.values().any(|link| link.up.unwrap_or(!link.tokens.is_empty()))
+        self.links.values().any(|link| link.up == Some(true))
     }
 
     fn enter(&mut self, key: &LinkKey) {
@@ -258,9 +259,9 @@ mod tests {
         credits.drop_farm(&a.0);
         credits.put_back(&a, Token(7));
         assert_eq!(credits.held(), 1);
-        assert!(credits.any_up());
         assert_eq!(credits.take(), Some((b.clone(), Token(2))));
         assert_eq!(credits.take(), None);
+        assert!(credits.any_up(), "up, though busy");
         credits.set_state(&b.0, &state(&b, false));
         assert!(!credits.any_up());
     }

@@ -45,8 +45,8 @@ pub(super) struct Hub<B> {
 impl<B: Bus> Hub<B> {
     pub(super) fn new(deps: DispatchDeps<B>, options: DispatchOptions) -> Self {
         let DispatchDeps { bus, loads, number_key, inbound_key, metrics, clock, stop, directory } = deps;
-        // Sessions rise across restarts: there are never 65,536 a millisecond.
-        let first = u64::try_from(clock.now().0).unwrap_or(0) << 16;
+        // Sessions rise across restarts, whatever clock the role is told by: there are never 65,536 a millisecond.
+        let first = u64::try_from(Clock::system().now().0).unwrap_or(0) << 16;
         Hub {
             bus,
             options,

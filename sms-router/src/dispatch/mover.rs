@@ -10,10 +10,14 @@ use runtime::stop::Panicked;
 use tokio::task::JoinHandle;
 
 use super::hub::Hub;
+use super::load::Health;
 use super::{lanes, route};
 
 /// Deliveries looked at per step.
 const LOOK_MAX: usize = 512;
+
+/// A route whose links are away for less than this is not called down.
+const BLINK_MAX: Duration = Duration::from_secs(5);
 
 type Looking = JoinHandle<Result<Result<(Queue, Vec<Read>), BusError>, Panicked>>;
 
@@ -32,20 +36,26 @@ impl Mover {
         Mover { down_since: Some(now), was_up: false, next: [0, 0], looking: None }
     }
 
-    /// Whether the route has been down for longer than `patience`.
-    pub(super) fn is_down(&mut self, up: bool, now: Instant, patience: Duration) -> bool {
+    /// How long the route has been down; `None` if it is up.
+    pub(super) fn down_for(&mut self, up: bool, now: Instant) -> Option<Duration> {
         if up {
             self.was_up = true;
             self.down_since = None;
             self.next = [0, 0];
-            return false;
+            return None;
         }
-        now.saturating_duration_since(*self.down_since.get_or_insert(now)) >= patience
+        Some(now.saturating_duration_since(*self.down_since.get_or_insert(now)))
     }
 
-    /// Whether it was ever up.
-    pub(super) const fn was_up(&self) -> bool {
-        self.was_up
+    /// The route's health, given how long it has been down. A link that blinks is not down: a dearer route would be paid
+    /// for a second's sake.
+    pub(super) fn health(&self, down_for: Option<Duration>, patience: Duration) -> Health {
+        match down_for {
+            None => Health::Up,
+            Some(time) if time >= patience || (self.was_up && time >= BLINK_MAX) => Health::Down,
+            Some(_) if self.was_up => Health::Up,
+            Some(_) => Health::Unknown,
+        }
     }
 
     /// Looks at the next deliveries, of the lane that has some: between its watermark and what was read of it.
@@ -90,13 +100,19 @@ mod tests {
 
     #[test]
     fn a_route_is_down_after_a_while_and_up_at_once() {
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let (start, second, patience) = (Instant::now(), Duration::from_secs(1), Duration::from_secs(30));
         let mut mover = Mover::new(start);
-        assert!(!mover.is_down(false, start, second));
-        assert!(mover.is_down(false, start + second, second));
-        assert!(!mover.is_down(true, start + second, second));
-        assert!(!mover.is_down(false, start + 2 * second, second), "it went down just now");
-        assert!(mover.is_down(false, start + 3 * second, second));
-        assert!(mover.was_up());
+        let mut check = |up, seconds, expected| {
+            let down_for = mover.down_for(up, start + seconds * second);
+            assert_eq!(mover.health(down_for, patience), expected, "after {seconds} s");
+            down_for.map(|time| time.as_secs())
+        };
+        assert_eq!(check(false, 0, Health::Unknown), Some(0));
+        assert_eq!(check(false, 29, Health::Unknown), Some(29));
+        assert_eq!(check(false, 30, Health::Down), Some(30));
+        assert_eq!(check(true, 31, Health::Up), None);
+        assert_eq!(check(false, 32, Health::Up), Some(0));
+        assert_eq!(check(false, 38, Health::Down), Some(6));
+        assert_eq!(check(true, 39, Health::Up), None);
     }
 }

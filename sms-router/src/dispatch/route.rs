@@ -20,7 +20,7 @@ use super::credit::Credits;
 use super::desk::{Desk, DeskStart, DeskTools, Pace, Step};
 use super::hub::Hub;
 use super::lanes::{self, Reader};
-use super::load::{Health, RouteLoad};
+use super::load::RouteLoad;
 use super::mover::Mover;
 use super::session::{Attachment, Command, partition_of};
 
@@ -307,7 +307,8 @@ impl<B: Bus> Life<B> {
                 return Ok(());
             }
             let wake = self.desk.wake_at().map_or(self.next_tick, |at| at.min(self.next_tick));
-            let hungry = !self.desk.backlog.is_full();
+            let [front_has_room, bulk_has_room] =
+                [Queue::Front, Queue::Bulk].map(|queue| self.desk.backlog.has_room(queue));
             let [front, bulk] = match &mut self.queues {
                 Some([front, bulk]) => [Some(front), Some(bulk)],
                 None => [None, None],
@@ -323,10 +324,10 @@ impl<B: Bus> Life<B> {
                     }
                 }
                 reads = self.leases.next() => self.desk.read_leases(reads.map_err(LifeError::Read)?, now(&self.hub)),
-                reads = lanes::next(front), if hungry => {
+                reads = lanes::next(front), if front_has_room => {
                     self.desk.read_queue(Queue::Front, reads.map_err(LifeError::Read)?);
                 }
-                reads = lanes::next(bulk), if hungry => {
+                reads = lanes::next(bulk), if bulk_has_room => {
                     self.desk.read_queue(Queue::Bulk, reads.map_err(LifeError::Read)?);
                 }
                 written = lanes::join(&mut state.writing) => {
@@ -469,13 +470,9 @@ impl<B: Bus> Life<B> {
     fn look_around(&mut self, state: &mut State, now: Now) {
         let up = state.credits.any_up();
         let patience = Duration::from_secs(self.hub.options.route_down_seconds_max);
-        let down = self.mover.is_down(up, now.instant, patience);
-        self.load.set_health(match (up, down) {
-            (true, _) => Health::Up,
-            (false, true) => Health::Down,
-            (false, false) if self.mover.was_up() => Health::Down,
-            (false, false) => Health::Unknown,
-        });
+        let down_for = self.mover.down_for(up, now.instant);
+        self.load.set_health(self.mover.health(down_for, patience));
+        let down = down_for.is_some_and(|time| time >= patience);
         if down && self.desk.is_owner() && self.draining.is_none() {
             self.desk.move_returned(now);
             let ends = [Queue::Front, Queue::Bulk].map(|queue| (self.desk.watermark(queue), self.desk.seen_to(queue)));

@@ -1,6 +1,5 @@
 //! A router's dispatcher on embedded lanes, a farm made of words, and sentences to lead them.
-#![expect(unreachable_pub, reason = "shared by several tests")]
-#![expect(dead_code, reason = "no test uses all of it")]
+#![expect(unreachable_pub, dead_code, reason = "shared by several tests, none of which uses all of it")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -162,6 +161,12 @@ impl<B: Bus> Router<B> {
         Router { dispatch, registry, clock, stop, _directory: directory, runtime: Some(runtime) }
     }
 
+    /// Runs something as long as the router does.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let _entered = self.runtime.as_ref().expect("it runs").enter();
+        self.stop.spawn("test", work);
+    }
+
     pub async fn stop(self) {
         let drained = self.stop.drain().await;
         assert!(drained.is_complete(), "{:?}", drained.left);
@@ -274,9 +279,13 @@ impl FakeFarm {
     ) -> Self {
         let mut farm = FakeFarm::dial(router, name, "blue", name, routes).await;
         farm.journal = journal;
-        let RouterMessage::Welcome { session, .. } = farm.hear().await else { panic!("a welcome comes first") };
-        farm.session = session;
+        farm.welcomed().await;
         farm
+    }
+
+    pub async fn welcomed(&mut self) {
+        let RouterMessage::Welcome { session, .. } = self.hear().await else { panic!("a welcome comes first") };
+        self.session = session;
     }
 
     /// Says hello; what comes then is not awaited.
@@ -286,6 +295,11 @@ impl FakeFarm {
         let runtime = router.runtime.as_ref().expect("it runs").enter();
         router.dispatch.attach(router_end, identity);
         drop(runtime);
+        FakeFarm::hello(end, said, routes).await
+    }
+
+    /// Says hello on a stream; what comes then is not awaited.
+    pub async fn hello(end: FarmEnd, said: &str, routes: &[&str]) -> Self {
         let hello = Hello {
             farm: FarmName::new(said).unwrap(),
             incarnation: Incarnation(77),
