@@ -44,6 +44,8 @@ pub struct Config {
     pub route_segments_max: u64,
     /// How often the schedule is looked at.
     pub schedule_poll_ms: u64,
+    /// How long a message that ended is kept, with its timeline and the claim on its key; at least a day.
+    pub message_keep_hours: u32,
     /// How often the lanes are trimmed.
     pub trim_seconds: u64,
     /// The longest pause before a part that failed is started again.
@@ -90,6 +92,7 @@ impl Default for Config {
             receipts_parked_max: 100_000,
             route_segments_max: 3_000_000,
             schedule_poll_ms: 500,
+            message_keep_hours: 168,
             trim_seconds: 5,
             restart_ms_max: 10_000,
             control: Control::default(),

@@ -109,6 +109,9 @@ pub enum RouterError {
     /// The ledger could not be read.
     #[error("the ledger could not be read")]
     Ledger(#[source] StoreError),
+    /// Old messages could not be removed.
+    #[error("old messages could not be removed")]
+    Purge(#[source] StoreError),
     /// Farms can't attach.
     #[error("farms can't attach")]
     Control(#[source] control::ServerError),

@@ -18,9 +18,6 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long before a period its keys are made, so that every process has them when it begins.
 const AHEAD_MS: i64 = 60 * 60 * 1000;
 
-/// Whose keys seal what belongs to no tenant (messages from handsets).
-const OPERATOR: &str = "operator";
-
 /// Keeps the snapshot up with the store, every tenant in keys, and every route in lanes. Clones share the work.
 #[derive(Clone, Debug)]
 pub struct Keeper<B, S> {
@@ -99,8 +96,7 @@ impl<B: Bus, S: Store> Keeper<B, S> {
         let known: BTreeSet<(&TenantId, Timestamp)> =
             parties.data_keys.iter().map(|key| (&key.tenant, key.from)).collect();
         let mut missing = Vec::new();
-        let operator = operator();
-        for tenant in parties.tenants.iter().map(|tenant| &tenant.id).chain([&operator]) {
+        for tenant in parties.tenants.iter().map(|tenant| &tenant.id) {
             for from in self.periods(now).into_iter().filter(|from| !known.contains(&(tenant, *from))) {
                 let mut secret = [0; 32];
                 rand::rng().fill_bytes(&mut secret);
@@ -113,7 +109,7 @@ impl<B: Bus, S: Store> Keeper<B, S> {
     fn key_is_due(&self, known: &Snapshot) -> bool {
         let periods = self.periods(self.clock.now());
         let has = |tenant: &TenantId, from: &Timestamp| known.keyring.key(&format!("{tenant}.{}", from.0)).is_ok();
-        known.weights.keys().chain([&operator()]).any(|tenant| !periods.iter().all(|from| has(tenant, from)))
+        known.weights.keys().any(|tenant| !periods.iter().all(|from| has(tenant, from)))
     }
 
     /// Beginnings of the periods whose keys must be there at a moment.
@@ -121,10 +117,4 @@ impl<B: Bus, S: Store> Keeper<B, S> {
         let length = self.days * DAY_MS;
         [now, now.plus_ms(AHEAD_MS)].map(|moment| Timestamp(moment.0 - moment.0.rem_euclid(length))).into()
     }
-}
-
-/// The name under which the operator's own keys stand.
-#[must_use]
-pub fn operator() -> TenantId {
-    TenantId::new(OPERATOR).expect("a name")
 }

@@ -150,11 +150,11 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
 
     /// Plans one delivery; `false` if it has to wait where it is.
     async fn plan_one(&self, read: &Read, record: Record, work: &mut Work) -> Result<bool, RouterError> {
-        let mut turn = self.decide(&self.desk.world.snapshot(), read, record.clone(), work);
+        let mut turn = self.decide(&self.desk.world.snapshot(), read, &record, work);
         if matches!(turn, Err(Unreadable::Seal(SealError::NoKey(_)))) {
             // The key may be younger than the snapshot.
             self.desk.keeper.refresh(&self.desk.world).await?;
-            turn = self.decide(&self.desk.world.snapshot(), read, record, work);
+            turn = self.decide(&self.desk.world.snapshot(), read, &record, work);
         }
         Ok(turn.unwrap_or_else(|error| {
             self.bury(read, &error, work);
@@ -163,7 +163,7 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     }
 
     /// Decides one delivery; `false` if it has to wait where it is.
-    fn decide(&self, snapshot: &Snapshot, read: &Read, record: Record, work: &mut Work) -> Result<bool, Unreadable> {
+    fn decide(&self, snapshot: &Snapshot, read: &Read, record: &Record, work: &mut Work) -> Result<bool, Unreadable> {
         let now = self.desk.clock.now();
         let header = &record.header;
         let end = if header.answer_by_ms > 0 && read.at.0 > header.answer_by_ms {
@@ -179,7 +179,7 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
             self.schedule(record, now, work)?;
         } else {
             let waited = u64::try_from(now.since_ms(Timestamp(header.accepted_ms))).unwrap_or(0);
-            match self.desk.routing.route(snapshot, record.clone(), now)? {
+            match self.desk.routing.route(snapshot, record, now)? {
                 Turn::Full => return Ok(false),
                 Turn::NoRoute => self.end(header, now, State::Rejected, "no route", PlannedAs::NoRoute, work),
                 Turn::Routed(hop) => {
@@ -193,11 +193,11 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         Ok(true)
     }
 
-    fn schedule(&self, record: Record, now: Timestamp, work: &mut Work) -> Result<(), Unreadable> {
+    fn schedule(&self, record: &Record, now: Timestamp, work: &mut Work) -> Result<(), Unreadable> {
         let due = Timestamp(record.header.not_before_ms);
         let told = Step::Scheduled(Scheduled { due_ms: due.0 });
         work.appended.push(step::entry(&record.header, record.header.attempt, now, told));
-        work.rows.push(schedule::row(&record, due)?);
+        work.rows.push(schedule::row(record, due)?);
         self.desk.metrics.planned.with(PlannedAs::Scheduled).increment();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use bus::Entry;
 use lease::record::Queue;
 use model::event::Step;
-use model::record::{Body, Candidate, Record, RecordError};
+use model::record::{Body, Candidate, Header, Record, RecordError};
 use model::seal::SealError;
 use model::{Lane, Msisdn, RouteId, TenantId, Timestamp};
 use prost::Message as _;
@@ -74,9 +74,9 @@ impl<L: Loads> Routing<L> {
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn route(&self, snapshot: &Snapshot, record: Record, now: Timestamp) -> Result<Turn, Unreadable> {
+    pub fn route(&self, snapshot: &Snapshot, record: &Record, now: Timestamp) -> Result<Turn, Unreadable> {
         let mut body = record.body()?;
-        let (plan, country) = self.plan(snapshot, &record, &body, now)?;
+        let (plan, country) = self.plan(snapshot, record, &body, now)?;
         let Some(first) = plan.candidates.first() else { return Ok(Turn::NoRoute) };
         // Fit routes come first, so a first that is full means that all are full or down.
         if self.loads.fitness(&first.route) == Fitness::Full {
@@ -95,7 +95,7 @@ impl<L: Loads> Routing<L> {
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn fail_over(&self, snapshot: &Snapshot, record: Record) -> Result<Option<Hop>, Unreadable> {
+    pub fn fail_over(&self, snapshot: &Snapshot, record: &Record) -> Result<Option<Hop>, Unreadable> {
         let mut body = record.body()?;
         if body.candidates.len() < 2 {
             return Ok(None);
@@ -134,9 +134,9 @@ impl<L: Loads> Routing<L> {
         Ok((snapshot.table.plan(&request, &self.loads), country))
     }
 
-    fn hop(&self, snapshot: &Snapshot, mut record: Record, body: &Body, route: &RouteId, step: Step) -> Hop {
-        record.header.hop += 1;
-        record.body = body.encode_to_vec().into();
+    fn hop(&self, snapshot: &Snapshot, record: &Record, body: &Body, route: &RouteId, step: Step) -> Hop {
+        let header = Header { hop: record.header.hop + 1, ..record.header.clone() };
+        let record = Record { header, body: body.encode_to_vec().into() };
         let lane = self.lane(snapshot, &record, route);
         Hop { lane, record, step }
     }

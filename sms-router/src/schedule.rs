@@ -121,7 +121,7 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         } else if record.header.expires_ms > 0 && record.header.expires() <= now {
             return Ok((record, Turn::NoRoute));
         } else {
-            self.desk.routing.route(&snapshot, record.clone(), now)?
+            self.desk.routing.route(&snapshot, &record, now)?
         };
         Ok((record, turn))
     }

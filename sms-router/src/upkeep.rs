@@ -14,6 +14,8 @@ use crate::metrics::LagOf;
 use crate::routing::Loads;
 use crate::{RouterError, deck};
 
+/// How often old messages are looked for.
+const PURGE_REST: Duration = Duration::from_secs(60);
 /// How often the ledger and the lag are looked up for the metrics.
 const SAMPLE_REST: Duration = Duration::from_secs(2);
 
@@ -100,6 +102,21 @@ pub async fn follow_deck<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop:
 pub async fn trim<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
     while rest(stop, Duration::from_secs(desk.config.trim_seconds)).await {
         desk.bus.trim().await.map_err(RouterError::Trim)?;
+    }
+    Ok(())
+}
+
+/// Removes old messages from the store until the stop begins.
+///
+/// # Errors
+/// The store is away; run again.
+pub async fn purge<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    let keep_ms = i64::from(desk.config.message_keep_hours.max(24)) * 60 * 60 * 1_000;
+    while rest(stop, PURGE_REST).await {
+        let removed = desk.store.purge(desk.clock.now(), keep_ms).await.map_err(RouterError::Purge)?;
+        if removed > 0 {
+            tracing::debug!(removed, "old deliveries were removed");
+        }
     }
     Ok(())
 }

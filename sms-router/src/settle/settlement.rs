@@ -270,7 +270,7 @@ impl<L: Loads> Settlement<L> {
         } else if !valid_at(work.now) {
             self.count(OutcomeAs::Expired);
             self.end(&header, State::Expired, outcome, false, work);
-        } else if let Some(hop) = self.routing.fail_over(&work.snapshot, record.clone())? {
+        } else if let Some(hop) = self.routing.fail_over(&work.snapshot, &record)? {
             self.count(OutcomeAs::FailedOver);
             work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));
             work.append(step::entry(&header, header.attempt, work.now, hop.step.clone()));

@@ -208,6 +208,11 @@ impl House {
     pub(crate) async fn accept(&self, messages: &[Sent]) {
         let snapshot = self.desk.world.snapshot();
         let (_, key) = snapshot.keyring.newest(&self.tenant).expect("the keeper made a key");
+        self.accept_with(key, messages).await;
+    }
+
+    /// Appends messages sealed with this key.
+    pub(crate) async fn accept_with(&self, key: &DataKey, messages: &[Sent]) {
         let entries = messages.iter().map(|message| message.entry(key)).collect();
         self.bus.append(&Lane::Accepted, entries).await.unwrap();
     }
