@@ -162,7 +162,11 @@ fn commit(connection: &mut Connection, jobs: Vec<Job>) {
         EmbeddedError::Commit(Arc::new(error))
     });
     for answer in answers {
-        answer(committed.clone());
+        let committed = committed.clone();
+        // Whoever is told must not panic; if they do, the thread lives on for the others.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| answer(committed))).is_err() {
+            tracing::error!("the taker of a group's end panicked");
+        }
     }
 }
 

@@ -50,6 +50,33 @@ async fn a_panic_costs_one_job() {
 }
 
 #[tokio::test]
+async fn who_is_told_is_told_before_the_next_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = numbers(&dir.path().join("a.db"), &Options { group_max: 1, ..Options::default() }).await;
+    let told: std::sync::Arc<std::sync::Mutex<Vec<String>>> = std::sync::Arc::default();
+    let say = |what: String| {
+        let told = std::sync::Arc::clone(&told);
+        move || told.lock().unwrap().push(what)
+    };
+    for n in 0..4 {
+        let (begun, ended) = (say(format!("{n} runs")), say(format!("{n} is told")));
+        let work = move |tx: &embedded::Transaction<'_>| {
+            begun();
+            tx.execute("INSERT INTO number VALUES (?1)", [n / 2]) // every other one fails
+        };
+        let after = move |result: Result<usize, EmbeddedError>| {
+            assert_eq!(result.is_ok(), n % 2 == 0);
+            ended();
+            assert!(n != 2, "a panic of who is told costs nobody else");
+        };
+        database.submit_then(work, after).unwrap();
+    }
+    insert(&database, 100).await.unwrap();
+    let wanted: Vec<String> = (0..4).flat_map(|n| [format!("{n} runs"), format!("{n} is told")]).collect();
+    assert_eq!(*told.lock().unwrap(), wanted);
+}
+
+#[tokio::test]
 async fn what_is_full_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { waiting_max: 2, ..Options::default() };
