@@ -105,10 +105,10 @@ impl Farm {
         Farm::recover_with(name, limits, journal, now, Rules::ALL)
     }
 
-    /// A farm that leaves out a rule, for the simulation.
+    /// A farm that leaves out rules, for the simulation.
     #[cfg(feature = "mutations")]
     #[must_use]
-    pub fn mutated(name: FarmName, limits: FarmLimits, journal: Recovered, now: Now, without: Rule) -> Self {
+    pub fn mutated(name: FarmName, limits: FarmLimits, journal: Recovered, now: Now, without: &[Rule]) -> Self {
         Farm::recover_with(name, limits, journal, now, Rules::without(without))
     }
 

@@ -116,16 +116,16 @@ impl Owner {
     #[must_use]
     pub(crate) fn with_rules(start: OwnerStart, limits: OwnerLimits, rules: Rules) -> Self {
         Owner {
-            base: Base::new(start.read_from),
+            base: Base::new(start.read_from, rules),
             next: start.read_from,
             read_to: start.read_from,
-            checkpoints: Checkpoints::new(start.read_from),
+            checkpoints: Checkpoints::new(start.read_from, rules),
             start,
             limits,
             rules,
             phase: Phase::Reading,
             book: Book::new(rules),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(rules),
             granting: BTreeMap::new(),
             granting_places: BTreeSet::new(),
             settling: BTreeSet::new(),
@@ -140,10 +140,10 @@ impl Owner {
         }
     }
 
-    /// An owner that leaves out a rule, for the simulation.
+    /// An owner that leaves out rules, for the simulation.
     #[cfg(feature = "mutations")]
     #[must_use]
-    pub fn mutated(start: OwnerStart, limits: OwnerLimits, without: Rule) -> Self {
+    pub fn mutated(start: OwnerStart, limits: OwnerLimits, without: &[Rule]) -> Self {
         Owner::with_rules(start, limits, Rules::without(without))
     }
 
@@ -202,8 +202,7 @@ impl Owner {
     /// A stream to a farm's incarnation begins; an older one is over.
     pub fn session_opened(&mut self, farm: &FarmName, incarnation: Incarnation, session: Session, now: Now) {
         self.session_closed(farm, now);
-        let handshake = if self.rules.keep(Rule::Handshake) { Handshake::Open } else { Handshake::Heard };
-        self.sessions.open(farm, Attached { incarnation, session, handshake });
+        self.sessions.open(farm, Attached { incarnation, session, handshake: Handshake::Open });
         self.ask(farm);
     }
 
@@ -225,13 +224,13 @@ impl Owner {
         let epoch = self.epoch().ok_or(NotTaken::NotOwner)?;
         let used = self.used_number(&offer)?;
         let attached = self.sessions.get(&offer.farm).ok_or(NotTaken::NoSession)?;
-        if attached.handshake != Handshake::Heard {
+        if !self.sessions.is_heard(attached) {
             return Err(NotTaken::NoSession);
         }
         if self.book.len() + self.granting.len() >= self.limits.attempts_max {
             return Err(NotTaken::Full);
         }
-        let number = if self.rules.keep(Rule::NumbersRise) { used + 1 } else { offer.attempt + 1 };
+        let number = if self.rules.keep(Rule::NumbersRise) { used + 1 } else { used.max(1) };
         let attempt = Attempt { delivery: offer.delivery, number };
         let granting = Granting { place: offer.place, token: offer.token, session: attached.session };
         let grant = to_grant(offer, attempt, attached.incarnation, epoch, now);
@@ -382,9 +381,9 @@ impl Owner {
             _ if self.phase == Phase::Stopped => {}
             Kind::Marker(marker) => self.read_marker(offset, &marker, now),
             Kind::Checkpoint(piece) => {
-                let counts = self.book.top == Some(piece.epoch) || !self.rules.keep(Rule::CheckpointUnderMarker);
-                if counts && self.epoch() == Some(piece.epoch) {
-                    self.checkpoints.read_back(&piece);
+                // One that counts is by the owner of the newest marker (rule 3), which is this owner, or nobody's to store.
+                if self.book.top == Some(piece.epoch) && self.epoch() == Some(piece.epoch) {
+                    self.checkpoints.read_back(offset, &piece);
                 }
             }
             kind => {
@@ -500,13 +499,17 @@ impl Owner {
             };
         };
         let leased = self.rules.keep(Rule::ReadBack) && self.rules.keep(Rule::DurableGrant);
-        if let Some(granting) = granting.filter(|granting| mine && granting.session == session) {
+        if let Some(granting) = granting.filter(|granting| mine && self.may_leave(granting, session)) {
             if leased {
                 self.send_lease(attempt, grant, session, granting.token, now);
             }
         } else if self.is_owner() {
             self.release(attempt, "the farm's session changed");
         }
+    }
+
+    fn may_leave(&self, granting: &Granting, session: Session) -> bool {
+        granting.session == session || !self.rules.keep(Rule::GrantInSession)
     }
 
     fn read_settled(&mut self, settled: &Settled) -> (Place, DeliveryId) {

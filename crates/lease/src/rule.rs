@@ -42,64 +42,35 @@ pub enum Rule {
     FirstCounts,
     /// Lost farms: open grants end as uncertain, and are not simply given to another.
     LostIsUncertain,
-    /// Lanes, 3: a checkpoint counts only under the newest marker.
-    CheckpointUnderMarker,
     /// Lanes, 3: reading starts at what the checkpoint covers, not where it stands.
     CheckpointCovers,
     /// Lanes, 3: a place that was granted is not offered again.
     SettledOnce,
     /// Lanes, 2: an attempt's number is never used again.
     NumbersRise,
-}
-
-impl Rule {
-    /// Every rule that can be left out.
-    pub const ALL: [Rule; 23] = [
-        Rule::MarkerStops,
-        Rule::DurableGrant,
-        Rule::CountsUnderMarker,
-        Rule::ReadBack,
-        Rule::SendOnce,
-        Rule::Handshake,
-        Rule::DropOnAsk,
-        Rule::Sessions,
-        Rule::EpochCheck,
-        Rule::EpochKept,
-        Rule::ReleaseStops,
-        Rule::ReturnStops,
-        Rule::ReleaseReadBack,
-        Rule::IntentSynced,
-        Rule::BegunIsUncertain,
-        Rule::ForgetAfterAppend,
-        Rule::BegunMeansWait,
-        Rule::FirstCounts,
-        Rule::LostIsUncertain,
-        Rule::CheckpointUnderMarker,
-        Rule::CheckpointCovers,
-        Rule::SettledOnce,
-        Rule::NumbersRise,
-    ];
+    /// Beyond the rules: a lease leaves only in the session it was granted in. With it, rule 8 guards twice.
+    GrantInSession,
 }
 
 /// The rules in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     #[cfg(feature = "mutations")]
-    without: Option<Rule>,
+    without: u32,
 }
 
 impl Rules {
     /// Every rule.
     pub const ALL: Rules = Rules {
         #[cfg(feature = "mutations")]
-        without: None,
+        without: 0,
     };
 
-    /// All but one.
+    /// All but these.
     #[cfg(feature = "mutations")]
     #[must_use]
-    pub const fn without(rule: Rule) -> Self {
-        Rules { without: Some(rule) }
+    pub fn without(rules: &[Rule]) -> Self {
+        Rules { without: rules.iter().fold(0, |without, rule| without | 1 << *rule as u32) }
     }
 
     /// Whether the rule is in force.
@@ -111,7 +82,7 @@ impl Rules {
     pub(crate) fn keep(self, rule: Rule) -> bool {
         #[cfg(feature = "mutations")]
         {
-            self.without != Some(rule)
+            self.without & 1 << rule as u32 == 0
         }
         #[cfg(not(feature = "mutations"))]
         {

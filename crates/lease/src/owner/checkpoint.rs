@@ -9,6 +9,7 @@ use super::api::OwnerLimits;
 use super::book::Book;
 use crate::now::Now;
 use crate::record::{Checkpoint, Epoch, Kind};
+use crate::rule::{Rule, Rules};
 
 /// Records a reader holds back while the checkpoint it starts at is incomplete. A checkpoint is appended at once after
 /// what it covers was read, so there are few.
@@ -24,11 +25,12 @@ pub(super) struct Checkpoints {
     /// Read back whole; not stored, because what it covers is not all committed.
     complete: Option<i64>,
     start: i64,
+    rules: Rules,
 }
 
 impl Checkpoints {
-    pub(super) fn new(start: i64) -> Self {
-        Checkpoints { records: 0, last: None, pending: None, complete: None, start }
+    pub(super) fn new(start: i64, rules: Rules) -> Self {
+        Checkpoints { records: 0, last: None, pending: None, complete: None, start, rules }
     }
 
     pub(super) fn start(&self) -> i64 {
@@ -45,12 +47,13 @@ impl Checkpoints {
     }
 
     /// A piece under the newest marker was read, by the router that wrote it.
-    pub(super) fn read_back(&mut self, piece: &Checkpoint) {
+    pub(super) fn read_back(&mut self, offset: i64, piece: &Checkpoint) {
         match self.pending {
             Some((covers, next)) if covers == piece.covers && next == piece.piece => {
                 self.pending = if next + 1 < piece.pieces { Some((covers, next + 1)) } else { None };
                 if self.pending.is_none() {
-                    self.complete = Some(covers);
+                    let first = offset - i64::from(piece.piece);
+                    self.complete = Some(if self.rules.keep(Rule::CheckpointCovers) { covers } else { first });
                 }
             }
             _ => {}
@@ -144,12 +147,13 @@ pub(super) struct Base {
     held: Vec<(i64, Kind)>,
     pieces: Vec<Checkpoint>,
     top: Option<Epoch>,
+    rules: Rules,
 }
 
 impl Base {
     /// `None` if there is nothing before the start: the reader needs no checkpoint.
-    pub(super) fn new(start: i64) -> Option<Self> {
-        (start > 0).then(|| Base { covers: start, held: Vec::new(), pieces: Vec::new(), top: None })
+    pub(super) fn new(start: i64, rules: Rules) -> Option<Self> {
+        (start > 0).then(|| Base { covers: start, held: Vec::new(), pieces: Vec::new(), top: None, rules })
     }
 
     /// Takes a record; once the checkpoint is complete, loads the book and gives back all records held.
@@ -184,7 +188,8 @@ impl Base {
     fn take_piece(&mut self, piece: &Checkpoint) {
         let counts = self.top.is_none_or(|top| top == piece.epoch);
         let next = self.pieces.last().map_or(0, |last| last.piece + 1);
-        if piece.covers == self.covers && counts && piece.piece == next {
+        let covers = piece.covers == self.covers || !self.rules.keep(Rule::CheckpointCovers);
+        if covers && counts && piece.piece == next {
             self.pieces.push(piece.clone());
         }
     }

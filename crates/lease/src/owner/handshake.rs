@@ -30,7 +30,7 @@ impl Owner {
     /// Takes in a farm's word on this partition. Words of another session than the farm's current one are refused.
     pub fn handle_message(&mut self, farm: &FarmName, message: FarmMessage, now: Now) {
         let Some(attached) = self.sessions.get(farm).filter(|_| !self.is_over()) else { return self.refuse() };
-        let heard = attached.handshake == Handshake::Heard;
+        let heard = self.sessions.is_heard(attached);
         match message {
             FarmMessage::Answer { epoch, session, journal, .. } if session == attached.session => {
                 if attached.handshake == Handshake::Asked && self.epoch() == Some(epoch) {
@@ -58,9 +58,7 @@ impl Owner {
     /// Rule 5: asks for the partition's journal, once the partition is owned.
     pub(super) fn ask(&mut self, farm: &FarmName) {
         let (Some(epoch), Some(attached)) = (self.epoch(), self.sessions.get(farm)) else { return };
-        if self.rules.keep(Rule::Handshake) {
-            self.sessions.set(farm, Handshake::Asked);
-        }
+        self.sessions.set(farm, Handshake::Asked);
         let (partition, lane) = (self.start.partition.clone(), self.start.lane);
         let ask = RouterMessage::Ask { partition, lane, epoch, session: attached.session };
         self.sends.push_back((farm.clone(), ask));

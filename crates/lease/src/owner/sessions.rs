@@ -7,6 +7,7 @@ use model::FarmName;
 
 use super::book::Holder;
 use crate::message::{Incarnation, Session};
+use crate::rule::{Rule, Rules};
 
 /// How far the handshake of a session has come (rule 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,13 +28,18 @@ pub(super) struct Attached {
     pub(super) handshake: Handshake,
 }
 
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Sessions {
+    rules: Rules,
     attached: BTreeMap<FarmName, Attached>,
     away: BTreeMap<Holder, Instant>,
 }
 
 impl Sessions {
+    pub(super) fn new(rules: Rules) -> Self {
+        Sessions { rules, attached: BTreeMap::new(), away: BTreeMap::new() }
+    }
+
     pub(super) fn get(&self, farm: &FarmName) -> Option<Attached> {
         self.attached.get(farm).copied()
     }
@@ -59,8 +65,14 @@ impl Sessions {
     /// The session in which this very incarnation has answered.
     pub(super) fn heard(&self, holder: &Holder) -> Option<Session> {
         let attached = self.attached.get(&holder.farm)?;
-        let heard = attached.handshake == Handshake::Heard && attached.incarnation == holder.incarnation;
+        let heard = self.is_heard(*attached) && attached.incarnation == holder.incarnation;
         heard.then_some(attached.session)
+    }
+
+    /// Whether leases may flow and words are believed.
+    pub(super) fn is_heard(&self, attached: Attached) -> bool {
+        let early = attached.handshake == Handshake::Asked && !self.rules.keep(Rule::Handshake);
+        attached.handshake == Handshake::Heard || early
     }
 
     /// The farm is not heard; it has been away since `now` unless it was before.

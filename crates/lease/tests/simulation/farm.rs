@@ -110,6 +110,11 @@ impl Disk {
         None
     }
 
+    /// Attempts with an intent and no outcome.
+    pub(crate) fn begun_count(&self) -> usize {
+        self.entries.values().filter(|entry| entry.state == JournalState::Begun).count()
+    }
+
     pub(crate) fn read(&self) -> Recovered {
         Recovered { epochs: self.epochs.clone(), entries: self.entries.values().cloned().collect() }
     }

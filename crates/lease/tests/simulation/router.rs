@@ -23,6 +23,8 @@ pub(crate) struct Seat {
 
 pub(crate) struct Router {
     pub(crate) alive: bool,
+    /// It does not get to read, though it does all else: a slow owner.
+    pub(crate) blind: bool,
     pub(crate) owner: Option<Owner>,
     pub(crate) generation: u64,
     /// The next offset of lane `leases` to read.
@@ -40,6 +42,7 @@ impl Router {
     pub(crate) fn new() -> Self {
         Router {
             alive: true,
+            blind: false,
             owner: None,
             generation: 0,
             position: 0,

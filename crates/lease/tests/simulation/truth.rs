@@ -21,6 +21,17 @@ pub(crate) enum Final {
     Moved,
 }
 
+/// What went wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// A promise is broken: sent twice, called what it was not, begun after its release, ended twice, lost.
+    Broken(String),
+    /// A machine has raised an alarm.
+    Alarm(String),
+    /// Peace has come, and something is not finished, or not forgotten.
+    Unfinished(String),
+}
+
 #[derive(Default)]
 pub(crate) struct Truth {
     top: Option<Epoch>,
@@ -30,7 +41,10 @@ pub(crate) struct Truth {
     pub(crate) resend: BTreeSet<DeliveryId>,
     pub(crate) finals: BTreeMap<DeliveryId, Final>,
     derived: BTreeSet<(DeliveryId, u32, &'static str)>,
-    pub(crate) fault: Option<String>,
+    pub(crate) fault: Option<Fault>,
+    /// Attempts that may end as uncertain, because their farm died or was lost.
+    pub(crate) uncertain_max: u64,
+    uncertain: u64,
     pub(crate) counts: Counts,
 }
 
@@ -76,7 +90,7 @@ impl Counts {
 
 impl Truth {
     pub(crate) fn blame(&mut self, fault: String) {
-        self.fault.get_or_insert(fault);
+        self.fault.get_or_insert(Fault::Broken(fault));
     }
 
     /// A record has landed in lane `leases`.
@@ -111,10 +125,12 @@ impl Truth {
             };
             if earlier.number >= attempt.number || !over {
                 let fault = format!("{attempt:?} granted while {earlier:?} is {standing:?}");
-                self.fault.get_or_insert(fault);
+                self.fault.get_or_insert(Fault::Broken(fault));
                 return;
             }
         }
+        let uncertain = Standing::Ended(OutcomeKind::Uncertain);
+        self.counts.resent += u64::from(of(&self.grants, attempt.delivery).any(|(_, s)| *s == uncertain));
         self.grants.insert(attempt, Standing::Open);
     }
 
@@ -140,6 +156,11 @@ impl Truth {
         match self.grants.get(&attempt) {
             Some(Standing::Open) => {
                 self.grants.insert(attempt, Standing::Ended(kind));
+                self.uncertain_max += u64::from(lost);
+                self.uncertain += u64::from(kind == OutcomeKind::Uncertain);
+                if self.uncertain > self.uncertain_max {
+                    self.blame(format!("{attempt:?} is uncertain, though nobody died with it"));
+                }
             }
             // An owner's verdict that the farm is lost says nothing of what the farm did.
             Some(Standing::Released) if lost => {}
@@ -220,14 +241,16 @@ impl Truth {
     pub(crate) fn judge(&mut self, deliveries: &[DeliveryId]) {
         for delivery in deliveries {
             let pdus = self.pdus_of(*delivery);
-            let wrong = match self.finals.get(delivery) {
-                None => true,
-                Some(Final::Outcome(OutcomeKind::Sent)) => pdus == 0,
-                Some(Final::Outcome(OutcomeKind::Uncertain)) => pdus > 1 && !self.resend.contains(delivery),
-                Some(_) => pdus > 0 && !self.resend.contains(delivery),
+            let Some(end) = self.finals.get(delivery) else {
+                self.fault.get_or_insert(Fault::Unfinished(format!("{delivery:?} has no end")));
+                return;
+            };
+            let wrong = match end {
+                Final::Outcome(OutcomeKind::Sent) => pdus == 0,
+                Final::Outcome(OutcomeKind::Uncertain) => pdus > 1 && !self.resend.contains(delivery),
+                _ => pdus > 0 && !self.resend.contains(delivery),
             };
             if wrong {
-                let end = self.finals.get(delivery);
                 self.blame(format!("{delivery:?} ended as {end:?} with {pdus} PDUs"));
             }
         }
