@@ -38,7 +38,6 @@ use crate::snapshot::Snapshot;
 use crate::{clock, trace};
 
 /// The routes of the OMS door.
-#[must_use]
 pub fn router(_gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     let paths =
         ["/oms/service.asmx", "/oms", "/oms/", "/t/{tenant}/oms/service.asmx", "/t/{tenant}/oms", "/t/{tenant}/oms/"];
