@@ -90,7 +90,7 @@ pub(crate) struct Courier {
     standing: watch::Receiver<Standing>,
     limiters: Vec<Limiter>,
     pace: Option<(Arc<SimCard>, Pace)>,
-    told_up: Option<bool>,
+    told: Option<(bool, &'static str)>,
 }
 
 /// A lease that may begin.
@@ -118,7 +118,7 @@ impl Courier {
     ) -> Self {
         let limiters = per_minute(link.segments_per_minute).into_iter().chain(per_second(link.segments_per_second));
         let limiters = limiters.collect();
-        Self { link, shared, leases, words, modem, standing, limiters, pace: None, told_up: None }
+        Self { link, shared, leases, words, modem, standing, limiters, pace: None, told: None }
     }
 
     /// Carries leases until `stop`; then finishes the one in hand and gives the rest back.
@@ -142,15 +142,15 @@ impl Courier {
         }
     }
 
-    /// Tells the hub when it changes whether this link can send.
+    /// Tells the hub when it changes whether this link can send, or why not.
     async fn say_standing(&mut self) {
         let (up, reason) = match &*self.standing.borrow_and_update() {
             Standing::Up(card) if card.is_spent(self.shared.now()) => (false, "budget spent"),
             Standing::Up(_) => (true, ""),
             Standing::Down(reason) => (false, *reason),
         };
-        if self.told_up != Some(up) {
-            self.told_up = Some(up);
+        if self.told != Some((up, reason)) {
+            self.told = Some((up, reason));
             self.say(Word::Standing { link: self.link.name.clone(), up, reason }).await;
         }
     }

@@ -234,3 +234,6 @@ impl Hub {
         Now { instant: Instant::now(), utc: self.shared.now() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,9 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// The longest pause between two looks for a device that is not there.
 const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// Reports and messages that wait for the SIM to say who it is; a stored one that exceeds it stays in the modem.
+const EARLY_MAX: usize = 256;
+
 /// One PDU to send, and where the answer goes.
 pub(crate) struct Request {
     pub(crate) submit: at::Submit,
@@ -60,6 +63,8 @@ pub(crate) struct Modem {
     arrivals: Arrivals,
     health: Health,
     card: Option<Arc<SimCard>>,
+    /// What came before the SIM said who it is.
+    early: Vec<Event>,
 }
 
 /// How the time with an open port ended.
@@ -82,7 +87,18 @@ impl Modem {
         let session = Session::new(link.profile(offset), Instant::now());
         let health = Health::new(shared.config.quarantine_seconds.clone());
         let arrivals = Arrivals::new(link.name.clone(), shared.clone());
-        Self { link, shared, requests, standing, session, answer: None, arrivals, health, card: None }
+        Self {
+            link,
+            shared,
+            requests,
+            standing,
+            session,
+            answer: None,
+            arrivals,
+            health,
+            card: None,
+            early: Vec::new(),
+        }
     }
 
     /// Keeps the modem up until `stop`; what is being sent then is finished by its courier before.
@@ -212,13 +228,36 @@ impl Modem {
                 self.health.unknown();
                 self.answered(PduEnd::Unknown);
             }
-            Event::Report { tpdu, slot } => self.arrivals.report(self.card.as_deref(), &tpdu, slot),
-            Event::Inbound { tpdu, slot } => self.arrivals.inbound(self.card.as_deref(), tpdu, slot),
+            Event::Report { .. } | Event::Inbound { .. } => self.take_arrival(event),
             Event::PinNeeded { tries_left, identity } => self.pin_needed(tries_left, &identity).await,
             Event::Reopen => return Some(End::Reopen),
             Event::Down(reason) => return Some(End::Down(reason)),
         }
         None
+    }
+
+    /// Takes a report or a message. One that comes before the SIM has said who it is waits: without that it belongs to nobody.
+    fn take_arrival(&mut self, event: Event) {
+        if self.session.imsi().is_empty() {
+            if self.early.len() < EARLY_MAX {
+                self.early.push(event);
+            } else {
+                self.shared.metrics.arrivals_lost.increment();
+            }
+            return;
+        }
+        for event in std::mem::take(&mut self.early).into_iter().chain([event]) {
+            self.arrive(event);
+        }
+    }
+
+    fn arrive(&mut self, event: Event) {
+        let imsi = self.session.imsi();
+        match event {
+            Event::Report { tpdu, slot } => self.arrivals.report(imsi, self.card.as_deref(), &tpdu, slot),
+            Event::Inbound { tpdu, slot } => self.arrivals.inbound(imsi, tpdu, slot),
+            _ => {}
+        }
     }
 
     /// Knows the SIM before anything is sent with it.
@@ -240,6 +279,9 @@ impl Modem {
             modem.id = %self.link.name, maker = identity.maker, model = identity.model, network = identity.network,
             signal = identity.signal, registration = ?identity.registration, "modem is up"
         );
+        for event in std::mem::take(&mut self.early) {
+            self.arrive(event);
+        }
         self.set_standing(Standing::Up(card));
     }
 

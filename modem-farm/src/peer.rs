@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Backoff, Dialer, FarmEnd, KeepAlive};
-use lease::message::{Hello, Peer};
+use lease::message::Hello;
 use lease::{FarmMessage, RouterMessage};
 use runtime::Stop;
 use tokio::sync::mpsc;
@@ -68,11 +68,6 @@ impl Peers {
                 Err(error) => tracing::error!(%error, "a router cannot be dialed"),
             }
         }
-    }
-
-    /// What a router says of its peers.
-    pub(crate) fn heard_of(&mut self, peers: &[Peer]) {
-        self.dial(peers.iter().map(|peer| peer.address.clone()));
     }
 
     fn keep_attached(&self, dialer: Dialer) {

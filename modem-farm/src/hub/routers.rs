@@ -42,10 +42,12 @@ impl Hub {
 
     fn hear_message(&mut self, stream: StreamId, message: RouterMessage) {
         if let RouterMessage::Welcome { router, session, peers } = &message {
-            self.peers.heard_of(peers);
             if !self.welcomed(stream, router, *session) {
                 return;
             }
+            // One that is attached already may be known here by another address.
+            let strangers = peers.iter().filter(|peer| !self.routers.contains_key(&peer.router));
+            self.peers.dial(strangers.map(|peer| peer.address.clone()));
         }
         let Some(router) = self.router_of(stream) else {
             if let RouterMessage::Refused { reason } = message {
@@ -57,7 +59,9 @@ impl Hub {
             RouterMessage::Key(key) => self.shared.keys.learn(&key),
             RouterMessage::Taken { numbers } => self.taken(numbers),
             RouterMessage::TokensReturned { link, tokens } => self.credit.returned(&router, &link, &tokens),
-            RouterMessage::Backlog { route, segments, .. } => self.credit.backlog(&router, route, segments),
+            RouterMessage::Backlog { route, segments, weight } => {
+                self.credit.backlog(&router, route, segments, weight);
+            }
             RouterMessage::Refused { reason } => self.refused(&reason),
             other => self.machine.handle_message(&router, other, self.now()),
         }

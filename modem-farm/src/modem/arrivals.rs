@@ -33,8 +33,7 @@ impl Arrivals {
     }
 
     /// Takes a status report. Only a stored one can come twice.
-    pub(super) fn report(&mut self, card: Option<&SimCard>, tpdu: &[u8], slot: Option<Slot>) {
-        let Some(card) = card else { return };
+    pub(super) fn report(&mut self, imsi: &str, card: Option<&SimCard>, tpdu: &[u8], slot: Option<Slot>) {
         let report = match StatusReport::decode(tpdu) {
             Ok(report) => report,
             Err(error) => {
@@ -43,11 +42,11 @@ impl Arrivals {
             }
         };
         let recipient = report.recipient.to_text();
-        if report.status.is_final() {
+        if let (true, Some(card)) = (report.status.is_final(), card) {
             card.closed(report.reference, &RecipientKey::of(&recipient));
         }
         let news = News::Receipt {
-            imsi: card.imsi.clone(),
+            imsi: imsi.to_owned(),
             reference: report.reference.into(),
             recipient,
             status: report.status.0,
@@ -58,10 +57,9 @@ impl Arrivals {
     }
 
     /// Takes a message from a handset. The network repeats one whose acknowledgement it did not hear.
-    pub(super) fn inbound(&mut self, card: Option<&SimCard>, tpdu: Vec<u8>, slot: Option<Slot>) {
-        let Some(card) = card else { return };
+    pub(super) fn inbound(&mut self, imsi: &str, tpdu: Vec<u8>, slot: Option<Slot>) {
         let tpdu = bytes::Bytes::from(tpdu);
-        let news = News::Inbound { imsi: card.imsi.clone(), link: self.link.clone(), tpdu: tpdu.clone() };
+        let news = News::Inbound { imsi: imsi.to_owned(), link: self.link.clone(), tpdu: tpdu.clone() };
         self.shared.metrics.inbound.increment();
         self.write(news, Some(&tpdu), slot);
     }

@@ -220,6 +220,11 @@ impl Session {
         }
     }
 
+    /// The SIM's IMSI, empty until it has been read. Reports and messages may come before the modem is ready.
+    pub fn imsi(&self) -> &str {
+        &self.identity.imsi
+    }
+
     /// Whether a PDU would be taken.
     pub fn is_idle(&self) -> bool {
         let ready = matches!(self.phase, Phase::Ready | Phase::Wake { resume: Resume::Ready, .. });
@@ -331,6 +336,8 @@ impl Session {
         self.leave_ready();
         self.running = None;
         self.jobs.clear();
+        // What was handed out and not deleted is found again by the sweep.
+        self.held.clear();
         self.wake(Rung::Escape, Resume::BringUp, now);
     }
 

@@ -1,8 +1,6 @@
 //! What a farm promises its routers, seen from outside: through a stream above and real pseudo-terminals below.
 
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use lease::FarmMessage;
 use lease::RouterMessage;
 use lease::message::{JournalState, Token};
@@ -188,6 +186,11 @@ async fn what_was_begun_when_the_farm_died_is_uncertain_and_never_sent_again() {
     router.lease(attempt(2, 1), TO, "third").await;
     assert_eq!(router.kind_of(attempt(2, 1)).await, OutcomeKind::Sent);
     assert_eq!(bench.texts(), ["first", "second", "third"]);
+    // All receipts come, also the one that the network had while no farm was there.
+    let mut references = std::collections::BTreeSet::new();
+    while references.len() < 3 {
+        references.insert(router.receipt().await.reference);
+    }
 }
 
 #[tokio::test]
@@ -338,4 +341,54 @@ async fn a_lease_goes_to_another_link_of_the_route_if_its_own_is_away() {
     let lease = router.lease_of(attempt(0, 1), TO, "elsewhere", Token(99));
     router.say(RouterMessage::Lease(lease)).await;
     assert_eq!(router.report_of(attempt(0, 1)).await.link, "modem-2");
+}
+
+fn with_pin(bench: &Bench, pin: &str) -> impl FnOnce(&mut modem_farm::Config) + use<> {
+    let file = bench.dir.path().join("pin");
+    runtime::secret::write_private(&file, pin.as_bytes()).unwrap();
+    move |config| config.links[0].pin_file = file
+}
+
+#[tokio::test]
+async fn the_right_pin_is_entered() {
+    let bench = Bench::with(vec![sim::ModemConfig { pin: "1234".into(), ..modem(1) }]).await;
+    let farm = bench.farm_with(with_pin(&bench, "1234"));
+    let mut router = farm.attach(1, 1).await;
+    router.lease(attempt(0, 1), TO, "unlocked").await;
+    assert_eq!(router.kind_of(attempt(0, 1)).await, OutcomeKind::Sent);
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_entered_once_and_never_again() {
+    let bench = Bench::with(vec![sim::ModemConfig { pin: "1234".into(), ..modem(1) }]).await;
+    let expected: [&[&str]; 2] = [&["pin-refused", "pin-needed"], &["pin-needed"]];
+    for (life, reasons) in (1..).zip(expected) {
+        let farm = bench.farm_with(with_pin(&bench, "9999"));
+        let mut router = farm.attach(life, 1).await;
+        // It rests and is brought up again, with the wrong PIN at hand each time.
+        for reason in reasons {
+            while router.link_is(false).await != *reason {}
+        }
+        farm.die().await;
+    }
+    // The right one, by hand: two tries are left, so it was entered once.
+    let port = bench.network.ports()["modem-1"].clone();
+    let tries = tokio::task::spawn_blocking(move || ask(&port, "AT+CPINR=\"SIM PIN\"")).await.unwrap();
+    assert!(tries.contains("SIM PIN,2,3"), "{tries:?}");
+}
+
+/// Asks a modem by hand.
+fn ask(port: &std::path::Path, command: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let wait = std::time::Duration::from_millis(50);
+    let mut port = serialport::new(port.to_str().unwrap(), 115_200).timeout(wait).open().unwrap();
+    port.write_all(format!("ATE0\r{command}\r").as_bytes()).unwrap();
+    let (mut heard, started) = (String::new(), std::time::Instant::now());
+    while heard.matches("OK").count() < 2 && started.elapsed().as_secs() < 10 {
+        let mut buffer = [0; 256];
+        if let Ok(length) = port.read(&mut buffer) {
+            heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    }
+    heard
 }

@@ -26,7 +26,7 @@ const KEY: [u8; 32] = [9; 32];
 
 /// The modems and the folder of everything.
 pub(crate) struct Bench {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     pub(crate) network: Network,
     sim_stop: CancellationToken,
     links: Vec<Link>,
@@ -166,13 +166,7 @@ impl Farm {
     pub(crate) async fn welcome(&self, session: u64) -> Router {
         let (end, farm_end) = pair();
         self.ends.send(farm_end).await.unwrap();
-        let (tokens, journal) = (BTreeMap::new(), Vec::new());
-        let mut router = Router { end, session, epoch: 1, heard: Vec::new(), tokens, journal };
-        router.until(|message| matches!(message, FarmMessage::Hello(_)).then_some(())).await;
-        let name = RouterName::new("router-1").unwrap();
-        router.say(RouterMessage::Welcome { router: name, session, peers: Vec::new() }).await;
-        router.say(RouterMessage::Key(SessionKey { id: "acme.1".into(), secret: KEY })).await;
-        router
+        Router::welcoming(end, session).await
     }
 
     /// Dies without a word, as by `kill -9`: nothing that was not awaited happens any more.
@@ -210,6 +204,17 @@ impl Drop for Farm {
 }
 
 impl Router {
+    /// Hears the farm's hello on a new stream, and says who it is.
+    pub(crate) async fn welcoming(end: RouterEnd, session: u64) -> Self {
+        let (tokens, journal) = (BTreeMap::new(), Vec::new());
+        let mut router = Router { end, session, epoch: 1, heard: Vec::new(), tokens, journal };
+        router.until(|message| matches!(message, FarmMessage::Hello(_)).then_some(())).await;
+        let name = RouterName::new("router-1").unwrap();
+        router.say(RouterMessage::Welcome { router: name, session, peers: Vec::new() }).await;
+        router.say(RouterMessage::Key(SessionKey { id: "acme.1".into(), secret: KEY })).await;
+        router
+    }
+
     pub(crate) async fn say(&self, message: RouterMessage) {
         self.end.sender.send(vec![message]).await.unwrap();
     }
