@@ -32,6 +32,8 @@ pub struct Config {
     pub rest_body_bytes_max: usize,
     /// Bytes of an OMS body.
     pub oms_body_bytes_max: usize,
+    /// How probes of an OMS alias are sent to the service's own path.
+    pub oms_redirect_status: RedirectStatus,
     /// How often the snapshot of tenants, credentials and prices is compared with the store.
     pub parties_refresh_ms: u64,
     /// Verified passwords remembered, so that a message does not cost an argon2 run.
@@ -58,11 +60,56 @@ impl Default for Config {
             requests_max: 8_192,
             rest_body_bytes_max: 1 << 20,
             oms_body_bytes_max: 4 << 20,
+            oms_redirect_status: RedirectStatus::TemporaryRedirect,
             parties_refresh_ms: 1_000,
             passwords_cached_max: 100_000,
             password_checks_max: 2,
             failed_logins_max: 30,
             http: HttpLimits::default(),
+        }
+    }
+}
+
+/// A status that sends a client elsewhere. Which of them old OMS clients follow is not known for sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub enum RedirectStatus {
+    /// 301
+    MovedPermanently,
+    /// 302
+    Found,
+    /// 307: method and body are kept.
+    TemporaryRedirect,
+    /// 308: as 307, for good.
+    PermanentRedirect,
+}
+
+/// A status that does not redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no redirect for a POST; take 301, 302, 307 or 308")]
+pub struct NoRedirect(u16);
+
+impl TryFrom<u16> for RedirectStatus {
+    type Error = NoRedirect;
+
+    fn try_from(status: u16) -> Result<Self, NoRedirect> {
+        match status {
+            301 => Ok(RedirectStatus::MovedPermanently),
+            302 => Ok(RedirectStatus::Found),
+            307 => Ok(RedirectStatus::TemporaryRedirect),
+            308 => Ok(RedirectStatus::PermanentRedirect),
+            other => Err(NoRedirect(other)),
+        }
+    }
+}
+
+impl From<RedirectStatus> for u16 {
+    fn from(status: RedirectStatus) -> u16 {
+        match status {
+            RedirectStatus::MovedPermanently => 301,
+            RedirectStatus::Found => 302,
+            RedirectStatus::TemporaryRedirect => 307,
+            RedirectStatus::PermanentRedirect => 308,
         }
     }
 }

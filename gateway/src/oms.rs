@@ -122,7 +122,8 @@ impl OpenDoor<'_> {
         match self.place.kind {
             PathKind::Canonical => None,
             PathKind::Alias => {
-                Some(reply::redirect(&self.place.redirect(self.gateway, self.parts, self.peer.transport)))
+                let location = self.place.redirect(self.gateway, self.parts, self.peer.transport);
+                Some(reply::redirect(self.gateway.config.oms_redirect_status, &location))
             }
         }
     }

@@ -8,6 +8,7 @@ use model::Refusal;
 use wire::oms::soap::Answer;
 use wire::oms::wsdl;
 
+use crate::config::RedirectStatus;
 use crate::problem::RETRY_AFTER_SECONDS;
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
@@ -48,10 +49,11 @@ pub(super) fn alive() -> Response {
     ([(CONTENT_TYPE, XML)], Body::empty()).into_response()
 }
 
-/// Sends a probe to the canonical address. 307 keeps method and body.
-pub(super) fn redirect(location: &str) -> Response {
+/// Sends a probe to the canonical address.
+pub(super) fn redirect(status: RedirectStatus, location: &str) -> Response {
+    let status = StatusCode::from_u16(status.into()).expect("the redirects are valid statuses");
     let location = HeaderValue::try_from(location).expect("an address is visible ASCII");
-    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
+    (status, [(LOCATION, location)]).into_response()
 }
 
 /// The page for people.

@@ -4,6 +4,8 @@
 mod fixtures;
 mod service;
 
+use gateway::Config;
+use gateway::config::RedirectStatus;
 use model::party::UserState;
 use model::record::Door;
 use service::{Answer, Reply, Service, Setup, element, tenant, user};
@@ -287,6 +289,9 @@ async fn probes_create_nothing_and_aliases_lead_to_the_service() {
             assert_eq!(reply.location, location, "{path}");
         }
     }
+    let config = |config: &mut Config| config.oms_redirect_status = RedirectStatus::PermanentRedirect;
+    let permanent = Service::start(Setup::new().config(config)).await;
+    assert_eq!(permanent.request("POST", "/oms", &[], "").await.status, 308);
     // A message at an alias is handled in place.
     let message = Message::to(&["+447700900123"]).call();
     let reply = service.request("POST", "/oms", &[("content-type", "text/xml")], message).await;
