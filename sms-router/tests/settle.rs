@@ -304,12 +304,27 @@ async fn a_journal_that_comes_back_corrects_what_was_uncertain() {
     let sent = house.message(1);
     let record = routed(&house, &sent).await;
     house.outcome_because(&record, OutcomeKind::Uncertain, &[], "").await;
-    house.outcome_because(&record, OutcomeKind::Sent, &[9], "").await;
+    house.settle().await;
+    house.correction(&record, OutcomeKind::Sent, &[9]).await;
+    house.settle().await;
+    assert_eq!(house.ledger().await.finals[&State::Sent], 1);
     house.receipt(&sent, 9, DELIVERED).await;
     house.settle().await;
     let ledger = house.ledger().await;
     assert_eq!(ledger.finals.values().sum::<u64>(), 1);
     assert_eq!(ledger.finals[&State::Delivered], 1);
+}
+
+#[tokio::test]
+async fn what_was_sent_again_is_not_corrected_by_its_first_attempt() {
+    let house = House::open().await;
+    let code = house.message(1).resend();
+    let record = routed(&house, &code).await;
+    house.outcome_because(&record, OutcomeKind::Uncertain, &[], "").await;
+    house.correction(&record, OutcomeKind::Sent, &[9]).await;
+    house.settle().await;
+    assert_eq!(house.story(&code).await, ["routed", "retried", "routed"]);
+    house.ledger().await;
 }
 
 #[tokio::test]

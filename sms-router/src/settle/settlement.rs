@@ -110,20 +110,18 @@ impl<L: Loads> Settlement<L> {
             return Ok(());
         }
         self.remember(owner, kind);
+        if fact.correction || known.is_some() {
+            return self.correct(owner, &record, &fact.outcome, work);
+        }
         match kind {
-            OutcomeKind::Sent => self.sent(owner, &record, &fact.outcome, known.is_some(), work),
+            OutcomeKind::Sent => self.sent(owner, &record, &fact.outcome, work),
             OutcomeKind::FailedForGood => {
                 self.count(OutcomeAs::Failed);
-                self.end(&record.header, State::Failed, &fact.outcome, known.is_some(), work);
-                Ok(())
-            }
-            // It ended as uncertain and nothing was sent after all: final is final, so it is not tried again.
-            OutcomeKind::FailedForNow if known.is_some() => {
-                self.end(&record.header, State::Failed, &fact.outcome, true, work);
+                self.end(&record.header, State::Failed, &fact.outcome, false, work);
                 Ok(())
             }
             OutcomeKind::FailedForNow => self.retry(record, &fact.outcome, &fact.outcome.reason, work),
-            OutcomeKind::Uncertain if record.header.on_uncertain() == OnUncertain::Resend => {
+            OutcomeKind::Uncertain if is_resent(&record.header) => {
                 self.retry(record, &fact.outcome, "may have been sent; sent again as the tenant chose", work)
             }
             OutcomeKind::Uncertain => {
@@ -133,35 +131,56 @@ impl<L: Loads> Settlement<L> {
         }
     }
 
+    /// A proof after the attempt had ended as uncertain: the delivery moves to another final state, never back to
+    /// pending. One that was sent again has a life of its own since, and stays as it is.
+    fn correct(
+        &mut self,
+        owner: AttemptKey,
+        record: &Record,
+        outcome: &Outcome,
+        work: &mut Work,
+    ) -> Result<(), Unreadable> {
+        self.book.close(owner, work.offset);
+        let state = match outcome.kind() {
+            _ if is_resent(&record.header) => return Ok(()),
+            OutcomeKind::Uncertain => return Ok(()),
+            OutcomeKind::Sent => State::Sent,
+            OutcomeKind::FailedForNow | OutcomeKind::FailedForGood => State::Failed,
+        };
+        self.end(&record.header, state, outcome, true, work);
+        if state == State::Sent && self.is_heard_of(record, outcome, work)? {
+            self.wait(owner, &record.header, outcome, true, work);
+        }
+        Ok(())
+    }
+
     fn sent(
         &mut self,
         owner: AttemptKey,
         record: &Record,
         outcome: &Outcome,
-        correction: bool,
         work: &mut Work,
     ) -> Result<(), Unreadable> {
-        let body = record.body()?;
-        let route = body.candidates.first().map(|candidate| candidate.route()).transpose()?;
-        let heard = route.is_none_or(|route| work.snapshot.gives_receipts(&route));
         let header = &record.header;
-        if correction {
-            // Never back to pending: it ends as sent, and a receipt corrects it once more.
-            self.book.close(owner, work.offset);
-            self.end(header, State::Sent, outcome, true, work);
-        } else if !(header.receipt && heard && can_be_found(outcome)) {
-            self.count(OutcomeAs::Sent);
-            self.end(header, State::Sent, outcome, false, work);
-            return Ok(());
-        } else {
+        if self.is_heard_of(record, outcome, work)? {
             self.count(OutcomeAs::Submitted);
             let at = at(outcome, work);
             work.append(step::entry(header, owner.1, at, Step::Submitted(submitted(outcome))));
-        }
-        if header.receipt && heard && can_be_found(outcome) {
-            self.wait(owner, header, outcome, correction, work);
+            self.wait(owner, header, outcome, false, work);
+        } else {
+            self.count(OutcomeAs::Sent);
+            self.end(header, State::Sent, outcome, false, work);
         }
         Ok(())
+    }
+
+    /// Whether a receipt is asked for, the route gives one, and it can be found again.
+    fn is_heard_of(&self, record: &Record, outcome: &Outcome, work: &Work) -> Result<bool, Unreadable> {
+        if !record.header.receipt || !can_be_found(outcome) {
+            return Ok(false);
+        }
+        let route = record.body()?.candidates.first().map(|candidate| candidate.route()).transpose()?;
+        Ok(route.is_none_or(|route| work.snapshot.gives_receipts(&route)))
     }
 
     fn uncertain(&mut self, owner: AttemptKey, record: &Record, outcome: &Outcome, work: &mut Work) {
@@ -334,6 +353,11 @@ impl Work {
 fn class(receipt: &Receipt) -> StatusClass {
     // Only one octet travels; a larger value is none and is read as a reserved one.
     Status(u8::try_from(receipt.status).unwrap_or(u8::MAX)).class()
+}
+
+/// Whether what may have been sent is sent again.
+fn is_resent(header: &Header) -> bool {
+    header.on_uncertain() == OnUncertain::Resend
 }
 
 /// Whether receipts of this outcome can be found again.

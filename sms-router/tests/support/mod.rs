@@ -335,6 +335,17 @@ impl House {
     }
 
     pub(crate) async fn outcome_because(&self, record: &Record, kind: OutcomeKind, references: &[u32], reason: &str) {
+        let fact = self.fact(record, kind, references, reason);
+        self.put_outcome(&record.header.recipient_hash, Kind::Fact(fact)).await;
+    }
+
+    /// The owner derives a proof about an attempt that had ended as uncertain.
+    pub(crate) async fn correction(&self, record: &Record, kind: OutcomeKind, references: &[u32]) {
+        let fact = Fact { correction: true, ..self.fact(record, kind, references, "") };
+        self.put_outcome(&record.header.recipient_hash, Kind::Fact(fact)).await;
+    }
+
+    fn fact(&self, record: &Record, kind: OutcomeKind, references: &[u32], reason: &str) -> Fact {
         let outcome = Outcome {
             kind: kind as i32,
             farm: "farm-1".into(),
@@ -344,9 +355,7 @@ impl House {
             reason: reason.into(),
             at_ms: self.desk.clock.now().0,
         };
-        let attempt = record.header.attempt + 1;
-        let fact = Fact { attempt, envelope: record.to_bytes(), outcome, ..Fact::default() };
-        self.put_outcome(&record.header.recipient_hash, Kind::Fact(fact)).await;
+        Fact { attempt: record.header.attempt + 1, envelope: record.to_bytes(), outcome, ..Fact::default() }
     }
 
     /// The farm hears a receipt.
