@@ -134,6 +134,24 @@ async fn what_a_farm_gives_back_is_granted_again_and_comes_first() {
 }
 
 #[tokio::test]
+async fn a_farm_that_gives_everything_back_does_not_keep_the_lanes_busy() {
+    let disk = Disk::new().await;
+    disk.append(Lane::Front(route("slow")), [record("quiet", 1, &["slow"])]).await;
+    let router = Router::start(&disk);
+    let mut farm = FakeFarm::attach(&router, "cellar", &["slow"]).await;
+    farm.grant("slow", "modem-1", 50).await;
+    let began = std::time::Instant::now();
+    for number in 1..=6 {
+        let lease = farm.next_lease().await;
+        assert_eq!(lease.attempt.number, number);
+        let (partition, session, attempt) = (lease.partition, farm.session, lease.attempt);
+        farm.say(vec![FarmMessage::Return { partition, session, attempt, reason: "no".into() }]).await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(100 + 200 + 400), "it rests before the 4th, 5th and 6th");
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn what_expires_in_the_queue_ends_though_no_credit_comes() {
     let disk = Disk::new().await;
     let mut soon = record("quiet", 1, &["slow"]);

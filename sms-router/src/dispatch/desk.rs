@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bus::{Entry, Read};
 use lease::message::{RouterMessage, Session};
@@ -27,6 +28,13 @@ const OFFERS_MAX: usize = 1_024;
 const RECORDS_MAX: usize = 4_096;
 /// Expired deliveries looked at in one go.
 pub(super) const EXPIRED_MAX: usize = 256;
+
+/// How many times in a row a delivery may be given back and be offered again at once.
+const RETURNS_AT_ONCE_MAX: u32 = 2;
+/// How long it rests the next time; each further time twice as long.
+const REST_FIRST: Duration = Duration::from_millis(100);
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// What a desk works with, beyond what it is told.
 pub(super) struct DeskTools {
@@ -69,6 +77,8 @@ pub(super) struct Desk {
     progress: [Progress; 2],
     slips: SlipReader,
     recent: Recent,
+    /// Deliveries that were given back again and again, by when they are offered again.
+    resting: BTreeMap<(Instant, Place), Slip>,
     /// Deliveries at farms, granted in this life.
     at_farms: HashSet<model::DeliveryId>,
     /// To be written with the next step.
@@ -98,6 +108,7 @@ impl Desk {
             progress: [Progress::starting_at(start.front), Progress::starting_at(start.bulk)],
             slips: SlipReader::default(),
             recent: Recent::default(),
+            resting: BTreeMap::new(),
             at_farms: HashSet::new(),
             derivations: Vec::new(),
             load,
@@ -219,7 +230,11 @@ impl Desk {
     pub(super) fn work(&mut self, credits: &mut Credits, pace: Pace, now: Now) {
         self.owner.handle_timeout(now);
         while let Some(returned) = self.owner.poll_returned() {
-            self.take_back(returned);
+            self.take_back(returned, now);
+        }
+        while self.resting.first_key_value().is_some_and(|((at, _), _)| *at <= now.instant) {
+            let (_, slip) = self.resting.pop_first().expect("it was just looked at");
+            self.put_back_first(slip);
         }
         if pace == Pace::Open {
             self.offer(credits, now);
@@ -301,9 +316,14 @@ impl Desk {
         self.owner.is_over()
     }
 
-    /// Whether nothing is at farms, and nothing waits to be written.
-    pub(super) fn is_idle(&self) -> bool {
-        self.owner.open_count() == 0 && self.derivations.is_empty()
+    /// Whether anything is at farms.
+    pub(super) fn any_open(&self) -> bool {
+        self.owner.open_count() > 0
+    }
+
+    /// Whether nothing waits to be written.
+    pub(super) fn is_told(&self) -> bool {
+        self.derivations.is_empty()
     }
 
     /// Asks farms to give back what they have not begun.
@@ -314,8 +334,9 @@ impl Desk {
     }
 
     /// When time must be passed next.
-    pub(super) fn wake_at(&self) -> Option<std::time::Instant> {
-        self.owner.poll_timeout()
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let rested = self.resting.first_key_value().map(|((at, _), _)| *at);
+        [self.owner.poll_timeout(), rested].into_iter().flatten().min()
     }
 
     /// The next offset of a lane that has not been read.
@@ -360,19 +381,30 @@ impl Desk {
         self.derivations.push((Lane::DeadLetter, Entry::new(Vec::new(), read.payload)));
     }
 
-    fn take_back(&mut self, returned: Returned) {
+    /// A delivery that was given back is offered again: at once the first times, then after a rest that grows, so that a
+    /// farm that gives everything back does not keep the lanes busy.
+    fn take_back(&mut self, returned: Returned, now: Now) {
         let Returned { place, grant, .. } = returned;
         match self.slips.read(place, grant.envelope.clone()) {
             Ok(mut slip) => {
+                let rest = rest_after(grant.attempt.saturating_sub(slip.attempt));
                 slip.attempt = grant.attempt;
-                let weight = self.tools.directory.weight(&slip.tenant);
-                self.load.saw(&slip.tenant, weight, place.queue, slip.segments);
-                self.tools.metrics.waiting.add(i64::from(slip.segments));
-                self.backlog.give_back(slip, weight);
+                if rest.is_zero() {
+                    self.put_back_first(slip);
+                } else {
+                    self.resting.insert((now.instant + rest, slip.place), slip);
+                }
             }
             // It was read when it was granted.
             Err(error) => tracing::error!(route = %self.partition.route, %error, "a grant's envelope is unreadable"),
         }
+    }
+
+    fn put_back_first(&mut self, slip: Slip) {
+        let weight = self.tools.directory.weight(&slip.tenant);
+        self.load.saw(&slip.tenant, weight, slip.place.queue, slip.segments);
+        self.tools.metrics.waiting.add(i64::from(slip.segments));
+        self.backlog.give_back(slip, weight);
     }
 
     fn offer(&mut self, credits: &mut Credits, now: Now) {
@@ -571,6 +603,14 @@ impl Step {
     }
 }
 
+/// How long a delivery rests that was given back so many times in a row.
+fn rest_after(returns: u32) -> Duration {
+    match returns.checked_sub(RETURNS_AT_ONCE_MAX + 1) {
+        None => Duration::ZERO,
+        Some(more) => REST_FIRST.saturating_mul(1 << more.min(16)).min(REST_MAX),
+    }
+}
+
 fn to_offer(slip: &Slip, link: &LinkKey, token: lease::message::Token) -> Offer {
     Offer {
         place: slip.place,
@@ -582,5 +622,16 @@ fn to_offer(slip: &Slip, link: &LinkKey, token: lease::message::Token) -> Offer 
         farm: link.0.clone(),
         link: link.1.clone(),
         token,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_again_and_again_rests_longer_and_longer() {
+        let rests = [0, 1, 2, 3, 4, 8, 11, 12, 40, u32::MAX].map(|returns| rest_after(returns).as_millis());
+        assert_eq!(rests, [0, 0, 0, 100, 200, 3_200, 25_600, 30_000, 30_000, 30_000]);
     }
 }

@@ -301,6 +301,7 @@ impl<B: Bus> Life<B> {
 
     async fn run(mut self, state: &mut State) -> Result<(), LifeError> {
         let mut directories = self.hub.directories();
+        let mut followed = true;
         let mut commands = Vec::new();
         loop {
             if self.turn(state)? {
@@ -348,7 +349,10 @@ impl<B: Bus> Life<B> {
                     let (queue, reads) = looked?.map_err(LifeError::Read)?;
                     self.desk.move_away(queue, reads, now(&self.hub));
                 }
-                _ = directories.changed() => self.desk.set_directory(directories.borrow_and_update().clone()),
+                changed = directories.changed(), if followed => {
+                    followed = changed.is_ok();
+                    self.desk.set_directory(directories.borrow_and_update().clone());
+                }
                 () = self.hub.stop.begun(), if self.draining.is_none() => self.begin_drain(state),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
@@ -517,11 +521,12 @@ impl<B: Bus> Life<B> {
         state.give_up_tokens();
     }
 
-    /// Nothing is at farms any more and all is written, or it takes too long: the next start finds everything in the lanes.
+    /// Nothing is at farms that could still tell of it and all is written, or it takes too long: the next start finds everything in the lanes.
     fn is_drained(&self, state: &State, now: Now) -> bool {
         let Some(until) = self.draining else { return false };
-        let at_rest = state.writing.is_none() && !state.credits.any_lent();
-        let done = self.desk.is_idle() && at_rest && self.desk.rest().is_none();
+        let at_farms = !state.attachments.is_empty() && (self.desk.any_open() || state.credits.any_lent());
+        let at_rest = state.writing.is_none() && self.desk.is_told() && self.desk.rest().is_none();
+        let done = at_rest && !at_farms;
         done || now.instant >= until
     }
 }
