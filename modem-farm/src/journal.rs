@@ -9,6 +9,8 @@ mod schema;
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use embedded::{Database, EmbeddedError, Transaction};
 use lease::farm::{KeptEpoch, Recovered, RecoveredEntry};
@@ -29,6 +31,8 @@ pub(crate) struct Journal {
     database: Database,
     key: DataKey,
     numbers: NumberKey,
+    /// The last number an arrival was given; none is ever used again.
+    arrived: Arc<AtomicU64>,
 }
 
 /// What the journal knew when it was opened.
@@ -65,14 +69,16 @@ impl Journal {
         let failed = |source| FarmError::OpenJournal { directory: directory.to_owned(), source };
         let (key, numbers) = key::of_journal(directory, path.exists())?;
         let database = Database::open(&path, &embedded::Options::default()).map_err(failed)?;
-        let journal = Self { database, key, numbers };
+        let arrived = Arc::<AtomicU64>::default();
+        let journal = Self { database, key, numbers, arrived };
         let (farm, at) = (farm.to_owned(), now);
         let read = journal.database.write(move |tx| {
             schema::create(tx)?;
             end_what_was_begun(tx, &farm, at)?;
-            schema::read(tx)
+            Ok((schema::read(tx)?, arrivals::last_number(tx)?))
         });
-        let mut memory = read.await.map_err(failed)?;
+        let (mut memory, arrived) = read.await.map_err(failed)?;
+        journal.arrived.store(arrived, Ordering::Relaxed);
         memory.arrivals = journal.waiting().await.map_err(failed)?;
         Ok((journal, memory))
     }

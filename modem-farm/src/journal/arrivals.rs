@@ -88,18 +88,18 @@ impl Journal {
     ) -> Result<impl Future<Output = Result<Arrived, EmbeddedError>> + Send + 'static + use<>, EmbeddedError> {
         let digest = tell_by.map(|tpdu| self.digest(&news, tpdu));
         let row = Row::from(&news).encode_to_vec();
-        let key = self.key.clone();
+        let number = self.arrived.fetch_add(1, Ordering::Relaxed) + 1;
+        let rowid = i64::try_from(number).unwrap_or(i64::MAX);
+        let sealed = self.key.seal_bytes(&rowid.to_be_bytes(), &row);
         self.database.submit(move |tx| {
-            forget_old(tx, at)?;
-            let put = "INSERT INTO arrivals (digest, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-            if tx.prepare_cached(put)?.execute((digest.as_ref().map(<[u8; 16]>::as_slice), at.0))? == 0 {
-                return Ok(Arrived::Known);
+            if digest.is_some() {
+                forget_old(tx, at)?;
             }
-            let rowid = tx.last_insert_rowid();
-            let sealed = key.seal_bytes(&rowid.to_be_bytes(), &row);
-            tx.prepare_cached("UPDATE arrivals SET sealed = ?2 WHERE number = ?1")?.execute((rowid, sealed))?;
-            let number = u64::try_from(rowid).expect("row numbers begin at 1");
-            Ok(Arrived::New(Arrival { number, news, at }))
+            let put =
+                "INSERT INTO arrivals (number, digest, sealed, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+            let values = (rowid, digest.as_ref().map(<[u8; 16]>::as_slice), sealed, at.0);
+            let is_new = tx.prepare_cached(put)?.execute(values)? == 1;
+            Ok(if is_new { Arrived::New(Arrival { number, news, at }) } else { Arrived::Known })
         })
     }
 
@@ -128,11 +128,19 @@ impl Journal {
     }
 }
 
-/// The router has it: the content goes, the digest stays for a day.
+/// The last number given out, also by an earlier life whose rows are gone.
+pub(super) fn last_number(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'arrivals'";
+    tx.query_row(last, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+}
+
+/// The router has it: the content goes, a digest stays for a day.
 pub(super) fn taken(tx: &Transaction<'_>, number: u64) -> rusqlite::Result<()> {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
-    tx.prepare_cached("DELETE FROM arrivals WHERE number = ?1 AND digest IS NULL")?.execute([number])?;
-    tx.prepare_cached("UPDATE arrivals SET sealed = NULL WHERE number = ?1")?.execute([number]).map(drop)
+    if tx.prepare_cached("DELETE FROM arrivals WHERE number = ?1 AND digest IS NULL")?.execute([number])? == 0 {
+        tx.prepare_cached("UPDATE arrivals SET sealed = NULL WHERE number = ?1")?.execute([number])?;
+    }
+    Ok(())
 }
 
 fn forget_old(tx: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {

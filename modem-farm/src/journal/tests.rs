@@ -147,6 +147,18 @@ async fn arrivals_wait_until_they_are_taken_and_repeats_are_known() {
     assert_eq!(memory.arrivals[0], first);
 }
 
+#[tokio::test]
+async fn a_number_is_never_given_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    for expected in 1..4 {
+        let Arrived::New(arrival) = journal.arrive(receipt(), None, NOW).unwrap().await.unwrap() else { panic!("new") };
+        assert_eq!(arrival.number, expected);
+        write(&journal, vec![Entry::Taken { numbers: vec![expected] }]).await;
+        journal = reopened(journal, directory.path()).await.0;
+    }
+}
+
 const REMEMBERED_MS_AND_MORE: i64 = 25 * 3600 * 1000;
 
 #[tokio::test]
