@@ -1,6 +1,6 @@
 //! Lanes: durable, partitioned, ordered queues. Knows order, offsets and watermarks, nothing of what an entry says.
 //!
-//! One trait, [`Bus`], and the engines behind it. [`conformance`] is the suite every engine passes; a behaviour that is
+//! One trait, [`Bus`], and the engines behind it. `conformance` is the suite every engine passes; a behaviour that is
 //! not in it is not promised.
 
 mod any;

@@ -326,9 +326,11 @@ impl<'a> Detail<'a> {
             Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
             Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
             Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
-            Step::Ended(ended) => {
-                Detail { reason: Some(&ended.reason).filter(|r| !r.is_empty()).map(|r| r.as_str()), ..none }
-            }
+            Step::Ended(ended) => Detail {
+                link: ended.submitted.as_ref().map(|submitted| submitted.link.as_str()),
+                reason: Some(ended.reason.as_str()).filter(|reason| !reason.is_empty()),
+                ..none
+            },
             Step::KeyReused(reused) => Detail { mark: reused.offset, ..none },
         }
     }
