@@ -7,6 +7,7 @@ mod projection;
 mod purge;
 mod read;
 mod tables;
+mod totals;
 mod waiting;
 
 use std::sync::Arc;

@@ -9,9 +9,8 @@ use prost::Message as _;
 use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
 
 use super::delivery::{Acceptance, Delivery};
+use super::totals::{Total, TotalKey, write_costs, write_totals};
 use crate::{AcceptedRow, Projection};
-
-pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
 #[derive(Default)]
@@ -81,27 +80,6 @@ enum Stored {
     Accepted,
     /// It has no row.
     Absent,
-}
-
-/// The row of totals a change goes into: the tenant, the hour of acceptance, and the partition that told it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct TotalKey {
-    tenant: TenantId,
-    hour: i64,
-    lane: Lane,
-    partition: u32,
-}
-
-/// What a step adds to a row of totals; in the end the row is absolute, and holds the offset it includes.
-#[derive(Default)]
-struct Total {
-    included: i64,
-    messages: i64,
-    accepted: i64,
-    segments: i64,
-    repeats: i64,
-    keys_reused: i64,
-    finals: BTreeMap<State, i64>,
 }
 
 impl<'a> Work<'a> {
@@ -251,13 +229,6 @@ impl Touched {
     }
 }
 
-impl TotalKey {
-    fn new(tenant: &TenantId, accepted_ms: i64, batch: &Projection) -> Self {
-        let hour = accepted_ms.div_euclid(HOUR_MS);
-        TotalKey { tenant: tenant.clone(), hour, lane: batch.lane.clone(), partition: batch.partition }
-    }
-}
-
 fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
     find.query_row(params![id.message.to_bytes(), id.index], delivery).optional()
 }
@@ -396,54 +367,6 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
             d.unit_micros,
             currency
         ])?;
-    }
-    Ok(())
-}
-
-fn write_totals(tx: &Transaction<'_>, totals: &BTreeMap<TotalKey, Total>) -> rusqlite::Result<()> {
-    let put = "INSERT INTO total (tenant, hour, lane, partition, included, messages, accepted, segments, repeats,
-        keys_reused, sent, delivered, failed, expired, cancelled, rejected, uncertain)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-        ON CONFLICT (tenant, hour, lane, partition) DO UPDATE SET included = excluded.included,
-        messages = messages + excluded.messages, accepted = accepted + excluded.accepted,
-        segments = segments + excluded.segments, repeats = repeats + excluded.repeats,
-        keys_reused = keys_reused + excluded.keys_reused, sent = sent + excluded.sent,
-        delivered = delivered + excluded.delivered, failed = failed + excluded.failed,
-        expired = expired + excluded.expired, cancelled = cancelled + excluded.cancelled,
-        rejected = rejected + excluded.rejected, uncertain = uncertain + excluded.uncertain";
-    let mut put = tx.prepare_cached(put)?;
-    for (key, total) in totals {
-        let ended = |state| total.finals.get(&state).copied().unwrap_or(0);
-        put.execute(params![
-            key.tenant.as_str(),
-            key.hour,
-            key.lane.to_string(),
-            key.partition,
-            total.included,
-            total.messages,
-            total.accepted,
-            total.segments,
-            total.repeats,
-            total.keys_reused,
-            ended(State::Sent),
-            ended(State::Delivered),
-            ended(State::Failed),
-            ended(State::Expired),
-            ended(State::Cancelled),
-            ended(State::Rejected),
-            ended(State::Uncertain)
-        ])?;
-    }
-    Ok(())
-}
-
-fn write_costs(tx: &Transaction<'_>, costs: &BTreeMap<(TotalKey, Currency), i64>) -> rusqlite::Result<()> {
-    let put = "INSERT INTO cost (tenant, hour, lane, partition, currency, micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-        ON CONFLICT (tenant, hour, lane, partition, currency) DO UPDATE SET micros = micros + excluded.micros";
-    let mut put = tx.prepare_cached(put)?;
-    for ((key, currency), micros) in costs {
-        let lane = key.lane.to_string();
-        put.execute(params![key.tenant.as_str(), key.hour, lane, key.partition, currency.as_str(), micros])?;
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use model::{MessageId, State, TenantId, Timestamp};
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::projection::HOUR_MS;
 use super::tables::count;
+use super::totals::HOUR_MS;
 use crate::{Claim, DeliveryView, Ledger, MessageView, StoreError, Usage};
 
 pub(super) fn claims(connection: &Connection, ids: &[MessageId]) -> rusqlite::Result<Vec<Option<Claim>>> {
