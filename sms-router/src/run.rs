@@ -13,6 +13,7 @@ use store::Store;
 use crate::country::Countries;
 use crate::desk::Desk;
 use crate::dispatch::RouteLoads;
+use crate::farms::{self, Doors};
 use crate::keys::Keeper;
 use crate::loads::Roads;
 use crate::metrics::{Metrics, Part};
@@ -70,11 +71,19 @@ pub async fn prepare<B: Bus>(bus: &B) -> Result<(), RouterError> {
 /// # Errors
 /// It can't start: the lanes or the store can't be opened, or what they hold can't be used. Once it runs, a part that
 /// fails is started again.
-pub async fn run<B: Bus, S: Store>(config: Config, deps: Deps<B, S>, stop: Stop) -> Result<(), RouterError> {
+pub async fn run<B: Bus, S: Store>(
+    config: Config,
+    deps: Deps<B, S>,
+    doors: Doors,
+    stop: Stop,
+) -> Result<(), RouterError> {
     deps.health.not_ready(ROUTER, "starting");
     let health = deps.health.clone();
-    let desk = open(config, deps).await?;
+    let (master, registry) = (deps.master.clone(), deps.registry.clone());
+    let loads = RouteLoads::default();
+    let desk = open(config, deps, loads.clone()).await?;
     let phases = Phases::start(&desk, &stop);
+    farms::start(&desk, loads, &master, &registry, doors, &phases.dispatching).await?;
     tell_prices(&desk, &health);
     health.ready(ROUTER);
     while !stop.has_begun() {
@@ -85,7 +94,11 @@ pub async fn run<B: Bus, S: Store>(config: Config, deps: Deps<B, S>, stop: Stop)
     Ok(())
 }
 
-async fn open<B: Bus, S: Store>(config: Config, deps: Deps<B, S>) -> Result<Desk<B, S, Roads>, RouterError> {
+async fn open<B: Bus, S: Store>(
+    config: Config,
+    deps: Deps<B, S>,
+    loads: RouteLoads,
+) -> Result<Desk<B, S, Roads>, RouterError> {
     prepare(&deps.bus).await?;
     import_deck(&config, &deps.store).await;
     let metrics = Metrics::new(&deps.registry);
@@ -95,7 +108,7 @@ async fn open<B: Bus, S: Store>(config: Config, deps: Deps<B, S>) -> Result<Desk
     let blocks_max = config.country_blocks_max;
     let countries = tokio::task::spawn_blocking(move || Countries::load(blocks_max)).await;
     let countries = countries.expect("loading the numbering plans does not panic");
-    let roads = Roads::new(RouteLoads::default(), config.route_segments_max);
+    let roads = Roads::new(loads, config.route_segments_max);
     let (bus, store, routing) = (deps.bus, deps.store, Routing::new(countries, roads));
     Ok(Desk { bus, store, world, keeper, routing, clock, metrics, config: Arc::new(config) })
 }
@@ -119,6 +132,7 @@ fn tell_prices<B, S, L>(desk: &Desk<B, S, L>, health: &Health) {
 /// The parts of the role, in the order in which they stop.
 struct Phases {
     planning: Stop,
+    dispatching: Stop,
     settling: Stop,
     projecting: Stop,
     upkeep: Stop,
@@ -126,8 +140,13 @@ struct Phases {
 
 impl Phases {
     fn start<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Self {
-        let phases =
-            Phases { planning: stop.phase(), settling: stop.phase(), projecting: stop.phase(), upkeep: stop.phase() };
+        let phases = Phases {
+            planning: stop.phase(),
+            dispatching: stop.phase(),
+            settling: stop.phase(),
+            projecting: stop.phase(),
+            upkeep: stop.phase(),
+        };
         phases.start_planning(desk);
         phases.start_settling(desk);
         phases.start_projecting(desk);
@@ -189,6 +208,7 @@ impl Phases {
     async fn drain(self) {
         for (name, phase) in [
             ("planning", self.planning),
+            ("dispatching", self.dispatching),
             ("settling", self.settling),
             ("projecting", self.projecting),
             ("upkeep", self.upkeep),

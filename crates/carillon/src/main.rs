@@ -1,2 +1,29 @@
-//! The one binary.
-fn main() {}
+//! The one binary: reads the command line and hands over. Knows no role from the inside.
+
+mod all;
+mod cli;
+mod config;
+mod demo;
+mod engines;
+mod issue;
+mod report;
+mod roles;
+mod secrets;
+mod single;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    runtime::tls::install_provider();
+    let started = runtime::logs::init().map_err(anyhow::Error::from);
+    match started.and_then(|()| cli.run()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("carillon: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! All roles in one process on embedded engines: opened in order, stopped in order. Knows who needs whom.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use model::{FarmName, Timestamp};
+use runtime::Stop;
+use sim::{ModemConfig, Network, NetworkConfig};
+use store::{AnyStore, Store};
+use tokio::net::TcpListener;
+
+use crate::cli::Common;
+use crate::config::Config;
+use crate::demo::{self, Demo, Fresh};
+use crate::engines::Engines;
+use crate::roles::{Roles, Sockets};
+use crate::single::{self, Process};
+use crate::{issue, report, secrets};
+
+/// How often farms issued meanwhile are looked for.
+const ISSUED_POLL: Duration = Duration::from_secs(1);
+
+/// Runs everything until a signal comes.
+pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
+    let mut config: Config = single::load(common)?;
+    if common.check_config {
+        return single::show(&config);
+    }
+    config.listen_at(common.listen);
+    let data = &common.data;
+    let engines = Engines::open(data).await?;
+    let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
+    let master = secrets::master_key(data)?;
+    let demo = match config.demo.enabled {
+        true => demo::prepare(&engines.store, &master, data, now()).await?,
+        false => None,
+    };
+    let mut roles = Roles::new(&process.stop);
+    let modems = start_network(&config, data, demo.as_ref(), &mut roles).await?;
+    prepare_farm(&mut config, data, &modems)?;
+    prepare_control(&mut config, data)?;
+
+    let public = TcpListener::bind(config.gateway.listen).await;
+    let public =
+        public.with_context(|| format!("cannot listen on `{}` for the public doors", config.gateway.listen))?;
+    let control = sms_router::listen(&config.sms_router.control, &roles.control).await?;
+    let addresses = demo::Addresses {
+        public: public.local_addr()?,
+        ops: process.ops,
+        control: control.as_ref().map_or(config.sms_router.control.listen, control::Server::address),
+        tls: !config.gateway.tls_certificate_file.as_os_str().is_empty(),
+    };
+
+    drop(process.stop.spawn("issued farms", watch_issued(engines.store.clone(), data.clone(), process.stop.clone())));
+    roles.start(config, &engines, &process, &master, Sockets { public, control });
+    match demo {
+        Some((demo, fresh)) => tell(demo.at(&addresses, &modems), fresh, data)?,
+        None => println!("carillon is up: doors on {}, health on {}", addresses.public, addresses.ops),
+    }
+    let failure = roles.until_stopped_or_failed(&process.stop).await;
+    process.health.stopping();
+    tracing::info!("stopping: nothing new is taken, what is in hand is finished");
+    let drained = roles.stop().await;
+    engines.close().await;
+    match failure {
+        Some(failure) => Err(failure),
+        None => process.end(&drained).await,
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Starts the simulated network, if this installation has a demo.
+async fn start_network(
+    config: &Config,
+    data: &Path,
+    demo: Option<&(Demo, Fresh)>,
+    roles: &mut Roles,
+) -> anyhow::Result<Vec<ModemConfig>> {
+    let Some((demo, _)) = demo else { return Ok(Vec::new()) };
+    let modems = demo::modems(&config.demo);
+    let network = NetworkConfig {
+        dir: data.join("sim"),
+        sim_log: demo.sim_log.clone(),
+        receipt_delay_ms: (config.demo.receipt_ms_min, config.demo.receipt_ms_max),
+        ..NetworkConfig::default()
+    };
+    let started = Network::start(network, modems.clone(), roles.network_stop.clone()).await;
+    roles.network = Some(started.context("cannot start the simulated network")?);
+    Ok(modems)
+}
+
+/// Gives the farm inside its journal and the simulated modems.
+fn prepare_farm(config: &mut Config, data: &Path, modems: &[ModemConfig]) -> anyhow::Result<()> {
+    let farm = &mut config.modem_farm;
+    if *farm == modem_farm::Config::default() {
+        farm.name = FarmName::new(demo::FARM)?;
+    }
+    if farm.journal_dir == modem_farm::Config::default().journal_dir {
+        farm.journal_dir = data.join("farm");
+    }
+    if config.demo.drive_modems && !modems.is_empty() {
+        let names: Vec<String> = modems.iter().map(|modem| modem.link.clone()).collect();
+        let links = demo::links(data, &names)?;
+        farm.links.extend(links.into_iter().filter(|link| !demo::is_outside(&link.name)));
+        farm.port_opens_per_second_max = demo::PORT_OPENS_PER_SECOND_MAX;
+    }
+    Ok(())
+}
+
+/// Lets farms attach over the network with certificates of the installation's own authority, unless others are set.
+fn prepare_control(config: &mut Config, data: &Path) -> anyhow::Result<()> {
+    let control = &mut config.sms_router.control;
+    control.enabled = true;
+    if control.certificate_file.as_os_str().is_empty() {
+        let (files, ca) = issue::router_certificate(data)?;
+        (control.certificate_file, control.key_file, control.farm_ca_file) = (files.certificate, files.key, ca);
+    }
+    Ok(())
+}
+
+fn tell(demo: Demo, fresh: Fresh, data: &Path) -> anyhow::Result<()> {
+    demo.write(data)?;
+    report::started(&demo, fresh, data);
+    Ok(())
+}
+
+/// Brings farms that were issued under the data directory into the farm table, so that issuing needs no restart.
+async fn watch_issued(store: AnyStore, data: std::path::PathBuf, stop: Stop) {
+    let mut ticks = tokio::time::interval(ISSUED_POLL);
+    loop {
+        tokio::select! {
+            () = stop.begun() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = adopt_issued(&store, &data).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "issued farms can't be written to the store");
+        }
+    }
+}
+
+async fn adopt_issued(store: &AnyStore, data: &Path) -> Result<(), store::StoreError> {
+    let issued = issue::issued(data);
+    if issued.is_empty() {
+        return Ok(());
+    }
+    let known = store.parties().await?.farms;
+    for farm in issued.into_iter().filter(|farm| !known.contains(farm)) {
+        tracing::info!(farm = %farm.name, "a farm was issued and may attach");
+        store.put_farm(farm).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! The command line: what may be asked of the binary. Knows words, not work.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{all, issue, single};
+
+/// A push gateway: takes text messages from many tenants and carries each to its handset, once.
+///
+/// Without a command it runs all roles in one process, on embedded engines under the data directory. The first start makes
+/// a demo tenant, two suppliers and simulated modems, and prints how to reach them.
+#[derive(Parser, Debug)]
+#[command(name = "carillon", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Environment: CARILLON_LOG sets the log filter (default `info`), NO_COLOR turns colours off, and every setting can be
+given as CARILLON_<SECTION>__<KEY>, for example CARILLON_GATEWAY__LISTEN.
+
+Exit codes: 0 stopped in order, 1 failed or could not finish in time, 2 the command line is wrong.";
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Common {
+    /// Directory of the embedded engines, keys and the demo's credentials.
+    #[arg(long, value_name = "DIR", default_value = "data", global = true, env = "CARILLON_DATA")]
+    pub(crate) data: PathBuf,
+    /// Settings (TOML); see the role's example.toml.
+    #[arg(long, value_name = "FILE", global = true, env = "CARILLON_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the public doors listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", global = true, env = "CARILLON_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Loads and checks the settings, prints them without secrets, and exits.
+    #[arg(long, global = true)]
+    pub(crate) check_config: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Runs the HTTP front end alone: accepts, makes durable, answers.
+    Gateway,
+    /// Runs the router alone: plans, keeps time, dispatches, settles.
+    SmsRouter,
+    /// Runs a farm node: attaches to routers over mTLS and drives its links.
+    ModemFarm,
+    /// Issues the certificate and the settings a new farm node needs to attach.
+    IssueFarm(issue::IssueFarm),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.context("cannot start the async runtime")?;
+        let common = self.common;
+        let code = runtime.block_on(async {
+            match self.command {
+                None => all::run(&common).await,
+                Some(Command::Gateway) => single::gateway(&common).await,
+                Some(Command::SmsRouter) => single::sms_router(&common).await,
+                Some(Command::ModemFarm) => single::modem_farm(&common).await,
+                Some(Command::IssueFarm(issue)) => issue.run(&common).await,
+            }
+        });
+        // Threads that wait for the disk or a terminal must not keep a stopped process alive.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}
