@@ -10,6 +10,7 @@ mod credit;
 mod derive;
 mod desk;
 mod directory;
+mod expiries;
 mod fair;
 mod hub;
 mod lanes;

@@ -4,11 +4,12 @@
 //! tenant with a million waiting costs about as much memory as one with a hundred. Within a line, what was given back
 //! comes first, then the front lane, then bulk: a tenant's front deliveries are older than its bulk ones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use lease::record::{Place, Queue};
 use model::{TenantId, Timestamp};
 
+use super::expiries::Expiries;
 use super::fair::Fair;
 use super::runs::Runs;
 use super::slip::Slip;
@@ -304,57 +305,6 @@ impl Line {
 impl Shelf {
     fn is_empty(&self) -> bool {
         self.at_hand.is_empty() && self.index.is_empty() && self.fetching.is_empty()
-    }
-}
-
-/// Places by the second in which they expire, run by run.
-#[derive(Default, Debug)]
-struct Expiries {
-    seconds: BTreeMap<i64, [VecDeque<(i64, i64)>; 2]>,
-}
-
-impl Expiries {
-    fn insert(&mut self, expires: Timestamp, place: Place) {
-        // Rounded up: nothing expires early.
-        let second = expires.0.div_euclid(1000) + i64::from(expires.0.rem_euclid(1000) != 0);
-        let runs = &mut self.seconds.entry(second).or_default()[place.queue as usize];
-        match runs.back_mut() {
-            Some((_, end)) if *end == place.offset => *end += 1,
-            _ => runs.push_back((place.offset, place.offset + 1)),
-        }
-    }
-
-    fn take(&mut self, now: Timestamp, max: usize) -> Vec<Place> {
-        let mut taken = Vec::new();
-        while taken.len() < max
-            && let Some(mut entry) = self.seconds.first_entry()
-            && entry.key() * 1000 <= now.0
-        {
-            for (queue, runs) in [Queue::Front, Queue::Bulk].into_iter().zip(entry.get_mut()) {
-                take_runs(runs, queue, max, &mut taken);
-            }
-            if entry.get().iter().all(VecDeque::is_empty) {
-                entry.remove();
-            }
-        }
-        taken
-    }
-
-    fn next(&self) -> Option<Timestamp> {
-        self.seconds.keys().next().map(|second| Timestamp(second * 1000))
-    }
-}
-
-fn take_runs(runs: &mut VecDeque<(i64, i64)>, queue: Queue, max: usize, taken: &mut Vec<Place>) {
-    while taken.len() < max
-        && let Some((first, end)) = runs.front_mut()
-    {
-        let stop = (*end).min(*first + i64::try_from(max - taken.len()).unwrap_or(i64::MAX));
-        taken.extend((*first..stop).map(|offset| Place { queue, offset }));
-        *first = stop;
-        if *first == *end {
-            runs.pop_front();
-        }
     }
 }
 

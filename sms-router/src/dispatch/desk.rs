@@ -1,22 +1,25 @@
 //! One partition of a route: the owner, the queue before it and the credit for it, brought together. Pure: is told what was
 //! read, heard and written; says what to write, send and fetch.
 
+mod follow;
+mod leave;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::{Entry, Read};
 use lease::message::{RouterMessage, Session};
-use lease::owner::{Alarm, Derived, NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
-use lease::record::{Kind, LeaseRecord, OutcomeKind, Place, Queue};
-use lease::{Attempt, FarmMessage, Now, Owner, PartitionId};
+use lease::owner::{NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
+use lease::record::{Kind, LeaseRecord, Place, Queue};
+use lease::{FarmMessage, Now, Owner, PartitionId};
 use model::{FarmName, Lane, RouteId};
 
 use super::backlog::{Backlog, BacklogLimits, Want};
 use super::credit::{Credits, LinkKey};
-use super::derive::{self, Derivation, Note, Standing};
+use super::derive::Derivation;
 use super::directory::Directory;
-use super::load::{Health, RouteLoad, RouteLoads};
+use super::load::{RouteLoad, RouteLoads};
 use super::metrics::Metrics;
 use super::progress::Progress;
 use super::recent::Recent;
@@ -27,7 +30,7 @@ const OFFERS_MAX: usize = 1_024;
 /// Records written in one step.
 const RECORDS_MAX: usize = 4_096;
 /// Expired deliveries looked at in one go.
-pub(super) const EXPIRED_MAX: usize = 256;
+const EXPIRED_MAX: usize = 256;
 
 /// How many times in a row a delivery may be given back and be offered again at once.
 const RETURNS_AT_ONCE_MAX: u32 = 2;
@@ -159,7 +162,7 @@ impl Desk {
     }
 
     /// Entries of the front or the bulk lane, in order.
-    pub(super) fn read_queue(&mut self, queue: Queue, reads: Vec<Read>) {
+    pub(super) fn read_queue(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
         for read in reads {
             let place = Place { queue, offset: read.offset };
             self.progress[queue as usize].see(read.offset);
@@ -169,7 +172,7 @@ impl Desk {
             }
             match self.slips.read(place, read.payload.clone()) {
                 Ok(slip) => self.see(slip),
-                Err(error) => self.bury(place, read, &error),
+                Err(error) => self.bury(place, read, &error, now),
             }
         }
     }
@@ -181,49 +184,9 @@ impl Desk {
         self.backlog.fetched(want, slips);
     }
 
-    /// Deliveries whose time may be over.
-    pub(super) fn fetched_expired(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
-        for read in reads {
-            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
-            if slip.expires <= now.utc && self.backlog.remove(&slip.tenant, slip.place) {
-                self.left(&slip);
-                self.expire(&slip, now);
-            }
-        }
-    }
-
-    /// Places whose time is over and that still wait, of one lane.
-    pub(super) fn expired_places(&mut self, now: Now) -> Vec<Place> {
-        if !self.owner.is_owner() {
-            return Vec::new();
-        }
-        for slip in self.backlog.expired_returned(now.utc) {
-            self.left(&slip);
-            self.expire(&slip, now);
-        }
-        let mut places = self.backlog.expired(now.utc, EXPIRED_MAX);
-        places.retain(|place| !self.is_settled(*place));
-        places
-    }
-
     /// Whether a place needs nothing more.
     pub(super) fn is_settled(&self, place: Place) -> bool {
         self.owner.is_settled(place)
-    }
-
-    /// Deliveries that go elsewhere because the route is down; those that can't stay.
-    pub(super) fn move_away(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
-        for read in reads {
-            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
-            self.move_slip(slip, now);
-        }
-    }
-
-    /// As [`Desk::move_away`], for deliveries that farms gave back.
-    pub(super) fn move_returned(&mut self, now: Now) {
-        for slip in self.backlog.returned() {
-            self.move_slip(slip, now);
-        }
     }
 
     /// Passes time and hands out what credit allows.
@@ -373,14 +336,6 @@ impl Desk {
         self.backlog.see(slip, weight);
     }
 
-    /// An unreadable record goes where somebody will look at it; its deliveries stay pending (lanes, 2).
-    fn bury(&mut self, place: Place, read: Read, error: &model::record::RecordError) {
-        tracing::error!(route = %self.partition.route, offset = read.offset, %error, "a record of a route lane is unreadable");
-        self.tools.metrics.unreadable.increment();
-        self.progress[place.queue as usize].settle(place.offset);
-        self.derivations.push((Lane::DeadLetter, Entry::new(Vec::new(), read.payload)));
-    }
-
     /// A delivery that was given back is offered again: at once the first times, then after a rest that grows, so that a
     /// farm that gives everything back does not keep the lanes busy.
     fn take_back(&mut self, returned: Returned, now: Now) {
@@ -464,110 +419,6 @@ impl Desk {
     fn left(&self, slip: &Slip) {
         self.load.left(&slip.tenant, slip.place.queue, slip.segments);
         self.tools.metrics.waiting.add(-i64::from(slip.segments));
-    }
-
-    fn expire(&mut self, slip: &Slip, now: Now) {
-        match derive::expired(&slip.envelope, slip.attempt, now.utc) {
-            Ok(event) => {
-                self.tools.metrics.expired.increment();
-                self.settle(slip, vec![event]);
-            }
-            Err(error) => tracing::error!(route = %self.partition.route, %error, "an expired record is unreadable"),
-        }
-    }
-
-    fn move_slip(&mut self, slip: Slip, now: Now) {
-        if self.is_settled(slip.place) && !self.backlog.is_returned(&slip) {
-            return;
-        }
-        let Ok(Some(moved)) = derive::moved(&slip.envelope, slip.attempt, now.utc) else { return };
-        let Some(route) = moved.record.body().ok().and_then(|body| body.candidates.first()?.route().ok()) else {
-            return;
-        };
-        let open = self.tools.directory.has_route(&route) && self.tools.loads.health(&route) != Health::Down;
-        if !open || !self.backlog.remove(&slip.tenant, slip.place) {
-            return;
-        }
-        let weight = self.tools.directory.weight(&slip.tenant);
-        let lane = match self.tools.loads.choose(&route, &slip.tenant, weight, slip.segments, now.instant) {
-            Queue::Front => Lane::Front(route),
-            Queue::Bulk => Lane::Bulk(route),
-        };
-        let entry = Entry::new(moved.record.header.message.clone(), moved.record.to_bytes());
-        self.left(&slip);
-        self.tools.metrics.moved.increment();
-        self.settle(&slip, vec![(lane, entry), moved.event]);
-    }
-
-    /// Asks for a delivery to leave the partition without a grant. If it is in hand already, that decides.
-    fn settle(&mut self, slip: &Slip, derivations: Vec<Derivation>) {
-        let note = Note::new(slip.envelope.clone(), derivations).to_bytes();
-        if self.owner.settle(slip.place, slip.delivery, note) == Err(NotTaken::Settled) {
-            self.progress[slip.place.queue as usize].settle(slip.place.offset);
-        }
-    }
-
-    fn derive(&mut self, derived: Derived, now: Now) {
-        let derivation = match derived {
-            Derived::GrantCounted { place, attempt, grant } => {
-                self.settled(place);
-                self.at_farms.insert(attempt.delivery);
-                self.tools.metrics.grants.increment();
-                derive::leased(attempt, &grant)
-            }
-            Derived::OutcomeCounted { attempt, grant, outcome } => {
-                self.ended(attempt, outcome.kind);
-                derive::fact(attempt, &grant, outcome, Standing::First)
-            }
-            Derived::ReleaseCounted { attempt, grant, reason } => {
-                self.at_farms.remove(&attempt.delivery);
-                self.tools.metrics.releases.increment();
-                derive::retried(attempt, &grant, &reason, now.utc)
-            }
-            Derived::CorrectionCounted { attempt, grant, outcome } => {
-                self.tools.metrics.corrections.increment();
-                derive::fact(attempt, &grant, outcome, Standing::Correction)
-            }
-            Derived::SettleCounted { place, note, .. } => {
-                self.settled(place);
-                return self.follow(Note::read(note).and_then(Note::derivations));
-            }
-            Derived::GapEnded { place, attempt, outcome, note } => {
-                self.settled(place);
-                self.ended(attempt, outcome.kind);
-                Note::read(note).and_then(|note| derive::gap_fact(attempt, note.envelope, outcome))
-            }
-            Derived::Stopped { epoch } => {
-                tracing::info!(route = %self.partition.route, epoch, "another router has taken over the partition");
-                return;
-            }
-        };
-        self.follow(derivation.map(|derivation| vec![derivation]));
-    }
-
-    fn follow(&mut self, derivations: Result<Vec<Derivation>, model::record::RecordError>) {
-        match derivations {
-            Ok(derivations) => self.derivations.extend(derivations),
-            // Checked when it was appended.
-            Err(error) => {
-                tracing::error!(route = %self.partition.route, %error, "a lease record's content is unreadable")
-            }
-        }
-    }
-
-    fn settled(&mut self, place: Place) {
-        self.progress[place.queue as usize].settle(place.offset);
-    }
-
-    fn ended(&mut self, attempt: Attempt, kind: i32) {
-        self.at_farms.remove(&attempt.delivery);
-        let kind = OutcomeKind::try_from(kind).unwrap_or(OutcomeKind::Uncertain);
-        self.tools.metrics.outcomes.with(kind.into()).increment();
-    }
-
-    fn alarm(&self, alarm: &Alarm) {
-        self.tools.metrics.alarms.increment();
-        tracing::error!(route = %self.partition.route, partition = self.partition.index, %alarm, "the lease protocol needs a person");
     }
 
     fn show(&mut self) {

@@ -1,6 +1,8 @@
 //! The task of one partition of a route: reads its lanes, writes its steps, tells its farms. Knows I/O; the decisions are
 //! the desk's. A life ends with a failure, a panic or a newer owner; then another begins.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +17,10 @@ use runtime::stop::Panicked;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::state::{Event, State};
 use super::backlog::Want;
 use super::credit::Credits;
-use super::desk::{Desk, DeskStart, DeskTools, Pace, Step};
+use super::desk::{Desk, DeskStart, DeskTools, Pace};
 use super::hub::Hub;
 use super::lanes::{self, Reader};
 use super::load::RouteLoad;
@@ -37,17 +40,6 @@ const REST: Duration = Duration::from_millis(500);
 /// A life that lasted so long was a good one: the next pause is short again.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
 
-/// What outlives a life of the partition.
-pub(super) struct State {
-    commands: mpsc::Receiver<Command>,
-    attachments: BTreeMap<FarmName, Attachment>,
-    credits: Credits,
-    tokens_shown: i64,
-    /// The step being written. If a life fails it may still land, so the next life waits for it before it reads.
-    writing: Option<Writing>,
-}
-
-type Writing = JoinHandle<Result<Result<Step, BusError>, Panicked>>;
 type Fetching = JoinHandle<Result<Result<(Want, Vec<Read>), BusError>, Panicked>>;
 type Expiring = JoinHandle<Result<Result<Vec<(Queue, Vec<Read>)>, BusError>, Panicked>>;
 
@@ -130,73 +122,6 @@ impl<B: Bus> RouteTask<B> {
             }
         }
     }
-}
-
-impl State {
-    /// Keeps attachments and credit up to date. Returns what concerns the lease protocol.
-    fn apply(&mut self, command: Command) -> Vec<Event> {
-        match command {
-            Command::Opened { farm, attachment } => {
-                self.credits.drop_farm(&farm);
-                self.credits.block(&farm);
-                self.attachments.insert(farm.clone(), attachment.clone());
-                vec![Event::Opened(farm, attachment)]
-            }
-            Command::Closed { farm, session } => {
-                if self.attachments.get(&farm).is_none_or(|attachment| attachment.session != session) {
-                    return Vec::new();
-                }
-                self.credits.drop_farm(&farm);
-                self.attachments.remove(&farm);
-                vec![Event::Closed(farm)]
-            }
-            Command::Heard { farm, session, messages } => {
-                if self.attachments.get(&farm).is_none_or(|attachment| attachment.session != session) {
-                    return Vec::new();
-                }
-                messages.into_iter().filter_map(|message| self.hear(&farm, message)).collect()
-            }
-        }
-    }
-
-    fn hear(&mut self, farm: &FarmName, message: FarmMessage) -> Option<Event> {
-        match message {
-            FarmMessage::Credit { link, tokens, .. } => {
-                let refused = self.credits.grant(farm, &link, tokens);
-                self.give_back(farm, link, refused);
-                None
-            }
-            FarmMessage::Recall { link, tokens } => {
-                let given = self.credits.recall(farm, &link, &tokens);
-                self.give_back(farm, link, given);
-                None
-            }
-            FarmMessage::Links(states) => {
-                states.iter().for_each(|state| self.credits.set_state(farm, state));
-                None
-            }
-            word => Some(Event::Word(farm.clone(), word)),
-        }
-    }
-
-    fn give_back(&self, farm: &FarmName, link: model::LinkName, tokens: Vec<lease::message::Token>) {
-        if let Some(attachment) = self.attachments.get(farm).filter(|_| !tokens.is_empty()) {
-            attachment.send(vec![RouterMessage::TokensReturned { link, tokens }]);
-        }
-    }
-
-    fn give_up_tokens(&mut self) {
-        for ((farm, link), tokens) in self.credits.give_up() {
-            self.give_back(&farm, link, tokens);
-        }
-    }
-}
-
-/// What the lease protocol must hear of.
-enum Event {
-    Opened(FarmName, Attachment),
-    Closed(FarmName),
-    Word(FarmName, FarmMessage),
 }
 
 /// A life: from taking over to a failure, or to the stop (`Ok`).
@@ -326,10 +251,10 @@ impl<B: Bus> Life<B> {
                 }
                 reads = self.leases.next() => self.desk.read_leases(reads.map_err(LifeError::Read)?, now(&self.hub)),
                 reads = lanes::next(front), if front_has_room => {
-                    self.desk.read_queue(Queue::Front, reads.map_err(LifeError::Read)?);
+                    self.desk.read_queue(Queue::Front, reads.map_err(LifeError::Read)?, now(&self.hub));
                 }
                 reads = lanes::next(bulk), if bulk_has_room => {
-                    self.desk.read_queue(Queue::Bulk, reads.map_err(LifeError::Read)?);
+                    self.desk.read_queue(Queue::Bulk, reads.map_err(LifeError::Read)?, now(&self.hub));
                 }
                 written = lanes::join(&mut state.writing) => {
                     let step = written?.map_err(LifeError::Write)?;

@@ -1,0 +1,106 @@
+//! Deliveries that leave a route without a grant: expired, moved to another route, repeated, unreadable.
+
+use bus::{Entry, Read};
+use lease::Now;
+use lease::owner::NotTaken;
+use lease::record::{Place, Queue};
+use model::record::RecordError;
+
+use super::{Desk, EXPIRED_MAX};
+use crate::deadletter::{self, Origin};
+use crate::dispatch::derive::{self, Derivation, Note};
+use crate::dispatch::load::Health;
+use crate::dispatch::route::lane_of;
+use crate::dispatch::slip::Slip;
+
+impl Desk {
+    /// Deliveries whose time may be over.
+    pub(in crate::dispatch) fn fetched_expired(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
+        for read in reads {
+            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
+            if slip.expires <= now.utc && self.backlog.remove(&slip.tenant, slip.place) {
+                self.left(&slip);
+                self.expire(&slip, now);
+            }
+        }
+    }
+
+    /// Places whose time is over and that still wait, of one lane.
+    pub(in crate::dispatch) fn expired_places(&mut self, now: Now) -> Vec<Place> {
+        if !self.owner.is_owner() {
+            return Vec::new();
+        }
+        for slip in self.backlog.expired_returned(now.utc) {
+            self.left(&slip);
+            self.expire(&slip, now);
+        }
+        let mut places = self.backlog.expired(now.utc, EXPIRED_MAX);
+        places.retain(|place| !self.is_settled(*place));
+        places
+    }
+
+    /// Deliveries that go elsewhere because the route is down; those that can't stay.
+    pub(in crate::dispatch) fn move_away(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
+        for read in reads {
+            let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
+            self.move_slip(slip, now);
+        }
+    }
+
+    /// As [`Desk::move_away`], for deliveries that farms gave back.
+    pub(in crate::dispatch) fn move_returned(&mut self, now: Now) {
+        for slip in self.backlog.returned() {
+            self.move_slip(slip, now);
+        }
+    }
+
+    /// An unreadable record goes where somebody will look at it; its deliveries stay pending (lanes, 2).
+    pub(super) fn bury(&mut self, place: Place, read: Read, error: &RecordError, now: Now) {
+        let route = &self.partition.route;
+        tracing::error!(route = %route, offset = read.offset, %error, "a record of a route lane is unreadable");
+        self.tools.metrics.unreadable.increment();
+        self.progress[place.queue as usize].settle(place.offset);
+        let lane = lane_of(route, place.queue);
+        let origin = Origin { lane, partition: self.partition.index, offset: place.offset };
+        self.derivations.push(deadletter::entry(&origin, read.payload, error.to_string(), now.utc));
+    }
+
+    pub(super) fn expire(&mut self, slip: &Slip, now: Now) {
+        match derive::expired(&slip.envelope, slip.attempt, now.utc) {
+            Ok(event) => {
+                self.tools.metrics.expired.increment();
+                self.settle(slip, vec![event]);
+            }
+            Err(error) => tracing::error!(route = %self.partition.route, %error, "an expired record is unreadable"),
+        }
+    }
+
+    fn move_slip(&mut self, slip: Slip, now: Now) {
+        if self.is_settled(slip.place) && !self.backlog.is_returned(&slip) {
+            return;
+        }
+        let Ok(Some(moved)) = derive::moved(&slip.envelope, slip.attempt, now.utc) else { return };
+        let Some(route) = moved.record.body().ok().and_then(|body| body.candidates.first()?.route().ok()) else {
+            return;
+        };
+        let open = self.tools.directory.has_route(&route) && self.tools.loads.health(&route) != Health::Down;
+        if !open || !self.backlog.remove(&slip.tenant, slip.place) {
+            return;
+        }
+        let weight = self.tools.directory.weight(&slip.tenant);
+        let queue = self.tools.loads.choose(&route, &slip.tenant, weight, slip.segments, now.instant);
+        let lane = lane_of(&route, queue);
+        let entry = Entry::new(moved.record.header.message.clone(), moved.record.to_bytes());
+        self.left(&slip);
+        self.tools.metrics.moved.increment();
+        self.settle(&slip, vec![(lane, entry), moved.event]);
+    }
+
+    /// Asks for a delivery to leave the partition without a grant. If it is in hand already, that decides.
+    pub(super) fn settle(&mut self, slip: &Slip, derivations: Vec<Derivation>) {
+        let note = Note::new(slip.envelope.clone(), derivations).to_bytes();
+        if self.owner.settle(slip.place, slip.delivery, note) == Err(NotTaken::Settled) {
+            self.progress[slip.place.queue as usize].settle(slip.place.offset);
+        }
+    }
+}
