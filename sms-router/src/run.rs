@@ -200,6 +200,7 @@ impl Phases {
         keep(desk, &self.upkeep, Part::Parties, async |desk, stop| upkeep::follow_parties(&desk, &stop).await);
         keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::trim(&desk, &stop).await);
         keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::sample(&desk, &stop).await);
+        keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::purge(&desk, &stop).await);
         if !desk.config.price_deck_file.as_os_str().is_empty() {
             keep(desk, &self.upkeep, Part::Parties, async |desk, stop| upkeep::follow_deck(&desk, &stop).await);
         }

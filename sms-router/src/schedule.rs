@@ -101,12 +101,12 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         if !due.done.is_empty() {
             self.desk.bus.commit(Vec::new(), due.appended).await.map_err(RouterError::Due)?;
             self.desk.store.schedule_clear(due.done).await.map_err(RouterError::Schedule)?;
+            self.desk.metrics.due.add(fired as u64);
         }
         Ok(count == max && fired > 0)
     }
 
     fn take(&self, row: ScheduledRow, now: Timestamp, due: &mut Due) {
-        self.desk.metrics.due.increment();
         match self.turn(&row, now) {
             Ok(turn) => self.follow(row, turn, now, due),
             Err(error) => self.bury(row, &error, now, due),

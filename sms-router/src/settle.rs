@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
-use crate::metrics::LagOf;
+use crate::metrics::{LagOf, Metrics};
 use crate::outcome::OutcomeEntry;
 use crate::routing::{Loads, Unreadable};
 use crate::{RouterError, settle};
@@ -46,6 +46,14 @@ pub struct Settler<B, S, L> {
     flushed: Instant,
     /// Up to where the rows of the store follow.
     followed: i64,
+    shown: Shown,
+}
+
+/// What a partition shows of itself in the metrics; ends with it.
+struct Shown {
+    metrics: Metrics,
+    references: i64,
+    parked: i64,
 }
 
 /// Tells which partitions have read again what they had not committed when they started. Clones share it.
@@ -67,7 +75,8 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         let parked_ms_max = i64::try_from(desk.config.receipt_parked_seconds_max).unwrap_or(i64::MAX / 1_000) * 1_000;
         let book = Book::new(partition, desk.config.receipts_parked_max, parked_ms_max);
         let rules = Settlement::new(book, desk.routing.clone(), desk.metrics.clone(), Arc::clone(&desk.config));
-        Settler { desk, source, rules, flushed: Instant::now(), followed: 0 }
+        let shown = Shown { metrics: desk.metrics.clone(), references: 0, parked: 0 };
+        Settler { desk, source, rules, flushed: Instant::now(), followed: 0, shown }
     }
 
     /// Settles until the stop begins. What was committed stays, what was not is settled again by the next run, with the
@@ -143,6 +152,8 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         batch.work.offset = batch.up_to;
         self.rules.end_overdue(OVERDUE_MAX, &mut batch.work);
         batch.changes = self.changes_due(batch.up_to);
+        let (references, parked) = self.rules.book.counts();
+        self.shown.show(references, parked);
         batch
     }
 
@@ -220,6 +231,22 @@ async fn follow<B: Bus, S: Store, L: Loads>(
         desk.store.references_close(changes.found).await.map_err(RouterError::References)?;
     }
     Ok(())
+}
+
+impl Shown {
+    fn show(&mut self, references: usize, parked: usize) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (references, parked) = (count(references), count(parked));
+        self.metrics.references_open.add(references - self.references);
+        self.metrics.receipts_parked.add(parked - self.parked);
+        (self.references, self.parked) = (references, parked);
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.show(0, 0);
+    }
 }
 
 impl CaughtUp {

@@ -239,11 +239,14 @@ impl House {
     }
 
     pub(crate) async fn settle_partition(&self, partition: u32) -> Result<(), sms_router::RouterError> {
-        let settler = Settler::new(self.desk.clone(), partition);
-        self.run_until_taken(Group::SETTLER, Lane::Outcomes, partition, async move |stop| {
-            settler.run(&CaughtUp::default(), &stop).await
-        })
-        .await
+        let (settler, caught_up) = (Settler::new(self.desk.clone(), partition), CaughtUp::default());
+        let (told, stop) = (caught_up.clone(), Stop::new(30));
+        let until = stop.clone();
+        let taken = async {
+            self.taken(Group::SETTLER, &Lane::Outcomes, partition).await;
+            told.wait(1).await;
+        };
+        self.run_until(taken, stop, async move || settler.run(&caught_up, &until).await).await
     }
 
     /// Appends all that is due.
@@ -276,15 +279,31 @@ impl House {
         run: impl AsyncFnOnce(Stop) -> Result<(), sms_router::RouterError>,
     ) -> Result<(), sms_router::RouterError> {
         let stop = Stop::new(30);
-        let taken = async {
-            let end = self.bus.bounds(&lane, partition).await.unwrap().next;
-            while self.bus.watermark(group, &lane, partition).await.unwrap() < end {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-            }
+        let until = stop.clone();
+        self.run_until(self.taken(group, &lane, partition), stop, async move || run(until).await).await
+    }
+
+    /// Waits until a group has taken what stands in a partition.
+    async fn taken(&self, group: Group, lane: &Lane, partition: u32) {
+        let end = self.bus.bounds(lane, partition).await.unwrap().next;
+        while self.bus.watermark(group, lane, partition).await.unwrap() < end {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Runs a loop until it fails, or stops it when what is waited for has come.
+    async fn run_until(
+        &self,
+        done: impl Future<Output = ()>,
+        stop: Stop,
+        run: impl AsyncFnOnce() -> Result<(), sms_router::RouterError>,
+    ) -> Result<(), sms_router::RouterError> {
+        let stopping = async {
+            done.await;
             stop.begin();
             std::future::pending::<()>().await;
         };
-        tokio::select! { ended = run(stop.clone()) => ended, () = taken => unreachable!() }
+        tokio::select! { ended = run() => ended, () = stopping => unreachable!() }
     }
 
     /// The records in front of a route.
