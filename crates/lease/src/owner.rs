@@ -30,7 +30,7 @@ mod sessions;
 
 pub use api::{Alarm, Derived, NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
 
-use self::book::{Book, Change, Closing, Holder};
+use self::book::{Book, Change, Closing, Holder, Why};
 use self::checkpoint::{Base, Checkpoints};
 use self::sessions::{Attached, Handshake, Sessions};
 use crate::message::{Incarnation, Lease, RouterMessage, Session, Token};
@@ -254,7 +254,7 @@ impl Owner {
     /// [`NotTaken`]; nothing changed.
     pub fn settle(&mut self, place: Place, delivery: DeliveryId, note: Bytes) -> Result<(), NotTaken> {
         let epoch = self.epoch().ok_or(NotTaken::NotOwner)?;
-        let waits_here = self.waits_at(delivery, place);
+        let waits_here = self.book.waits_at(delivery, place);
         if self.book.places.contains(place) && !waits_here {
             return Err(NotTaken::Settled);
         }
@@ -422,8 +422,8 @@ impl Owner {
         for holder in self.book.holders().cloned().collect::<Vec<_>>() {
             self.sessions.miss(&holder, now.instant);
         }
-        for grant in self.book.waiting.values() {
-            self.returned.extend(to_returned(grant.clone(), "waits since an earlier owner"));
+        for waiting in self.book.waiting.values() {
+            self.returned.extend(to_returned(waiting.grant.clone(), "waits since an earlier owner"));
         }
     }
 
@@ -544,7 +544,7 @@ impl Owner {
         let released = Released { delivery, attempt: attempt.number, epoch, reason: reason.to_owned() };
         self.appends.push_back(Kind::Released(released));
         if !self.rules.keep(Rule::ReleaseReadBack) {
-            self.book.waiting.insert(attempt.delivery, grant.clone());
+            self.book.wait(attempt.delivery, grant.clone(), Why::Released);
             self.give_back(grant, reason);
         }
     }
@@ -606,7 +606,8 @@ impl Owner {
 
     /// The highest number the offered delivery has used (lanes, 2: a number is never used again).
     fn used_number(&self, offer: &Offer) -> Result<u32, NotTaken> {
-        let waiting = self.book.waiting.get(&offer.delivery).filter(|_| self.waits_at(offer.delivery, offer.place));
+        let waiting =
+            self.book.waiting.get(&offer.delivery).filter(|_| self.book.waits_at(offer.delivery, offer.place));
         if waiting.is_none() && self.is_settled(offer.place) {
             return Err(NotTaken::Settled);
         }
@@ -624,11 +625,7 @@ impl Owner {
         if self.book.gaps.get(&offer.delivery).is_some_and(|gap| gap.attempt > offer.attempt) {
             return Err(NotTaken::Gap);
         }
-        Ok(waiting.map_or(0, |grant| grant.attempt).max(offer.attempt))
-    }
-
-    fn waits_at(&self, delivery: DeliveryId, place: Place) -> bool {
-        self.book.waiting.get(&delivery).is_some_and(|grant| grant.place() == Ok(place))
+        Ok(waiting.map_or(0, |waiting| waiting.grant.attempt).max(offer.attempt))
     }
 
     fn miss(&mut self, holder: &Holder, now: Now) {

@@ -257,6 +257,9 @@ pub struct Checkpoint {
     /// Outcomes without a grant.
     #[prost(message, repeated, tag = "9")]
     pub gaps: Vec<OutcomeRecord>,
+    /// Grants whose attempt ended as uncertain, their deliveries waiting to be sent again.
+    #[prost(message, repeated, tag = "10")]
+    pub resend: Vec<Grant>,
 }
 
 /// Places of one of the route's lanes, in a row.

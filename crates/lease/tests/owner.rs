@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lease::message::{Incarnation, JournalState, Session, Token};
 use lease::owner::{Alarm, Derived, NotTaken, Offer, OwnerLimits, OwnerStart};
-use lease::record::{Kind, Marker, OutcomeKind, Place, Queue};
+use lease::record::{Kind, Marker, OutcomeKind, OutcomeRecord, Place, Queue};
 use lease::{Attempt, FarmMessage, LaneId, Now, Outcome, Owner, PartitionId, RouterMessage};
 use model::record::OnUncertain;
 use model::{DeliveryId, FarmName, MessageId, Timestamp};
@@ -312,6 +312,25 @@ fn that_a_farm_is_lost_is_no_proof_that_it_had_begun() {
     next.turn();
     assert_eq!(next.alarms, []);
     assert_eq!(next.facts(), ["granted 1", "released 1"]);
+}
+
+/// Found by the simulation: the farm's own word on an attempt lands after the verdict that it is lost, and after the farm
+/// has forgotten it.
+#[test]
+fn a_late_word_on_what_is_sent_again_is_no_alarm() {
+    let mut desk = Desk::owning();
+    desk.offer(1, 0, OnUncertain::Resend).unwrap();
+    desk.turn();
+    desk.owner.session_closed(&farm(), desk.now);
+    desk.pass(600);
+    desk.attach(2, vec![(attempt(1, 1), JournalState::Ended(outcome(OutcomeKind::Sent)))]);
+    desk.hear(FarmMessage::Forgotten { partition: partition(), session: 2, attempts: vec![attempt(1, 1)] });
+    let delivery = delivery(1).to_bytes().into();
+    let word = OutcomeRecord { delivery, attempt: 1, outcome: outcome(OutcomeKind::Sent), gap: false, lost: false };
+    desk.lane.push(Kind::Outcome(word));
+    desk.turn();
+    assert_eq!(desk.alarms, []);
+    assert_eq!(desk.grant(1, 0), attempt(1, 2));
 }
 
 #[test]

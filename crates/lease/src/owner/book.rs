@@ -43,6 +43,22 @@ pub(crate) struct Open {
     pub(crate) closing: Closing,
 }
 
+/// A delivery whose last attempt is over, and another follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) why: Why,
+}
+
+/// Why another attempt follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// The last was given up, not begun.
+    Released,
+    /// The last is uncertain, and the tenant wants it sent again.
+    Uncertain,
+}
+
 /// An attempt that is over.
 #[derive(Clone, Debug)]
 pub(crate) struct Over {
@@ -98,8 +114,7 @@ pub(crate) struct Book {
     pub(crate) top: Option<Epoch>,
     pub(crate) open: BTreeMap<Attempt, Open>,
     open_of: BTreeMap<Holder, BTreeSet<Attempt>>,
-    /// Deliveries whose last attempt was given up.
-    pub(crate) waiting: BTreeMap<DeliveryId, Arc<Grant>>,
+    pub(crate) waiting: BTreeMap<DeliveryId, Waiting>,
     pub(crate) over: BTreeMap<Attempt, Over>,
     over_of: BTreeMap<Holder, BTreeSet<Attempt>>,
     /// Outcomes without a grant: the lane went back.
@@ -145,6 +160,15 @@ impl Book {
         self.open_of.keys()
     }
 
+    /// Whether a delivery waits for its next attempt at this place.
+    pub(crate) fn waits_at(&self, delivery: DeliveryId, place: Place) -> bool {
+        self.waiting.get(&delivery).is_some_and(|waiting| waiting.grant.place() == Ok(place))
+    }
+
+    pub(crate) fn wait(&mut self, delivery: DeliveryId, grant: Arc<Grant>, why: Why) {
+        self.waiting.insert(delivery, Waiting { grant, why });
+    }
+
     /// The farm's journal surely holds it no more.
     pub(crate) fn forget(&mut self, attempt: Attempt) {
         if let Some(over) = self.over.remove(&attempt) {
@@ -178,7 +202,7 @@ impl Book {
     pub(crate) fn read_released(&mut self, released: Released) -> Result<Change, RecordError> {
         let attempt = Attempt::read(&released.delivery, released.attempt)?;
         let Some(open) = self.remove_open(attempt) else { return Ok(Change::Nothing) };
-        self.waiting.insert(attempt.delivery, open.grant.clone());
+        self.wait(attempt.delivery, open.grant.clone(), Why::Released);
         Ok(Change::Released { attempt, grant: open.grant, reason: released.reason })
     }
 
@@ -207,7 +231,8 @@ impl Book {
             });
         }
         // That a farm is lost is no proof that it had begun: another owner may have heard its answer meanwhile.
-        let released = self.waiting.get(&attempt.delivery).is_some_and(|grant| grant.attempt == attempt.number);
+        let waiting = self.waiting.get(&attempt.delivery).filter(|waiting| waiting.grant.attempt == attempt.number);
+        let released = waiting.is_some_and(|waiting| waiting.why == Why::Released);
         Ok(if released && !record.lost { Change::ReleasedYetBegun { attempt } } else { Change::Nothing })
     }
 
@@ -221,7 +246,7 @@ impl Book {
         if self.top != Some(settled.epoch) && self.rules.keep(Rule::CountsUnderMarker) {
             return Ok(Change::Nothing);
         }
-        let waits_here = self.waiting.get(&delivery).is_some_and(|grant| grant.place() == Ok(place));
+        let waits_here = self.waits_at(delivery, place);
         if self.places.contains(place) && !waits_here {
             return Ok(Change::Nothing);
         }
@@ -245,9 +270,11 @@ impl Book {
             let holder = grant.holder()?;
             self.insert_open(attempt, Open { grant: Arc::new(grant.clone()), holder, closing: Closing::No });
         }
-        for grant in &piece.waiting {
-            let attempt = Attempt::read(&grant.delivery, grant.attempt)?;
-            self.waiting.insert(attempt.delivery, Arc::new(grant.clone()));
+        for (grants, why) in [(&piece.waiting, Why::Released), (&piece.resend, Why::Uncertain)] {
+            for grant in grants {
+                let attempt = Attempt::read(&grant.delivery, grant.attempt)?;
+                self.wait(attempt.delivery, Arc::new(grant.clone()), why);
+            }
         }
         for stretch in &piece.settled {
             let queue = Queue::try_from(stretch.queue).map_err(|_| RecordError::Field("settled.queue"))?;
@@ -269,7 +296,7 @@ impl Book {
         let uncertain = kind == OutcomeKind::Uncertain;
         let resend = uncertain && resends(&open.grant);
         if resend {
-            self.waiting.insert(attempt.delivery, open.grant.clone());
+            self.wait(attempt.delivery, open.grant.clone(), Why::Uncertain);
         }
         // What is sent again has its end from a later attempt; a proof of this one changes nothing.
         let correctable = (uncertain && !resend) || !self.rules.keep(Rule::FirstCounts);

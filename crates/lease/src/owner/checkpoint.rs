@@ -6,7 +6,7 @@ use model::record::RecordError;
 use prost::Message as _;
 
 use super::api::OwnerLimits;
-use super::book::Book;
+use super::book::{Book, Why};
 use crate::now::Now;
 use crate::record::{Checkpoint, Epoch, Kind};
 use crate::rule::{Rule, Rules};
@@ -105,8 +105,10 @@ fn split(book: &Book, bytes_max: usize) -> Vec<Checkpoint> {
     for open in book.open.values() {
         pieces.room(open.grant.encoded_len()).open.push((*open.grant).clone());
     }
-    for grant in book.waiting.values() {
-        pieces.room(grant.encoded_len()).waiting.push((**grant).clone());
+    for waiting in book.waiting.values() {
+        let piece = pieces.room(waiting.grant.encoded_len());
+        let list = if waiting.why == Why::Released { &mut piece.waiting } else { &mut piece.resend };
+        list.push((*waiting.grant).clone());
     }
     for stretch in book.places.to_stretches() {
         pieces.room(stretch.encoded_len()).settled.push(stretch);

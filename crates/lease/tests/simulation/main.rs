@@ -20,7 +20,7 @@ use crate::world::World;
 const SEEDS: u64 = 10_000;
 
 /// Seeds tried with a rule left out.
-const MUTATED_SEEDS: u64 = 30_000;
+const MUTATED_SEEDS: u64 = 100_000;
 
 /// Seeds tried after one that stays unfinished, for a broken promise.
 const MUTATED_SEEDS_MORE: u64 = 1_000;
@@ -87,7 +87,7 @@ const LEFT_OUT: [(&[Rule], u64); 22] = [
     (&[Rule::DropOnAsk], 0),
     (&[Rule::Sessions], 0),
     (&[Rule::EpochCheck], 5_700),
-    (&[Rule::EpochKept, Rule::GrantInSession], 14_700),
+    (&[Rule::EpochKept, Rule::GrantInSession], 84_600),
     (&[Rule::ReleaseStops], 0),
     (&[Rule::ReturnStops], 0),
     (&[Rule::ReleaseReadBack], 0),

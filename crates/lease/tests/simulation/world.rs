@@ -23,6 +23,7 @@ use crate::truth::{Fault, Final, Truth};
 
 const STEPS_PEACE_MAX: usize = 3_000;
 const HOPS_MAX: u32 = 3;
+const REPEAT: &[u8] = b"repeat";
 
 /// What a seed makes of a world.
 #[derive(Clone, Debug)]
@@ -478,6 +479,9 @@ impl World {
                 self.truth.derived(attempt, "corrected");
                 self.correct(attempt, outcome.kind.try_into().unwrap());
             }
+            Derived::SettleCounted { delivery, note, .. } if note == REPEAT => {
+                self.truth.blame(format!("{delivery:?} was dropped as a repeat"));
+            }
             Derived::SettleCounted { place, delivery, .. } => {
                 self.lanes.ack(place.offset);
                 self.truth.end(delivery, Final::Moved);
@@ -533,9 +537,12 @@ impl World {
         match taken {
             Ok(()) | Err(NotTaken::Settled | NotTaken::InHand | NotTaken::NotOwner) => {}
             Err(NotTaken::NoSession | NotTaken::Full) => self.routers[router].ready.push_back(ready),
-            Err(error @ (NotTaken::Gap | NotTaken::Repeated)) => {
-                self.truth.blame(format!("{:?} was not taken: {error}", ready.delivery()));
+            Err(NotTaken::Repeated) => {
+                // Only an owner that is one no more can think so: nothing is routed twice here. So this must not count.
+                let owner = self.routers[router].owner.as_mut().unwrap();
+                let _ = owner.settle(ready.place(), ready.delivery(), Bytes::from_static(REPEAT));
             }
+            Err(NotTaken::Gap) => self.truth.blame(format!("{:?} is a gap", ready.delivery())),
         }
         self.drain_router(router);
         taken.is_ok()
