@@ -18,26 +18,25 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use model::{DeliveryId, FarmName};
+use model::FarmName;
 
 mod api;
 mod book;
 mod checkpoint;
+mod granting;
 mod handshake;
 mod places;
+mod reading;
 mod sessions;
 
 pub use api::{Alarm, Derived, NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
 
-use self::book::{Book, Change, Closing, Holder, Why};
+use self::book::{Book, Closing, Holder, Why};
 use self::checkpoint::{Base, Checkpoints};
 use self::sessions::{Attached, Handshake, Sessions};
-use crate::message::{Incarnation, Lease, RouterMessage, Session, Token};
+use crate::message::{Incarnation, RouterMessage, Session, Token};
 use crate::now::Now;
-use crate::record::{
-    Attempt, Epoch, Grant, Kind, Marker, Outcome, OutcomeKind, OutcomeRecord, Place, Queue, Released, Settled, Stretch,
-};
+use crate::record::{Attempt, Epoch, Kind, Marker, Outcome, OutcomeKind, OutcomeRecord, Place, Queue, Released};
 use crate::rule::{Rule, Rules};
 
 /// Attempts named in one [`RouterMessage::Forget`].
@@ -216,69 +215,6 @@ impl Owner {
         }
     }
 
-    /// Grants a delivery: asks for the grant to be appended (rule 2). The lease leaves once it is read back (rule 3).
-    ///
-    /// # Errors
-    /// [`NotTaken`]; nothing changed.
-    pub fn offer(&mut self, offer: Offer, now: Now) -> Result<Attempt, NotTaken> {
-        let epoch = self.epoch().ok_or(NotTaken::NotOwner)?;
-        let used = self.used_number(&offer)?;
-        let attached = self.sessions.get(&offer.farm).ok_or(NotTaken::NoSession)?;
-        if !self.sessions.is_heard(attached) {
-            return Err(NotTaken::NoSession);
-        }
-        if self.book.len() + self.granting.len() >= self.limits.attempts_max {
-            return Err(NotTaken::Full);
-        }
-        let number = if self.rules.keep(Rule::NumbersRise) { used + 1 } else { used.max(1) };
-        let attempt = Attempt { delivery: offer.delivery, number };
-        let granting = Granting { place: offer.place, token: offer.token, session: attached.session };
-        let grant = to_grant(offer, attempt, attached.incarnation, epoch, now);
-        if !self.rules.keep(Rule::ReadBack) || !self.rules.keep(Rule::DurableGrant) {
-            self.send_lease(attempt, &grant, attached.session, granting.token, now);
-        }
-        self.granting_places.insert(granting.place);
-        self.granting.insert(attempt, granting);
-        if self.rules.keep(Rule::DurableGrant) {
-            self.appends.push_back(Kind::Grant(grant));
-        } else {
-            self.read_without_lane(grant, now);
-        }
-        Ok(attempt)
-    }
-
-    /// Lets a delivery leave this partition without a grant: moved to another route, expired, or repeated at another
-    /// place. `note` comes back in [`Derived::SettleCounted`] once it counts; only then may anything follow from it.
-    ///
-    /// # Errors
-    /// [`NotTaken`]; nothing changed.
-    pub fn settle(&mut self, place: Place, delivery: DeliveryId, note: Bytes) -> Result<(), NotTaken> {
-        let epoch = self.epoch().ok_or(NotTaken::NotOwner)?;
-        let waits_here = self.book.waits_at(delivery, place);
-        if self.book.places.contains(place) && !waits_here {
-            return Err(NotTaken::Settled);
-        }
-        if self.granting_places.contains(&place) || !self.settling.insert(place) {
-            return Err(NotTaken::InHand);
-        }
-        let stretch = Stretch { queue: place.queue.into(), first: place.offset, end: place.offset + 1 };
-        let delivery = delivery.to_bytes().into();
-        self.appends.push_back(Kind::Settled(Settled { epoch, delivery, place: stretch, note }));
-        Ok(())
-    }
-
-    /// Asks the farm to give a delivery back (rule 9: a cancel is a request to return). If it does, the delivery comes out
-    /// of [`Owner::poll_returned`], and it is the dispatcher that does not offer it again.
-    pub fn cancel(&mut self, delivery: DeliveryId) {
-        let Some(attempt) = self.book.open_attempt(delivery) else { return };
-        let open = &self.book.open[&attempt];
-        if let Some(session) = self.sessions.heard(&open.holder) {
-            let partition = self.start.partition.clone();
-            let cancel = RouterMessage::Cancel { partition, session, attempt };
-            self.sends.push_back((open.holder.farm.clone(), cancel));
-        }
-    }
-
     /// Whether a place needs nothing more: it was granted or settled, now or under an earlier owner.
     #[must_use]
     pub fn is_settled(&self, place: Place) -> bool {
@@ -375,165 +311,6 @@ impl Owner {
         self.book.len()
     }
 
-    fn apply(&mut self, offset: i64, kind: Kind, now: Now) {
-        self.read_to = offset + 1;
-        match kind {
-            _ if self.phase == Phase::Stopped => {}
-            Kind::Marker(marker) => self.read_marker(offset, &marker, now),
-            Kind::Checkpoint(piece) => {
-                // One that counts is by the owner of the newest marker (rule 3), which is this owner, or nobody's to store.
-                if self.book.top == Some(piece.epoch) && self.epoch() == Some(piece.epoch) {
-                    self.checkpoints.read_back(offset, &piece);
-                }
-            }
-            kind => {
-                self.checkpoints.count();
-                match self.book.read(kind) {
-                    Ok(change) => self.follow(offset, change, now),
-                    Err(error) => self.handle_unreadable(offset, &error.to_string()),
-                }
-                self.write_checkpoint(now);
-            }
-        }
-    }
-
-    /// Rule 1: the newest marker owns.
-    fn read_marker(&mut self, offset: i64, marker: &Marker, now: Now) {
-        self.book.top = Some(offset);
-        self.checkpoints.count();
-        match &self.phase {
-            Phase::Claiming(life) if *life == marker.life && marker.router == self.start.router.as_str() => {
-                self.own(offset, now);
-            }
-            Phase::Owning(_) | Phase::Halted if self.rules.keep(Rule::MarkerStops) => {
-                self.stop();
-                self.derived.push_back(Derived::Stopped { epoch: offset });
-            }
-            _ => {}
-        }
-    }
-
-    fn own(&mut self, epoch: Epoch, now: Now) {
-        self.phase = Phase::Owning(epoch);
-        self.checkpoints.begin(now);
-        for farm in self.sessions.farms() {
-            self.ask(&farm);
-        }
-        for holder in self.book.holders().cloned().collect::<Vec<_>>() {
-            self.sessions.miss(&holder, now.instant);
-        }
-        for waiting in self.book.waiting.values() {
-            self.returned.extend(to_returned(waiting.grant.clone(), "waits since an earlier owner"));
-        }
-    }
-
-    fn stop(&mut self) {
-        self.phase = Phase::Stopped;
-        self.appends.clear();
-        self.sends.clear();
-        self.forgets.clear();
-        self.returned.clear();
-        self.granting.clear();
-    }
-
-    /// Draws the conclusions from a record that counts.
-    fn follow(&mut self, offset: i64, change: Change, now: Now) {
-        match change {
-            Change::Nothing => {}
-            Change::Granted { attempt, grant } => {
-                let place = grant.place().expect("the book has read it");
-                self.read_back(attempt, &grant, now);
-                self.derive(offset, Derived::GrantCounted { place, attempt, grant });
-            }
-            Change::Released { attempt, grant, reason } => {
-                self.give_back(grant.clone(), &reason);
-                self.derive(offset, Derived::ReleaseCounted { attempt, grant, reason });
-            }
-            Change::Ended { attempt, grant, outcome, resend, lost } => {
-                if !lost {
-                    self.forget_at(attempt, &grant);
-                }
-                if resend {
-                    let reason = "uncertain; sent again as the tenant wants".to_owned();
-                    self.give_back(grant.clone(), &reason);
-                    self.derive(offset, Derived::ReleaseCounted { attempt, grant, reason });
-                } else {
-                    self.derive(offset, Derived::OutcomeCounted { attempt, grant, outcome });
-                }
-            }
-            Change::Corrected { attempt, grant, outcome } => {
-                self.forget_at(attempt, &grant);
-                self.derive(offset, Derived::CorrectionCounted { attempt, grant, outcome });
-            }
-            Change::Settled(settled) => {
-                let (place, delivery) = self.read_settled(&settled);
-                self.derive(offset, Derived::SettleCounted { place, delivery, note: settled.note });
-            }
-            Change::GapEnded { settled, attempt, outcome } => {
-                let (place, _) = self.read_settled(&settled);
-                self.derive(offset, Derived::GapEnded { place, attempt, outcome, note: settled.note });
-            }
-            Change::ReleasedYetBegun { attempt } => self.alarms.push_back(Alarm::ReleasedYetBegun { attempt }),
-        }
-    }
-
-    /// Facts below `derived_to` were derived by an earlier owner.
-    fn derive(&mut self, offset: i64, fact: Derived) {
-        if offset >= self.start.derived_to {
-            self.derived.push_back(fact);
-        }
-    }
-
-    /// Rule 3: a grant was read back, and counts. If it is this owner's, its lease leaves, once (rule 4), in the session it
-    /// was picked for. If the farm has answered in a later one since, that answer did not name it: rule 9.
-    fn read_back(&mut self, attempt: Attempt, grant: &Grant, now: Now) {
-        let holder = grant.holder().expect("the book has read it");
-        let granting = self.granting.remove(&attempt);
-        if let Some(granting) = &granting {
-            self.granting_places.remove(&granting.place);
-        }
-        let mine = self.epoch() == Some(grant.epoch);
-        let Some(session) = self.sessions.heard(&holder) else {
-            return if self.is_owner() {
-                self.sessions.miss(&holder, now.instant)
-            };
-        };
-        let leased = self.rules.keep(Rule::ReadBack) && self.rules.keep(Rule::DurableGrant);
-        if let Some(granting) = granting.filter(|granting| mine && self.may_leave(granting, session)) {
-            if leased {
-                self.send_lease(attempt, grant, session, granting.token, now);
-            }
-        } else if self.is_owner() {
-            self.release(attempt, "the farm's session changed");
-        }
-    }
-
-    fn may_leave(&self, granting: &Granting, session: Session) -> bool {
-        granting.session == session || !self.rules.keep(Rule::GrantInSession)
-    }
-
-    fn read_settled(&mut self, settled: &Settled) -> (Place, DeliveryId) {
-        let place = settled.place().expect("the book has read it");
-        self.settling.remove(&place);
-        (place, DeliveryId::from_bytes(&settled.delivery).expect("the book has read it"))
-    }
-
-    fn send_lease(&mut self, attempt: Attempt, grant: &Grant, session: Session, token: Token, now: Now) {
-        let left_ms = u64::try_from(grant.expires_ms - now.utc.0).unwrap_or(0);
-        let lease = Lease {
-            partition: self.start.partition.clone(),
-            epoch: self.epoch().unwrap_or(grant.epoch),
-            session,
-            attempt,
-            link: grant.link.parse().expect("the owner wrote it"),
-            token,
-            begin_within_ms: left_ms.min(self.limits.lease_seconds_max.saturating_mul(1_000)),
-            envelope: grant.envelope.clone(),
-        };
-        let farm = grant.farm.parse().expect("the book has read it");
-        self.sends.push_back((farm, RouterMessage::Lease(lease)));
-    }
-
     /// Appends a release, once; from here on the attempt is never sent (rule 9).
     fn release(&mut self, attempt: Attempt, reason: &str) {
         let Some(epoch) = self.epoch() else { return };
@@ -578,20 +355,6 @@ impl Owner {
         }
     }
 
-    fn give_back(&mut self, grant: std::sync::Arc<Grant>, reason: &str) {
-        if self.is_owner() {
-            self.returned.extend(to_returned(grant, reason));
-        }
-    }
-
-    /// Rule 12: the outcome is in the lane, so the farm may forget.
-    fn forget_at(&mut self, attempt: Attempt, grant: &Grant) {
-        let holder = grant.holder().expect("the book has read it");
-        if self.is_owner() && self.sessions.heard(&holder).is_some() {
-            self.forgets.entry(holder.farm).or_default().push(attempt);
-        }
-    }
-
     fn poll_forget(&mut self) -> Option<(FarmName, RouterMessage)> {
         let mut entry = self.forgets.first_entry()?;
         let farm = entry.key().clone();
@@ -602,30 +365,6 @@ impl Owner {
         }
         let session = self.sessions.get(&farm)?.session;
         Some((farm, RouterMessage::Forget { partition: self.start.partition.clone(), session, attempts }))
-    }
-
-    /// The highest number the offered delivery has used (lanes, 2: a number is never used again).
-    fn used_number(&self, offer: &Offer) -> Result<u32, NotTaken> {
-        let waiting =
-            self.book.waiting.get(&offer.delivery).filter(|_| self.book.waits_at(offer.delivery, offer.place));
-        if waiting.is_none() && self.is_settled(offer.place) {
-            return Err(NotTaken::Settled);
-        }
-        if self.granting_places.contains(&offer.place) || self.settling.contains(&offer.place) {
-            return Err(NotTaken::InHand);
-        }
-        let elsewhere = waiting.is_none() && self.book.waiting.contains_key(&offer.delivery);
-        let of =
-            Attempt { delivery: offer.delivery, number: 0 }..=Attempt { delivery: offer.delivery, number: u32::MAX };
-        let granting = self.granting.range(of).next().is_some();
-        let open = self.book.open_attempt(offer.delivery).is_some() && self.rules.keep(Rule::ReleaseReadBack);
-        if (elsewhere || granting || open) && self.rules.keep(Rule::SettledOnce) {
-            return Err(NotTaken::Repeated);
-        }
-        if self.book.gaps.get(&offer.delivery).is_some_and(|gap| gap.attempt > offer.attempt) {
-            return Err(NotTaken::Gap);
-        }
-        Ok(waiting.map_or(0, |waiting| waiting.grant.attempt).max(offer.attempt))
     }
 
     fn miss(&mut self, holder: &Holder, now: Now) {
@@ -643,33 +382,4 @@ impl Owner {
     fn lost_after(&self) -> Duration {
         Duration::from_secs(self.limits.farm_lost_seconds)
     }
-
-    /// Without rule 2: the grant is known here only.
-    fn read_without_lane(&mut self, grant: Grant, now: Now) {
-        if let Ok(change) = self.book.read(Kind::Grant(grant)) {
-            self.follow(self.next, change, now);
-        }
-    }
-}
-
-fn to_grant(offer: Offer, attempt: Attempt, incarnation: Incarnation, epoch: Epoch, now: Now) -> Grant {
-    Grant {
-        delivery: attempt.delivery.to_bytes().into(),
-        attempt: attempt.number,
-        farm: offer.farm.to_string(),
-        incarnation: incarnation.0.to_be_bytes().into(),
-        epoch,
-        link: offer.link.to_string(),
-        queue: offer.place.queue.into(),
-        offset: offer.place.offset,
-        envelope: offer.envelope,
-        at_ms: now.utc.0,
-        expires_ms: offer.expires.0,
-        on_uncertain: offer.on_uncertain.into(),
-    }
-}
-
-fn to_returned(grant: std::sync::Arc<Grant>, reason: &str) -> Option<Returned> {
-    let place = grant.place().ok()?;
-    Some(Returned { place, grant, reason: reason.to_owned() })
 }

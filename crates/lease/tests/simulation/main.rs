@@ -5,10 +5,15 @@
 //! `LEASE_SIM_SEED=n` runs one seed and tells every step; `LEASE_SIM_SEEDS=n` runs so many.
 
 mod farm;
+mod farms;
+mod faults;
 mod lanes;
 mod network;
+mod peace;
+mod plan;
 mod random;
 mod router;
+mod routers;
 mod truth;
 mod world;
 
@@ -20,7 +25,7 @@ use crate::world::World;
 const SEEDS: u64 = 10_000;
 
 /// Seeds tried with a rule left out.
-const MUTATED_SEEDS: u64 = 100_000;
+const MUTATED_SEEDS: u64 = 30_000;
 
 /// Seeds tried after one that stays unfinished, for a broken promise.
 const MUTATED_SEEDS_MORE: u64 = 1_000;
@@ -75,25 +80,24 @@ fn first_fault(without: &'static [Rule], from: u64) -> Option<(u64, Fault)> {
     other
 }
 
-/// Each rule left out, alone or together with what also guards against its fault; and the seed from which a fault is searched
+/// Each rule left out (rule 8 has a test of its own: its run is too rare for seeds); and the seed from which a fault is searched
 /// (the rarer ones need long to be found from 0).
-const LEFT_OUT: [(&[Rule], u64); 22] = [
+const LEFT_OUT: [(&[Rule], u64); 21] = [
     (&[Rule::MarkerStops], 0),
     (&[Rule::DurableGrant], 0),
     (&[Rule::CountsUnderMarker], 0),
     (&[Rule::ReadBack], 0),
-    (&[Rule::SendOnce], 6_500),
+    (&[Rule::SendOnce], 3_800),
     (&[Rule::Handshake], 0),
     (&[Rule::DropOnAsk], 0),
     (&[Rule::Sessions], 0),
     (&[Rule::EpochCheck], 5_700),
-    (&[Rule::EpochKept, Rule::GrantInSession], 84_600),
     (&[Rule::ReleaseStops], 0),
     (&[Rule::ReturnStops], 0),
     (&[Rule::ReleaseReadBack], 0),
     (&[Rule::IntentSynced], 0),
     (&[Rule::BegunIsUncertain], 0),
-    (&[Rule::ForgetAfterAppend], 2_500),
+    (&[Rule::ForgetAfterAppend], 1_300),
     (&[Rule::BegunMeansWait], 0),
     (&[Rule::FirstCounts], 0),
     (&[Rule::LostIsUncertain], 0),

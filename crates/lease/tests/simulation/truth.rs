@@ -189,7 +189,9 @@ impl Truth {
             Some(Standing::Released) => self.blame(format!("{attempt:?} sent after its release")),
             _ => {}
         }
-        if self.finals.get(&attempt.delivery) == Some(&Final::Moved) {
+        // A lost attempt of what is sent again may leave late, wherever its delivery went meanwhile.
+        let uncertain = self.grants.get(&attempt) == Some(&Standing::Ended(OutcomeKind::Uncertain));
+        if self.finals.get(&attempt.delivery) == Some(&Final::Moved) && !uncertain {
             self.blame(format!("{attempt:?} sent after it moved"));
         }
         let resend = self.resend.contains(&attempt.delivery);
