@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::{Carillon, PATIENCE, spawn, tail};
 
 /// A Carillon whose modems are driven by a farm node of its own process.
-pub async fn apart(dir: &Path, extra: &str) -> Carillon {
+pub(crate) async fn apart(dir: &Path, extra: &str) -> Carillon {
     let config = dir.join("apart.toml");
     std::fs::write(&config, format!("[demo]\ndrive_modems = false\n{extra}")).unwrap();
     Carillon::start_with(&dir.join("data"), Some(&config)).await
 }
 
 /// Issues a farm `outside` for the demo's modems and returns its settings file. `router` is where it attaches to.
-pub fn issue_farm(carillon: &Carillon, router: &str) -> PathBuf {
+pub(crate) fn issue_farm(carillon: &Carillon, router: &str) -> PathBuf {
     let data = carillon.data.to_str().unwrap();
     let mut issued = spawn(
         &["--data", data, "issue-farm", "--name", "demo-farm", "--demo-modems", "--router", router],
@@ -24,16 +24,16 @@ pub fn issue_farm(carillon: &Carillon, router: &str) -> PathBuf {
     carillon.data.join("farms/demo-farm/modem-farm.toml")
 }
 
-pub fn start_farm(config: &Path, log: &Path) -> Child {
+pub(crate) fn start_farm(config: &Path, log: &Path) -> Child {
     spawn(&["modem-farm", "--config", config.to_str().unwrap()], log)
 }
 
-pub fn end(mut child: Child) {
+pub(crate) fn end(mut child: Child) {
     drop(child.kill()); // it may have ended already
     child.wait().unwrap();
 }
 
-pub async fn wait_until(what: &str, log: &Path, holds: impl Fn() -> bool) {
+pub(crate) async fn wait_until(what: &str, log: &Path, holds: impl Fn() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "waited until {what}:\n{}", tail(log));

@@ -18,7 +18,7 @@ const SENDERS: usize = 4;
 const PACE: Duration = Duration::from_millis(15);
 
 /// A message that was answered 202.
-pub type Sent = (String, String);
+pub(crate) type Sent = (String, String);
 
 /// Sends one text after the other until told to stop or the door is gone; returns what was answered.
 async fn sender(carillon: Arc<Shared>, word: String, done: Arc<AtomicBool>) -> Vec<Sent> {
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-pub fn start_senders(
+pub(crate) fn start_senders(
     carillon: &Carillon,
     count: &Arc<AtomicUsize>,
     word: &str,
@@ -76,12 +76,12 @@ pub fn start_senders(
     (senders, done)
 }
 
-pub fn now_ms() -> i128 {
+pub(crate) fn now_ms() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i128
 }
 
 /// Counts every answered message against the network's record, and the uncertain ones against the kills.
-pub async fn count(carillon: &Carillon, sent: &[Sent], kills: &[i128]) {
+pub(crate) async fn count(carillon: &Carillon, sent: &[Sent], kills: &[i128]) {
     let ledger = carillon.settle().await;
     let received = texts(&carillon.received());
     let doubled: Vec<_> = received.iter().filter(|(_, count)| **count > 1).collect();
@@ -121,7 +121,7 @@ fn lease_of(message: &Value, kills: &[i128]) -> (usize, String) {
     (kill, leased["link"].as_str().unwrap().to_owned())
 }
 
-pub fn chance() -> StdRng {
+pub(crate) fn chance() -> StdRng {
     let seed = std::env::var("CARILLON_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("CARILLON_SEED={seed}");
     StdRng::seed_from_u64(seed)

@@ -3,8 +3,8 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 
-pub mod farm;
-pub mod load;
+pub(crate) mod farm;
+pub(crate) mod load;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -15,43 +15,43 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up on it: far above what it takes, so that a loaded machine passes.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What `demo.json` says.
 #[derive(serde::Deserialize, Clone, Debug)]
-pub struct Demo {
-    pub rest: String,
-    pub oms: String,
-    pub ops: String,
-    pub control: String,
-    pub api_key: String,
-    pub user_id: String,
-    pub password: String,
-    pub numbers: Vec<String>,
-    pub sim_log: PathBuf,
+pub(crate) struct Demo {
+    pub(crate) rest: String,
+    pub(crate) oms: String,
+    pub(crate) ops: String,
+    pub(crate) control: String,
+    pub(crate) api_key: String,
+    pub(crate) user_id: String,
+    pub(crate) password: String,
+    pub(crate) numbers: Vec<String>,
+    pub(crate) sim_log: PathBuf,
 }
 
 /// A Carillon process and its data directory.
-pub struct Carillon {
-    pub data: PathBuf,
-    pub demo: Demo,
-    pub client: reqwest::Client,
+pub(crate) struct Carillon {
+    pub(crate) data: PathBuf,
+    pub(crate) demo: Demo,
+    pub(crate) client: reqwest::Client,
     child: Child,
 }
 
 /// A line of the simulated network's record.
 #[derive(serde::Deserialize, Clone, Debug)]
-pub struct Received {
-    pub link: String,
-    pub imsi: String,
-    pub to: String,
-    pub reference: u8,
-    pub tpdu: String,
-    pub text: Option<String>,
+pub(crate) struct Received {
+    pub(crate) link: String,
+    pub(crate) imsi: String,
+    pub(crate) to: String,
+    pub(crate) reference: u8,
+    pub(crate) tpdu: String,
+    pub(crate) text: Option<String>,
 }
 
 /// Starts the binary with these arguments, its logs in a file beside the data.
-pub fn spawn(arguments: &[&str], log: &Path) -> Child {
+pub(crate) fn spawn(arguments: &[&str], log: &Path) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
     Command::new(env!("CARGO_BIN_EXE_carillon"))
         .args(arguments)
@@ -64,12 +64,12 @@ pub fn spawn(arguments: &[&str], log: &Path) -> Child {
 
 impl Carillon {
     /// Starts all roles under `data` and waits until they are ready.
-    pub async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(data: &Path) -> Self {
         Self::start_with(data, None).await
     }
 
     /// The same with a settings file.
-    pub async fn start_with(data: &Path, config: Option<&Path>) -> Self {
+    pub(crate) async fn start_with(data: &Path, config: Option<&Path>) -> Self {
         let demo_path = data.join("demo.json");
         let before = std::fs::metadata(&demo_path).and_then(|meta| meta.modified()).ok();
         let directory = data.to_str().unwrap();
@@ -100,24 +100,24 @@ impl Carillon {
         Carillon { data: data.to_owned(), demo, client, child }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// `kill -9`, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
     /// Waits for the end and returns the exit code; `None` if a signal ended it.
-    pub async fn ended(&mut self) -> Option<i32> {
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -129,36 +129,36 @@ impl Carillon {
     }
 
     /// The n-th number of a country of the demo: the last four digits are n.
-    pub fn number(&self, country: usize, n: usize) -> String {
+    pub(crate) fn number(&self, country: usize, n: usize) -> String {
         let base = &self.demo.numbers[country % self.demo.numbers.len()];
         format!("{}{:04}", &base[..base.len() - 4], n % 10_000)
     }
 
-    pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         self.client.post(format!("{}/v1/messages", self.demo.rest)).bearer_auth(&self.demo.api_key).json(body)
     }
 
     /// Sends one text by REST and returns its id.
-    pub async fn send(&self, to: &str, text: &str) -> String {
+    pub(crate) async fn send(&self, to: &str, text: &str) -> String {
         let answer = self.post(&serde_json::json!({ "to": to, "text": text })).send().await.unwrap();
         assert_eq!(answer.status(), 202, "{}", answer.text().await.unwrap());
         let answer: Value = answer.json().await.unwrap();
         answer["id"].as_str().unwrap().to_owned()
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self.client.get(format!("{}{path}", self.demo.rest)).bearer_auth(&self.demo.api_key);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap());
         answer.json().await.unwrap()
     }
 
-    pub async fn message(&self, id: &str) -> Value {
+    pub(crate) async fn message(&self, id: &str) -> Value {
         self.get(&format!("/v1/messages/{id}")).await
     }
 
     /// Waits until a message has this state.
-    pub async fn wait_state(&self, id: &str, state: &str) -> Value {
+    pub(crate) async fn wait_state(&self, id: &str, state: &str) -> Value {
         let begun = Instant::now();
         loop {
             let message = self.message(id).await;
@@ -171,7 +171,7 @@ impl Carillon {
     }
 
     /// Waits until nothing is pending, checking at each look that accepted = final + pending.
-    pub async fn settle(&self) -> Value {
+    pub(crate) async fn settle(&self) -> Value {
         let begun = Instant::now();
         loop {
             let ledger = self.get("/v1/ledger").await;
@@ -185,11 +185,11 @@ impl Carillon {
     }
 
     /// What the simulated network received.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         received(&self.demo.sim_log)
     }
 
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         tail(&self.data.join("carillon.log"))
     }
 }
@@ -202,21 +202,21 @@ impl Drop for Carillon {
 }
 
 /// accepted = final + pending, each counted for itself.
-pub fn check_ledger(ledger: &Value) {
+pub(crate) fn check_ledger(ledger: &Value) {
     let count = |name: &str| ledger[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {ledger:#}"));
     assert_eq!(count("accepted"), count("final") + count("pending"), "{ledger:#}");
     assert_eq!(ledger["difference"], 0, "{ledger:#}");
 }
 
 /// Every line of a simulated network's record.
-pub fn received(log: &Path) -> Vec<Received> {
+pub(crate) fn received(log: &Path) -> Vec<Received> {
     let Ok(file) = std::fs::File::open(log) else { return Vec::new() };
     let lines = BufReader::new(file).lines().map(Result::unwrap);
     lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
 /// How often each whole text was received.
-pub fn texts(received: &[Received]) -> BTreeMap<String, usize> {
+pub(crate) fn texts(received: &[Received]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     received.iter().filter_map(|line| line.text.clone()).for_each(|text| *counts.entry(text).or_insert(0) += 1);
     counts
@@ -227,7 +227,7 @@ async fn is_ready(client: &reqwest::Client, ops: &str) -> bool {
 }
 
 /// The end of a log file, for a failing test's message.
-pub fn tail(path: &Path) -> String {
+pub(crate) fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(60)..].join("\n")
