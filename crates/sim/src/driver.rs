@@ -24,8 +24,9 @@ use crate::{
 const READ_OCTETS_MAX: usize = 1_024;
 /// Bytes waiting for the owner to read at which no more is taken from it.
 const PENDING_OCTETS_MAX: usize = 64 * 1024;
-/// How long after a delivery its being read is looked for, and again.
-const READ_CHECK_MS: i64 = 50;
+/// How often it is looked whether deliveries were read. One counts as kept by the owner at the second look that finds the
+/// port empty: an owner that dies within this time gets it again.
+const READ_CHECK_MS: i64 = 1_000;
 /// After a silence this long the next bytes may be those of another owner.
 const OWNER_CHANGE_MS: i64 = 100;
 /// How long the driver sleeps when nothing is due.

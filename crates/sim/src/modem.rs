@@ -92,6 +92,8 @@ pub struct SimModem {
     listening: bool,
     /// Handed over directly, and perhaps still unread in the port.
     unread: Vec<u64>,
+    /// How many of `unread`, the oldest, were there when the port was last found read.
+    unread_before: usize,
     split_writes: bool,
 }
 
@@ -182,6 +184,7 @@ impl SimModem {
             events: VecDeque::new(),
             listening: false,
             unread: Vec::new(),
+            unread_before: 0,
             split_writes: false,
         }
     }
@@ -244,6 +247,7 @@ impl SimModem {
     pub fn port_changed(&mut self) {
         self.listening = false;
         let unread = std::mem::take(&mut self.unread);
+        self.unread_before = 0;
         self.card.take_back(&unread);
     }
 

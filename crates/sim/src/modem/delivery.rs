@@ -34,13 +34,16 @@ impl SimModem {
         !self.unread.is_empty()
     }
 
-    /// The port is empty: the owner has read everything. With `+CSMS=1` only an acknowledgement counts.
+    /// The port is empty: the owner has read everything. What was unread at the last such call too counts as kept; what
+    /// came since may be with an owner that dies before it has kept it, and is then handed over again. With `+CSMS=1`
+    /// only an acknowledgement counts.
     pub fn port_was_read(&mut self) -> Option<Entry> {
         if self.settings.service == 1 {
             return None;
         }
-        let read = std::mem::take(&mut self.unread);
-        self.card.done(&read)
+        let kept: Vec<u64> = self.unread.drain(..self.unread_before).collect();
+        self.unread_before = self.unread.len();
+        self.card.done(&kept)
     }
 
     /// `AT+CNMA`: the oldest direct delivery is with the owner.
@@ -49,6 +52,7 @@ impl SimModem {
             return false;
         }
         let id = self.unread.remove(0);
+        self.unread_before = self.unread_before.saturating_sub(1);
         self.done(&[id]);
         true
     }
