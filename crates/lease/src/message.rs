@@ -6,7 +6,7 @@ use model::{FarmName, LinkName, RouteId, RouterName};
 use crate::record::{Attempt, Epoch, LaneId, Outcome, PartitionId};
 
 /// A session: one stream between one router and one farm. The router numbers them, from 1, rising also across its restarts;
-/// the newest counts.
+/// the newest counts. A stream keeps its order and repeats nothing while it lives; what an older one still brings is refused.
 pub type Session = u64;
 
 /// The identity of a farm's journal; a new or restored disk is a new one.

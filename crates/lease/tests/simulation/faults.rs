@@ -9,6 +9,7 @@ use model::{DeliveryId, MessageId};
 
 use crate::farm::{Node, Work};
 use crate::lanes::Routed;
+use crate::network;
 use crate::plan::pick;
 use crate::router::Seat;
 use crate::world::{World, names};
@@ -85,10 +86,10 @@ impl World {
             return;
         }
         if let Some(old) = self.farms[farm].streams.get(&router).copied() {
-            self.network.break_stream(old, &mut self.random);
+            self.network.break_stream(old, network::Farm::Noticed, &mut self.random);
         }
         if let Some(old) = self.routers[router].seats.get(&farm) {
-            self.network.break_stream(old.session, &mut self.random);
+            self.network.break_stream(old.session, network::Farm::Noticed, &mut self.random);
         }
         self.sessions += 1;
         self.truth.counts.sessions += 1;
@@ -112,7 +113,7 @@ impl World {
     pub(crate) fn break_session(&mut self, router: usize, farm: usize) {
         let Some(session) = self.farms[farm].streams.get(&router).copied() else { return };
         self.say(|| format!("session {session} of router {router} and farm {farm} breaks"));
-        self.network.break_stream(session, &mut self.random);
+        self.network.break_stream(session, network::Farm::Believes, &mut self.random);
         if self.random.chance(700) {
             self.farms[farm].streams.remove(&router);
             if let Some(machine) = &mut self.farms[farm].machine {
@@ -138,7 +139,7 @@ impl World {
         self.truth.counts.crashes += 1;
         let seats = std::mem::take(&mut self.routers[router].seats);
         for seat in seats.values() {
-            self.network.break_stream(seat.session, &mut self.random);
+            self.network.break_stream(seat.session, network::Farm::Believes, &mut self.random);
         }
         let state = &mut self.routers[router];
         state.leave();
@@ -162,7 +163,7 @@ impl World {
         self.farms[farm].crash();
         self.truth.uncertain_max += self.farms[farm].disk.begun_count() as u64;
         for session in streams.values() {
-            self.network.break_stream(*session, &mut self.random);
+            self.network.break_stream(*session, network::Farm::Noticed, &mut self.random);
         }
         if self.random.chance(self.plan.disks) {
             self.truth.counts.disks_lost += 1;

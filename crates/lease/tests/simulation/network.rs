@@ -27,6 +27,13 @@ pub(crate) struct Ends {
     pub(crate) farm: usize,
 }
 
+/// Whether a farm knows that its stream is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Farm {
+    Noticed,
+    Believes,
+}
+
 struct Stream {
     ends: Ends,
     letters: Vec<Letter>,
@@ -71,13 +78,15 @@ impl Network {
         Some((ends, letter))
     }
 
-    /// A stream breaks: what it carries is lost, or comes late.
-    pub(crate) fn break_stream(&mut self, session: Session, random: &mut Random) {
+    /// A stream breaks: what it carries is lost, or comes late, or twice. As long as the farm has not noticed, a lease does
+    /// not come twice: a stream repeats nothing, and that is all that keeps a farm from taking again what it gave back.
+    pub(crate) fn break_stream(&mut self, session: Session, farm: Farm, random: &mut Random) {
         for way in [Way::ToFarm, Way::ToRouter] {
             let Some(stream) = self.streams.get_mut(&(session, way)) else { continue };
             stream.letters.retain(|_| random.chance(600));
             if random.chance(200)
                 && let Some(letter) = random.pick(&stream.letters).cloned()
+                && (farm == Farm::Noticed || !matches!(letter, Letter::ToFarm(RouterMessage::Lease(_))))
             {
                 stream.letters.push(letter);
             }
