@@ -9,6 +9,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::EmbeddedError;
 pub use rusqlite::{Connection, Transaction};
@@ -25,11 +26,22 @@ pub struct Options {
     pub group_max: usize,
     /// Reading connections.
     pub readers_max: usize,
+    /// How often it commits under load: more is then gathered for one sync.
+    pub commit_interval: Duration,
+    /// Commits that may follow each other at once after a quiet time, so that a single message does not wait at each of
+    /// its steps.
+    pub commit_burst: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { waiting_max: 16_384, group_max: 4_096, readers_max: 2 }
+        Options {
+            waiting_max: 16_384,
+            group_max: 4_096,
+            readers_max: 2,
+            commit_interval: Duration::from_millis(4),
+            commit_burst: 32,
+        }
     }
 }
 
