@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod auth;
+pub mod body;
 pub mod clock;
 pub mod config;
 pub mod metrics;

@@ -15,14 +15,13 @@ mod session;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method as HttpMethod};
 use axum::response::Response;
 use axum::routing::any;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use model::party::Tenant;
 use model::record::Door;
 use model::{Refusal, TenantId};
@@ -84,7 +83,7 @@ impl OpenDoor<'_> {
     async fn post(self, body: Body) -> Result<Response, Refusal> {
         let received = clock::now();
         let headers = &self.parts.headers;
-        let body = whole(body, self.gateway.config.oms_body_bytes_max).await?;
+        let body = crate::body::whole(body, self.gateway.config.oms_body_bytes_max).await?;
         if body.trim_ascii().is_empty() {
             return Ok(self.probed().unwrap_or_else(reply::alive));
         }
@@ -144,15 +143,6 @@ fn tenant(gateway: &Gateway, snapshot: &Snapshot, place: &Place<'_>) -> Option<A
 fn wants_description(parts: &Parts) -> bool {
     let mut names = parts.uri.query().unwrap_or("").split('&').map(|pair| pair.split('=').next().unwrap_or(""));
     names.any(|name| name.eq_ignore_ascii_case("wsdl"))
-}
-
-/// The whole body, if it is not too long.
-async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge),
-        Err(_) => Err(Refusal::Malformed), // the client went away or was too slow
-    }
 }
 
 fn media_type(headers: &HeaderMap) -> Option<MediaType> {

@@ -8,7 +8,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -23,13 +23,11 @@ use crate::run::Gateway;
 use crate::snapshot::{KeyHolder, Snapshot};
 
 /// The routes of the REST door.
-pub fn router(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+pub fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/v1/messages", post(messages::create).fallback(method_not_allowed))
         .route("/v1/messages/{id}", get(messages::show).fallback(method_not_allowed))
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
-        // One byte more than allowed is read, so that the handler answers 413 in its own words.
-        .layer(DefaultBodyLimit::max(gateway.config.rest_body_bytes_max))
 }
 
 /// The answer for a path nobody serves.

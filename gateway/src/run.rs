@@ -52,6 +52,8 @@ pub struct Listeners {
 pub struct Gateway {
     /// Settings.
     pub config: Config,
+    /// The lanes, for the question how far the state follows; the accept path goes by the acceptor.
+    pub bus: AnyBus,
     /// The state, for questions about messages; never on the accept path.
     pub store: AnyStore,
     /// Makes messages durable.
@@ -110,6 +112,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
     let tls = tls(&config).map_err(GatewayError::Tls)?;
     let metrics = Metrics::new(&deps.registry);
     let gateway = Arc::new(Gateway {
+        bus: deps.bus.clone(),
         store: deps.store.clone(),
         acceptor: Acceptor::new(deps.bus.clone(), &config.cell, config.accept_ms_max, metrics.clone()),
         passwords: Passwords::new(&config, metrics.clone()),
@@ -138,7 +141,7 @@ fn sample_requests(gateway: &Gateway, registry: &Registry) {
 /// All doors in one router.
 fn router(gateway: &Arc<Gateway>) -> axum::Router {
     axum::Router::new()
-        .merge(rest::router(gateway))
+        .merge(rest::router())
         .merge(oms::router(gateway))
         .fallback(rest::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), bounded))

@@ -182,36 +182,49 @@ impl Metrics {
         let counter = |name, help| registry.counter(name, help);
         let gauge = |name, help| registry.gauge(name, help);
         Metrics {
-            planned: registry.counter_by("router_planned_total", "Deliveries read from lane accepted, by result."),
-            outcomes: registry.counter_by("router_outcomes_total", "Attempts that came to an end, by what followed."),
-            receipts: registry.counter_by("router_receipts_total", "Delivery receipts, by what they meant."),
-            ended: registry.counter_by("router_ended_total", "Deliveries that entered a final state."),
+            planned: registry
+                .counter_by("carillon_router_planned_total", "Deliveries read from lane accepted, by result."),
+            outcomes: registry
+                .counter_by("carillon_router_outcomes_total", "Attempts that came to an end, by what followed."),
+            receipts: registry.counter_by("carillon_router_receipts_total", "Delivery receipts, by what they meant."),
+            ended: registry.counter_by("carillon_router_ended_total", "Deliveries that entered a final state."),
             corrections: counter(
-                "router_corrections_total",
+                "carillon_router_corrections_total",
                 "Later proofs that moved a delivery between final states.",
             ),
-            due: counter("router_due_total", "Scheduled deliveries whose time came."),
-            dead_letters: counter("router_dead_letters_total", "Records put in the dead-letter lane."),
-            inbound: counter("router_inbound_total", "Messages from handsets."),
-            references_open: gauge("router_references_open", "References whose receipt is awaited."),
-            receipts_parked: gauge("router_receipts_parked", "Receipts that wait for their outcome."),
-            lag: registry.gauge_by("router_lag_entries", "Entries of a lane that are not taken yet."),
-            batch: registry.histogram_by("router_batch_entries", "Entries of a lane taken in one step.", COUNTS),
+            due: counter("carillon_router_due_total", "Scheduled deliveries whose time came."),
+            dead_letters: counter("carillon_router_dead_letters_total", "Records put in the dead-letter lane."),
+            inbound: counter("carillon_router_inbound_total", "Messages from handsets."),
+            references_open: gauge("carillon_router_references_open", "References whose receipt is awaited."),
+            receipts_parked: gauge("carillon_router_receipts_parked", "Receipts that wait for their outcome."),
+            lag: registry.gauge_by("carillon_router_lag_entries", "Entries of a lane that are not taken yet."),
+            batch: registry.histogram_by(
+                "carillon_router_batch_entries",
+                "Entries of a lane taken in one step.",
+                COUNTS,
+            ),
             plan_seconds: registry.histogram(
-                "router_plan_seconds",
+                "carillon_router_plan_seconds",
                 "Time from acceptance until the route is chosen.",
                 SECONDS,
             ),
-            ledger_accepted: gauge("router_ledger_accepted", "Deliveries accepted, as the ledger counts them."),
-            ledger_final: gauge("router_ledger_final", "Deliveries that ended, as the ledger counts them."),
-            ledger_pending: gauge("router_ledger_pending", "Deliveries under way, as the ledger counts them."),
+            ledger_accepted: gauge(
+                "carillon_router_ledger_accepted",
+                "Deliveries accepted, as the ledger counts them.",
+            ),
+            ledger_final: gauge("carillon_router_ledger_final", "Deliveries that ended, as the ledger counts them."),
+            ledger_pending: gauge("carillon_router_ledger_pending", "Deliveries under way, as the ledger counts them."),
             ledger_difference: gauge(
-                "router_ledger_difference",
+                "carillon_router_ledger_difference",
                 "Accepted less final less pending deliveries: anything but 0 is lost or doubled.",
             ),
-            price_table: gauge("router_price_table_version", "Version of the price table in use."),
-            deck_refused: gauge("router_price_deck_refused", "1 while the newest price deck is refused, else 0."),
-            restarts: registry.counter_by("router_restarts_total", "Parts that failed and were started again."),
+            price_table: gauge("carillon_router_price_table_version", "Version of the price table in use."),
+            deck_refused: gauge(
+                "carillon_router_price_deck_refused",
+                "1 while the newest price deck is refused, else 0.",
+            ),
+            restarts: registry
+                .counter_by("carillon_router_restarts_total", "Parts that failed and were started again."),
         }
     }
 

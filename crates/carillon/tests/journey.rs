@@ -38,7 +38,7 @@ async fn a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back() 
     assert_eq!(received[0].text.as_deref(), Some("hello from rest"));
     assert_eq!(submitted["reference"], received[0].reference);
     assert_eq!(submitted["modem"], received[0].link.as_str());
-    let ledger = carillon.settle().await;
+    let ledger = carillon.settle_all(1).await;
     assert_eq!(ledger["by_state"]["delivered"], 1, "{ledger:#}");
 }
 
@@ -59,7 +59,7 @@ async fn an_oms_message_becomes_an_sms() {
     assert_eq!(answer.status(), 200);
     let text = answer.text().await.unwrap();
     assert!(text.contains("code=&quot;ok&quot;") || text.contains("code=\"ok\""), "{text}");
-    let ledger = carillon.settle().await;
+    let ledger = carillon.settle_all(1).await;
     assert_eq!(ledger["by_state"]["delivered"], 1, "{ledger:#}");
     assert_eq!(texts(&carillon.received())["Grüße aus OMS"], 1);
 }
@@ -101,7 +101,7 @@ async fn the_same_key_is_the_same_message_across_restarts() {
         assert_eq!(answer.status(), 202);
         ids.push(answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned());
         if round == 1 {
-            carillon.settle().await;
+            carillon.settle_all(1).await;
         }
         if round % 2 == 1 {
             carillon.kill();
@@ -130,7 +130,8 @@ async fn many_recipients_are_one_message_with_a_state_each() {
     assert_eq!(message["deliveries"].as_array().unwrap().len(), 20);
     let mut reached: Vec<String> = carillon.received().into_iter().map(|line| line.to).collect();
     let mut expected = to.clone();
-    (reached.sort(), expected.sort());
+    reached.sort();
+    expected.sort();
     assert_eq!(reached, expected);
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -17,9 +16,9 @@ use store::{MessageView, Store};
 use super::view::{self, Message};
 use super::{Caller, RestProblem, request};
 use crate::accept::Accepted;
-use crate::clock;
 use crate::problem::Problem;
 use crate::run::Gateway;
+use crate::{body, clock};
 
 /// How long `GET` waits for a message that the store may not know yet.
 const CATCH_UP_MAX: Duration = Duration::from_millis(1_500);
@@ -41,12 +40,13 @@ pub(super) async fn create(
     State(gateway): State<Arc<Gateway>>,
     caller: Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, RestProblem> {
     let refuse = |problem: Problem| RestProblem::of(&gateway, problem);
     let now = clock::now();
     check_media_type(&headers).map_err(refuse)?;
-    let body = body.map_err(|_| refuse(too_large(gateway.config.rest_body_bytes_max)))?;
+    let bytes_max = gateway.config.rest_body_bytes_max;
+    let body = body::whole(body, bytes_max).await.map_err(|refusal| refuse(not_read(refusal, bytes_max)))?;
     let submission = request::read(&body, &headers, &caller.holder, &caller.snapshot, now).map_err(refuse)?;
     let accepted = gateway.acceptor.accept(&caller.snapshot, &submission).await.map_err(|r| refuse(r.into()))?;
     let id = accepted.id.to_string();
@@ -114,6 +114,9 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Refusal::UnsupportedMediaType, "send `Content-Type: application/json`"))
 }
 
-fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(Refusal::BodyTooLarge, format!("a body has at most {bytes_max} bytes, and must arrive whole"))
+fn not_read(refusal: Refusal, bytes_max: usize) -> Problem {
+    match refusal {
+        Refusal::BodyTooLarge => Problem::new(refusal, format!("a body has at most {bytes_max} bytes")),
+        other => Problem::new(other, "the body did not arrive whole"),
+    }
 }

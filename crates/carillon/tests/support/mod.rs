@@ -184,6 +184,19 @@ impl Carillon {
         }
     }
 
+    /// The same once at least so many were accepted: the ledger follows the lanes.
+    pub(crate) async fn settle_all(&self, accepted: u64) -> Value {
+        let begun = Instant::now();
+        loop {
+            let ledger = self.settle().await;
+            if ledger["accepted"].as_u64().unwrap() >= accepted {
+                return ledger;
+            }
+            assert!(begun.elapsed() < PATIENCE, "fewer than {accepted} accepted: {ledger:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What the simulated network received.
     pub(crate) fn received(&self) -> Vec<Received> {
         received(&self.demo.sim_log)
