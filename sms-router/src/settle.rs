@@ -223,12 +223,11 @@ async fn follow<B: Bus, S: Store, L: Loads>(
     if !changes.opened.is_empty() {
         desk.store.references_open(changes.opened).await.map_err(RouterError::References)?;
     }
-    if !changes.closed.is_empty() {
-        desk.store.references_close(changes.closed).await.map_err(RouterError::References)?;
-    }
     desk.commit(&Source { group: REFERENCES, ..source.clone() }, up_to, Vec::new()).await?;
-    if !changes.found.is_empty() {
-        desk.store.references_close(changes.found).await.map_err(RouterError::References)?;
+    // Only now: until the watermark is past them, what closed these may be looked at again, and must find them.
+    let gone: Vec<_> = changes.closed.into_iter().chain(changes.found).collect();
+    if !gone.is_empty() {
+        desk.store.references_close(gone).await.map_err(RouterError::References)?;
     }
     Ok(())
 }
