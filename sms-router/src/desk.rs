@@ -78,6 +78,15 @@ impl<B: Bus, S: Store, L: Loads> Desk<B, S, L> {
         Ok(bounds.map_err(|error| source.read_failed(error))?.next)
     }
 
+    /// About how many entries of a source wait for its group.
+    ///
+    /// # Errors
+    /// [`RouterError::Read`].
+    pub async fn lag(&self, source: &Source) -> Result<u64, RouterError> {
+        let lag = self.bus.lag(source.group, &source.lane, source.partition).await;
+        lag.map_err(|error| source.read_failed(error))
+    }
+
     /// Marks a source consumed up to an offset and appends what came of it, both or neither.
     ///
     /// # Errors

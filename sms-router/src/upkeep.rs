@@ -142,10 +142,9 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
         ] {
             let mut lag = 0;
             for partition in 0..lane.partitions() {
-                let source = Source { group, lane: lane.clone(), partition };
-                lag += desk.end(&source).await? - desk.watermark(&source).await?;
+                lag += desk.lag(&Source { group, lane: lane.clone(), partition }).await?;
             }
-            metrics.lag.with(label).set(lag);
+            metrics.lag.with(label).set(count(lag));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ mod dispatching;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use bus::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Position, Read};
+use bus::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Membership, Position, Read};
 use dispatching::{Disk, FakeFarm, Router, record, route};
 use embedded::EmbeddedError;
 use model::Lane;
@@ -95,8 +95,11 @@ impl Bus for Flaky {
     async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
         self.inner.bounds(lane, partition).await
     }
-    async fn pin(&self, holder: Group, lane: &Lane, partition: u32, offset: Option<i64>) -> Result<(), BusError> {
-        self.inner.pin(holder, lane, partition, offset).await
+    async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
+        self.inner.join(group, lanes).await
+    }
+    async fn lag(&self, group: Group, lane: &Lane, partition: u32) -> Result<u64, BusError> {
+        self.inner.lag(group, lane, partition).await
     }
     async fn trim(&self) -> Result<(), BusError> {
         self.inner.trim().await

@@ -2,7 +2,7 @@
 
 use model::Lane;
 
-use crate::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Position, Read};
+use crate::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Membership, Position, Read};
 
 /// Whichever engine the configuration names.
 #[derive(Clone)]
@@ -60,9 +60,15 @@ impl Bus for AnyBus {
         }
     }
 
-    async fn pin(&self, holder: Group, lane: &Lane, partition: u32, offset: Option<i64>) -> Result<(), BusError> {
+    async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
         match self {
-            AnyBus::Embedded(bus) => bus.pin(holder, lane, partition, offset).await,
+            AnyBus::Embedded(bus) => bus.join(group, lanes).await,
+        }
+    }
+
+    async fn lag(&self, group: Group, lane: &Lane, partition: u32) -> Result<u64, BusError> {
+        match self {
+            AnyBus::Embedded(bus) => bus.lag(group, lane, partition).await,
         }
     }
 

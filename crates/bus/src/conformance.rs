@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Lane, RouteId};
 
-use crate::{Acks, Bus, BusError, Consumed, Entry, Group, Position, Read};
+use crate::{Acks, Bus, BusError, Change, Consumed, Entry, Group, Membership, Position, Read, Share};
 
 /// How much a lane may hold in the bus that is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,8 @@ pub async fn conformance<B: Bus>(open: impl AsyncFn(Room) -> B) {
     acknowledgements_in_any_order(open).await;
     what_is_not_below_the_watermark_comes_again(open).await;
     trimming_follows_the_slowest(open).await;
+    a_member_is_given_what_it_follows(open).await;
+    lag_is_what_is_not_done(open).await;
     a_full_lane_says_so(open).await;
     nonsense_is_refused(open).await;
     closing_ends_waits(open).await;
@@ -296,12 +298,7 @@ async fn trimming_follows_the_slowest<B: Bus>(open: &impl AsyncFn(Room) -> B) {
     acknowledge(&bus, Group::OWNER, &lane, Acks::UpTo(at[12])).await;
     bus.trim().await.unwrap();
     assert_eq!(bus.bounds(&lane, 0).await.unwrap().first, at[0], "the slowest group holds it");
-    bus.pin(Group::SETTLER, &lane, 0, Some(at[5])).await.unwrap();
     acknowledge(&bus, Group::PROJECTION, &lane, Acks::UpTo(at[15])).await;
-    bus.trim().await.unwrap();
-    let first = bus.bounds(&lane, 0).await.unwrap().first;
-    assert!(first > at[0] && first <= at[5], "a pin holds it: {first}");
-    bus.pin(Group::SETTLER, &lane, 0, None).await.unwrap();
     bus.trim().await.unwrap();
     let bounds = bus.bounds(&lane, 0).await.unwrap();
     assert!(bounds.first > at[5] && bounds.first <= at[12], "{}", bounds.first);
@@ -309,7 +306,6 @@ async fn trimming_follows_the_slowest<B: Bus>(open: &impl AsyncFn(Room) -> B) {
         matches!(bus.read(&lane, 0, at[0], 1).await, Err(BusError::Trimmed { first, .. }) if first == bounds.first)
     );
     assert!(matches!(bus.fetch(&lane, 0, &[at[0]]).await, Err(BusError::Trimmed { .. })));
-    assert!(matches!(bus.pin(Group::SETTLER, &lane, 0, Some(at[0])).await, Err(BusError::Trimmed { .. })));
     assert_eq!(texts(&rest(&bus, &lane, 0, at[12]).await), numbers(12..20), "what is needed stays");
     // All consumed and trimmed: the offsets still go on.
     for group in [Group::OWNER, Group::PROJECTION] {
@@ -320,6 +316,64 @@ async fn trimming_follows_the_slowest<B: Bus>(open: &impl AsyncFn(Room) -> B) {
     let bus = open(Room::Wide).await;
     assert_eq!(bus.watermark(Group::OWNER, &lane, 0).await.unwrap(), bounds.next);
     assert!(append(&bus, &lane, [20]).await[0].offset >= bounds.next);
+    bus.close().await;
+}
+
+/// Takes changes until these are what the member has.
+async fn until_given(membership: &mut Membership, given: &mut BTreeSet<Share>, wanted: &BTreeSet<Share>) {
+    let turn = async {
+        while given != wanted {
+            match membership.next().await.expect("the bus is open") {
+                Change::Given(shares) => given.extend(shares),
+                Change::Taken(shares, release) => {
+                    shares.iter().for_each(|share| assert!(given.remove(share), "{share:?} was never given"));
+                    drop(release);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, turn).await.unwrap_or_else(|_| panic!("waited for {wanted:?}, has {given:?}"));
+}
+
+async fn a_member_is_given_what_it_follows<B: Bus>(open: &impl AsyncFn(Room) -> B) {
+    let bus = open(Room::Wide).await;
+    let (one, two) = (fresh(&bus, "member-one").await, fresh(&bus, "member-two").await);
+    let share = |lane: &Lane| Share { lane: lane.clone(), partition: 0 };
+    let group = Group::new("members");
+    assert!(matches!(bus.join(group, vec![front("member-none")]).await, Err(BusError::NoLane { .. })));
+    let mut given = BTreeSet::new();
+    let mut membership = bus.join(group, vec![one.clone()]).await.unwrap();
+    until_given(&mut membership, &mut given, &[share(&one)].into()).await;
+    assert!(matches!(bus.join(group, vec![one.clone()]).await, Err(BusError::Joined { .. })));
+    // A member's commit holds, also on a lane that goes along with the one it joined for.
+    let at = append(&bus, &one, [0, 1]).await;
+    let along = append(&bus, &two, [0, 1]).await;
+    assert_eq!(acknowledge(&bus, group, &one, Acks::UpTo(at[1].offset)).await, at[1].offset);
+    assert_eq!(acknowledge(&bus, group, &two, Acks::UpTo(along[1].offset)).await, along[1].offset);
+    membership.follow(vec![one.clone(), two.clone()]);
+    until_given(&mut membership, &mut given, &[share(&one), share(&two)].into()).await;
+    membership.follow(vec![two.clone()]);
+    until_given(&mut membership, &mut given, &[share(&two)].into()).await;
+    membership.leave().await;
+    // It may come again, and goes on where it was.
+    let mut membership = bus.join(group, vec![two.clone()]).await.unwrap();
+    until_given(&mut membership, &mut BTreeSet::new(), &[share(&two)].into()).await;
+    assert_eq!(bus.watermark(group, &two, 0).await.unwrap(), along[1].offset);
+    bus.close().await;
+    assert!(tokio::time::timeout(PATIENCE, async { while membership.next().await.is_some() {} }).await.is_ok());
+}
+
+async fn lag_is_what_is_not_done<B: Bus>(open: &impl AsyncFn(Room) -> B) {
+    let bus = open(Room::Wide).await;
+    let lane = fresh(&bus, "lag").await;
+    bus.declare(&lane, &[Group::OWNER]).await.unwrap();
+    assert_eq!(bus.lag(Group::OWNER, &lane, 0).await.unwrap(), 0);
+    let at = append(&bus, &lane, 0..10).await;
+    assert!(bus.lag(Group::OWNER, &lane, 0).await.unwrap() > 0);
+    acknowledge(&bus, Group::OWNER, &lane, Acks::UpTo(at[9].offset)).await;
+    assert!(bus.lag(Group::OWNER, &lane, 0).await.unwrap() > 0, "one is left");
+    acknowledge(&bus, Group::OWNER, &lane, Acks::Offsets(vec![at[9].offset])).await;
+    assert_eq!(bus.lag(Group::OWNER, &lane, 0).await.unwrap(), 0);
     bus.close().await;
 }
 

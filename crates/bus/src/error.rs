@@ -84,6 +84,22 @@ pub enum BusError {
         /// The partition.
         partition: u32,
     },
+    /// The partition was given to another member of the group. Nothing of the call happened.
+    #[error("another member of group `{group}` has lane `{lane}` partition `{partition}`")]
+    NotOwner {
+        /// The group.
+        group: &'static str,
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+    },
+    /// A process is a member of a group once.
+    #[error("this process is a member of group `{group}` already")]
+    Joined {
+        /// The group.
+        group: &'static str,
+    },
     /// The engine could not prepare its tables, or read back what it left.
     #[error("the lanes could not be opened")]
     Open(#[source] EmbeddedError),

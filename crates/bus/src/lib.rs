@@ -6,15 +6,17 @@
 mod any;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod engine;
 mod error;
+mod membership;
+mod sqlite;
 
 use bytes::Bytes;
 use model::{Lane, Timestamp};
 
 pub use any::AnyBus;
-pub use engine::{EmbeddedBus, Options};
 pub use error::BusError;
+pub use membership::{Change, Membership, RELEASE_MAX, Release, Share};
+pub use sqlite::{EmbeddedBus, Options};
 
 /// What is appended: bytes, and what picks their partition.
 #[derive(Clone, PartialEq, Eq)]
@@ -196,7 +198,7 @@ pub trait Bus: Clone + Send + Sync + 'static {
     /// hold up the consumption that makes room. The bound can thus be exceeded by what is in hand at once.
     ///
     /// # Errors
-    /// [`BusError::BeyondEnd`] if an offset is acknowledged that does not exist, [`BusError::Gaps`].
+    /// [`BusError::BeyondEnd`] if an offset is acknowledged that does not exist, [`BusError::Gaps`], [`BusError::NotOwner`].
     fn commit(
         &self,
         consumed: Vec<Consumed>,
@@ -245,20 +247,24 @@ pub trait Bus: Clone + Send + Sync + 'static {
     /// [`BusError::NoLane`], [`BusError::NoPartition`].
     fn bounds(&self, lane: &Lane, partition: u32) -> impl Future<Output = Result<Bounds, BusError>> + Send;
 
-    /// Holds a partition's entries from `offset` on, whatever the watermarks say, until this process ends or lets go
-    /// with `None`. Each holder has one pin per partition.
+    /// Joins a group that shares the partitions of these lanes among its members, one per process. Each partition is given
+    /// to one member at a time; members that come and go move as few as possible.
+    ///
+    /// While a process is a member, a [`Bus::commit`] on the group's behalf for a partition that was given to another member
+    /// is refused with [`BusError::NotOwner`]. Groups nobody joined are not fenced.
     ///
     /// # Errors
-    /// [`BusError::Trimmed`] if it is too late.
-    fn pin(
-        &self,
-        holder: Group,
-        lane: &Lane,
-        partition: u32,
-        offset: Option<i64>,
-    ) -> impl Future<Output = Result<(), BusError>> + Send;
+    /// [`BusError::Joined`] if this process is a member of the group already, [`BusError::NoLane`].
+    fn join(&self, group: Group, lanes: Vec<Lane>) -> impl Future<Output = Result<Membership, BusError>> + Send;
 
-    /// Trims all lanes, in bounded steps, below the lowest watermark of the declared groups and the pins. Never by age.
+    /// About how many entries of the partition the group is not done with. For metrics and bounds: an engine may estimate,
+    /// but says 0 if there are none.
+    ///
+    /// # Errors
+    /// [`BusError::NoLane`], [`BusError::NoPartition`].
+    fn lag(&self, group: Group, lane: &Lane, partition: u32) -> impl Future<Output = Result<u64, BusError>> + Send;
+
+    /// Trims all lanes, in bounded steps, below the lowest watermark of the declared groups. Never by age.
     ///
     /// # Errors
     /// [`BusError::Trim`]; what was trimmed stays trimmed, the rest waits for the next call.

@@ -4,7 +4,7 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
     ScheduledRow, Store, Usage,
 };
 
@@ -73,6 +73,18 @@ impl Store for AnyStore {
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.replace_deck(rates).await,
+        }
+    }
+
+    async fn put_router(&self, seat: RouterSeat) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.put_router(seat).await,
+        }
+    }
+
+    async fn routers(&self, now: Timestamp) -> Result<Vec<RouterSeat>> {
+        match self {
+            AnyStore::Embedded(store) => store.routers(now).await,
         }
     }
 

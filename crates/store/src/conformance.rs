@@ -8,9 +8,11 @@ use bytes::Bytes;
 use model::event::{Ended, Event, KeyReused, Leased, Retried, Routed, Scheduled, Step, Submitted};
 use model::party::{Farm, Rate, RatePrice, Supplier, WrappedKey};
 use model::record::Amount;
-use model::{DeliveryId, Lane, MessageId, State, SupplierId, TenantId, Timestamp};
+use model::{DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
-use crate::{AcceptedRow, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, ScheduledRow, Store};
+use crate::{
+    AcceptedRow, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
+};
 
 /// When the suite's messages are accepted: within one hour.
 pub const ACCEPTED: Timestamp = Timestamp(1_795_257_000_000);
@@ -35,6 +37,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     old_rows_go_and_young_ones_stay(open).await;
     what_is_due_comes_in_order(open).await;
     references_open_and_close(open).await;
+    routers_stay_until_their_time_is_up(open).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.
@@ -489,4 +492,23 @@ async fn references_open_and_close<S: Store>(open: &impl AsyncFn() -> S) {
     store.references_close(vec![close(1, 25), close(2, 12), close(9, 99)]).await.unwrap();
     assert_eq!(store.references(3).await.unwrap(), vec![]);
     assert_eq!(store.references(4).await.unwrap().len(), 1);
+}
+
+async fn routers_stay_until_their_time_is_up<S: Store>(open: &impl AsyncFn() -> S) {
+    let store = open().await;
+    let seat = |name: &str, port: u16, seconds: i64| RouterSeat {
+        name: RouterName::new(name).expect("a name of this suite"),
+        address: format!("router:{port}"),
+        until: ACCEPTED.plus_ms(seconds * 1_000),
+    };
+    let there = async |store: &S, seconds: i64| store.routers(ACCEPTED.plus_ms(seconds * 1_000)).await.unwrap();
+    assert_eq!(there(&store, 0).await, vec![]);
+    store.put_router(seat("router-b", 2, 20)).await.unwrap();
+    store.put_router(seat("router-a", 1, 10)).await.unwrap();
+    let store = open().await;
+    assert_eq!(there(&store, 0).await, [seat("router-a", 1, 10), seat("router-b", 2, 20)]);
+    assert_eq!(there(&store, 10).await, [seat("router-b", 2, 20)]);
+    store.put_router(seat("router-a", 3, 30)).await.unwrap(); // it came back elsewhere
+    assert_eq!(there(&store, 10).await, [seat("router-a", 3, 30), seat("router-b", 2, 20)]);
+    assert_eq!(there(&store, 30).await, vec![]);
 }

@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The open references could not be read or written.
     #[error("the open references could not be read or written")]
     References(#[source] EmbeddedError),
+    /// The router replicas could not be read or written.
+    #[error("the router replicas could not be read or written")]
+    Routers(#[source] EmbeddedError),
     /// Old rows could not be removed.
     #[error("old rows could not be removed")]
     Purge(#[source] EmbeddedError),

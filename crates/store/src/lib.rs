@@ -6,19 +6,19 @@
 mod any;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod engine;
 mod error;
+mod sqlite;
 mod views;
 
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
 use model::{Lane, MessageId, TenantId, Timestamp};
 
 pub use any::AnyStore;
-pub use engine::EmbeddedStore;
 pub use error::StoreError;
+pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow,
-    ScheduledRow, Usage,
+    RouterSeat, ScheduledRow, Usage,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -57,6 +57,13 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Replaces the price deck, whole or not at all, and returns the deck's version, one above the last.
     fn replace_deck(&self, rates: Vec<Rate>) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Says that a router replica is there, until the time it names; said again before that, it stays. Farms find replicas
+    /// by it.
+    fn put_router(&self, seat: RouterSeat) -> impl Future<Output = Result<()>> + Send;
+
+    /// The router replicas that are there at `now`, by name.
+    fn routers(&self, now: Timestamp) -> impl Future<Output = Result<Vec<RouterSeat>>> + Send;
 
     /// Carries the projection on by a stretch of a lane. Rows, totals, claims and position move in one step; what stands
     /// below the stored position is skipped, so a stretch may come twice. Lanes and partitions may come in any order

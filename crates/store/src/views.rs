@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::event::Event;
 use model::party::{ApiKey, Farm, OmsUser, PriceDeck, Route, Supplier, Tenant, WrappedKey};
 use model::record::{Header, RecordError};
-use model::{Currency, DeliveryId, Lane, MessageId, State, TenantId, Timestamp};
+use model::{Currency, DeliveryId, Lane, MessageId, RouterName, State, TenantId, Timestamp};
 
 /// Everyone who takes part, as of one version.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +29,17 @@ pub struct Parties {
     pub farms: Vec<Farm>,
     /// Data keys, wrapped.
     pub data_keys: Vec<WrappedKey>,
+}
+
+/// A router replica that farms can attach to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouterSeat {
+    /// The replica's stable name.
+    pub name: RouterName,
+    /// Where farms reach it (`host:port`).
+    pub address: String,
+    /// Until when that holds, unless it is said again.
+    pub until: Timestamp,
 }
 
 /// A stretch of one lane partition for the projection.

@@ -3,6 +3,7 @@
 mod block;
 mod flight;
 mod marks;
+mod member;
 mod partition;
 mod tables;
 
@@ -13,7 +14,7 @@ use embedded::Database;
 use model::Lane;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, Position, Read};
+use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, Membership, Position, Read};
 use block::Block;
 use flight::{Desk, Request};
 use partition::{Coming, LaneState, Partition, lock};
@@ -73,6 +74,7 @@ struct Inner {
     lanes: RwLock<HashMap<Lane, Arc<LaneState>>>,
     desk: Arc<Desk>,
     closed: watch::Sender<bool>,
+    members: Arc<member::Members>,
 }
 
 impl EmbeddedBus {
@@ -84,7 +86,14 @@ impl EmbeddedBus {
         database.write(tables::prepare).await.map_err(BusError::Open)?;
         let rows = database.read(tables::lanes).await.map_err(BusError::Open)?;
         let desk = Arc::new(Desk::new(options.clone()));
-        let inner = Inner { database, options, lanes: RwLock::default(), desk, closed: watch::Sender::new(false) };
+        let inner = Inner {
+            database,
+            options,
+            lanes: RwLock::default(),
+            desk,
+            closed: watch::Sender::new(false),
+            members: Arc::default(),
+        };
         let bus = EmbeddedBus { inner: Arc::new(inner) };
         for row in rows {
             // A lane of a name this build does not know stays untouched on disk.
@@ -325,8 +334,18 @@ impl Bus for EmbeddedBus {
         Ok(Bounds { first: partition.first(), next: partition.next(), oldest_ms })
     }
 
-    async fn pin(&self, holder: Group, lane: &Lane, partition: u32, offset: Option<i64>) -> Result<(), BusError> {
-        self.partition(lane, partition)?.pin(holder, offset)
+    async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
+        lanes.iter().try_for_each(|lane| self.lane(lane).map(drop))?;
+        // A lane that is followed before it was created has no partitions yet; whoever follows it creates it first.
+        let bus = self.clone();
+        let partitions = move |lane: &Lane| bus.lane(lane).map_or(0, |state| state.info.partitions);
+        self.inner.members.join(group, lanes, self.inner.closed.subscribe(), partitions)
+    }
+
+    async fn lag(&self, group: Group, lane: &Lane, partition: u32) -> Result<u64, BusError> {
+        let next = self.partition(lane, partition)?.next();
+        let watermark = self.watermark(group, lane, partition).await?;
+        Ok(u64::try_from(next - watermark).unwrap_or(0))
     }
 
     async fn trim(&self) -> Result<(), BusError> {

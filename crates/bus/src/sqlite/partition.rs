@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::block::Block;
 use super::marks::Marks;
 use super::tables::{Extent, Seat};
-use crate::{BusError, Group, LaneInfo, Read};
+use crate::{BusError, LaneInfo, Read};
 
 /// A lane of this engine.
 pub(super) struct LaneState {
@@ -73,7 +73,6 @@ pub(super) struct Kept {
     pub(super) first: i64,
     /// Bytes ever written before `first`.
     pub(super) before: i64,
-    pub(super) pins: BTreeMap<Group, i64>,
 }
 
 /// Blocks at hand: the newest, and a few old ones that were fetched.
@@ -104,7 +103,7 @@ impl Partition {
             groups: Mutex::new(groups),
             next: watch::Sender::new(extent.next),
             lowest: AtomicI64::new(extent.first),
-            kept: Mutex::new(Kept { first: extent.first, before: extent.before_first, pins: BTreeMap::new() }),
+            kept: Mutex::new(Kept { first: extent.first, before: extent.before_first }),
             tail: Mutex::default(),
         };
         partition.settle_groups();
@@ -154,32 +153,20 @@ impl Partition {
         }
     }
 
-    /// Below this nothing is needed: the lowest of watermarks and pins. Without declared groups, nothing may go.
+    /// Below this nothing is needed: the lowest of the watermarks. Without declared groups, nothing may go.
     pub(super) fn floor(&self) -> i64 {
         let declared = !lock(&self.groups).is_empty();
-        let kept = lock(&self.kept);
-        let lowest = if declared { self.lowest.load(Ordering::Relaxed) } else { kept.first };
-        kept.pins.values().copied().fold(lowest, i64::min)
+        if declared { self.lowest.load(Ordering::Relaxed) } else { self.first() }
     }
 
-    /// Moves the first offset kept up to `first`, unless a pin came between.
+    /// Moves the first offset kept up to `first`.
     pub(super) fn cut(&self, first: i64, before: i64) -> bool {
         let mut kept = lock(&self.kept);
-        if first <= kept.first || kept.pins.values().any(|pin| *pin < first) {
+        if first <= kept.first {
             return false;
         }
         (kept.first, kept.before) = (first, before);
         true
-    }
-
-    pub(super) fn pin(&self, holder: Group, offset: Option<i64>) -> Result<(), BusError> {
-        let mut kept = lock(&self.kept);
-        match offset {
-            None => drop(kept.pins.remove(&holder)),
-            Some(offset) if offset < kept.first => return Err(self.trimmed(kept.first)),
-            Some(offset) => drop(kept.pins.insert(holder, offset)),
-        }
-        Ok(())
     }
 
     /// Refuses offsets that were trimmed or that the partition does not have; its end itself is fine.

@@ -6,6 +6,7 @@ mod parties;
 mod projection;
 mod purge;
 mod read;
+mod routers;
 mod tables;
 mod totals;
 mod waiting;
@@ -17,8 +18,8 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, ScheduledRow,
-    Store, StoreError, Usage,
+    Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
+    ScheduledRow, Store, StoreError, Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -84,6 +85,14 @@ impl Store for EmbeddedStore {
 
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         self.database.write(move |tx| parties::replace_deck(tx, &rates)).await.map_err(StoreError::Parties)
+    }
+
+    async fn put_router(&self, seat: RouterSeat) -> Result<()> {
+        self.database.write(move |tx| routers::put(tx, &seat)).await.map_err(StoreError::Routers)
+    }
+
+    async fn routers(&self, now: Timestamp) -> Result<Vec<RouterSeat>> {
+        self.database.read(move |c| routers::there(c, now)).await.map_err(StoreError::Routers)
     }
 
     async fn project(&self, batch: Projection) -> Result<()> {

@@ -12,6 +12,9 @@ pub(super) const SCHEMA: &str = "
         supplier TEXT NOT NULL, prefix TEXT NOT NULL, country TEXT NOT NULL, micros INTEGER NOT NULL,
         currency TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER
     );
+    CREATE TABLE IF NOT EXISTS router (
+        name TEXT PRIMARY KEY, address TEXT NOT NULL, until_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS version (what TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE IF NOT EXISTS delivery (
