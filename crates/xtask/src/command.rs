@@ -9,10 +9,22 @@ use anyhow::{Context, ensure};
 
 /// Runs a program with its output on the terminal; an unsuccessful end is an error.
 pub(crate) fn run(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    run_with(directory, program, arguments, &[])
+}
+
+/// As [`run`], with variables in the environment.
+pub(crate) fn run_with(
+    directory: &Path,
+    program: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
     let line = line(program, arguments);
-    println!("$ {line}");
-    let status = Command::new(program).args(arguments).current_dir(directory).stdin(Stdio::null()).status();
-    let status = status.with_context(|| format!("cannot run `{line}`"))?;
+    let shown: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    println!("$ {shown}{line}");
+    let mut command = Command::new(program);
+    command.args(arguments).envs(variables.iter().copied()).current_dir(directory).stdin(Stdio::null());
+    let status = command.status().with_context(|| format!("cannot run `{line}`"))?;
     ensure!(status.success(), "`{line}` ended with {status}");
     Ok(())
 }

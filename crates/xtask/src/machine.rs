@@ -11,18 +11,29 @@ use crate::command;
 
 const CLIENTS: &str = include_str!("../python-clients.txt");
 
-/// A Debian package, and the program whose success shows that it is there.
+/// A Debian package, and how to see that it is there.
 struct Package {
     name: &'static str,
-    probe: (&'static str, &'static [&'static str]),
+    probe: fn() -> bool,
 }
 
 const PACKAGES: &[Package] = &[
-    Package { name: "gcc", probe: ("cc", &["--version"]) },
-    Package { name: "libc6-dev", probe: ("sh", &["-c", "echo '#include <stdio.h>' | cc -E - "]) },
-    Package { name: "python3", probe: ("python3", &["--version"]) },
+    Package { name: "gcc", probe: || command::succeeds("cc", &["--version"]) },
+    Package { name: "libc6-dev", probe: || command::succeeds("sh", &["-c", "echo '#include <stdio.h>' | cc -E - "]) },
+    Package { name: "python3", probe: || command::succeeds("python3", &["--version"]) },
     // Debian's python3 comes without the means to make a venv.
-    Package { name: "python3-venv", probe: ("python3", &["-c", "import venv, ensurepip"]) },
+    Package { name: "python3-venv", probe: || command::succeeds("python3", &["-c", "import venv, ensurepip"]) },
+    // From here on, what the Kafka client's C library is built with.
+    Package { name: "g++", probe: || command::succeeds("c++", &["--version"]) },
+    Package { name: "make", probe: || command::succeeds("make", &["--version"]) },
+    Package { name: "pkg-config", probe: || command::succeeds("pkg-config", &["--version"]) },
+    Package { name: "libssl-dev", probe: || command::succeeds("pkg-config", &["--exists", "openssl"]) },
+];
+
+/// What real engines run on.
+const JAVA_PACKAGES: &[Package] = &[
+    Package { name: "openjdk-17-jdk-headless", probe: || engines::Java::find().is_ok() },
+    Package { name: "maven", probe: || command::succeeds("mvn", &["--version"]) },
 ];
 
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
@@ -43,8 +54,18 @@ pub(crate) fn target(root: &Path) -> PathBuf {
 /// Something is missing and we are not root; the error is the line to type. Or a download failed.
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     rust_components(root)?;
-    system_packages(root)?;
+    let wanted: Vec<&Package> = PACKAGES.iter().chain(JAVA_PACKAGES).collect();
+    system_packages(&wanted)?;
     python_clients(root)
+}
+
+/// Installs what engines run on, if it is missing.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_java() -> anyhow::Result<()> {
+    let wanted: Vec<&Package> = JAVA_PACKAGES.iter().collect();
+    system_packages(&wanted)
 }
 
 fn rust_components(root: &Path) -> anyhow::Result<()> {
@@ -59,27 +80,26 @@ fn rust_components(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn system_packages(root: &Path) -> anyhow::Result<()> {
-    let missing: Vec<&str> = missing(PACKAGES);
+fn system_packages(wanted: &[&Package]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = missing(wanted);
     if missing.is_empty() {
-        println!("gcc, python3 and venv are there");
         return Ok(());
     }
-    println!("missing: {}", missing.join(", "));
+    eprintln!("missing: {}", missing.join(", "));
     let line = format!("apt-get install --yes {}", missing.join(" "));
     if !rustix::process::geteuid().is_root() || !command::succeeds("apt-get", &["--version"]) {
         bail!("please type: sudo {line}");
     }
-    command::run(root, "apt-get", &["update"])?;
-    command::run(root, "sh", &["-c", &format!("DEBIAN_FRONTEND=noninteractive {line}")])?;
-    let still = self::missing(PACKAGES);
+    let anywhere = Path::new("/");
+    command::run(anywhere, "apt-get", &["update"])?;
+    command::run(anywhere, "sh", &["-c", &format!("DEBIAN_FRONTEND=noninteractive {line}")])?;
+    let still = self::missing(wanted);
     ensure!(still.is_empty(), "still missing after the installation: {}", still.join(", "));
     Ok(())
 }
 
-fn missing(packages: &[Package]) -> Vec<&'static str> {
-    let absent = packages.iter().filter(|package| !command::succeeds(package.probe.0, package.probe.1));
-    absent.map(|package| package.name).collect()
+fn missing(packages: &[&Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !(package.probe)()).map(|package| package.name).collect()
 }
 
 /// Makes the environment once, and again when the list of clients has changed.
@@ -118,10 +138,11 @@ mod tests {
     #[test]
     fn what_does_not_run_is_missing() {
         let packages = [
-            Package { name: "there", probe: ("true", &[]) },
-            Package { name: "broken", probe: ("false", &[]) },
-            Package { name: "absent", probe: ("no-such-program", &[]) },
+            Package { name: "there", probe: || command::succeeds("true", &[]) },
+            Package { name: "broken", probe: || command::succeeds("false", &[]) },
+            Package { name: "absent", probe: || command::succeeds("no-such-program", &[]) },
         ];
+        let packages: Vec<&Package> = packages.iter().collect();
         assert_eq!(missing(&packages), ["broken", "absent"]);
     }
 

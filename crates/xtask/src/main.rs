@@ -1,10 +1,13 @@
-//! Developer chores: `cargo xtask test` checks everything, `cargo xtask tidy` the rules of the house.
+//! Developer chores: `cargo xtask test` checks everything, `cargo xtask tidy` the rules of the house, `cargo xtask engines`
+//! starts and stops Kafka and Cassandra.
 //!
 //! Knows the repository and the machine; must not be needed to build or run the product.
 
 mod command;
+mod engines;
 mod machine;
 mod process;
+mod progress;
 mod steps;
 mod tidy;
 mod zeep;
@@ -34,6 +37,11 @@ enum Chore {
     },
     /// Checks the rules of the house that a compiler does not know.
     Tidy,
+    /// Starts and stops real engines: three Kafka brokers and a Cassandra node, from packages, below target/engines.
+    Engines {
+        #[command(subcommand)]
+        order: engines::Order,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,6 +50,7 @@ fn main() -> ExitCode {
     let result = match arguments.chore {
         Chore::Test { only } => steps::run(&root, &only),
         Chore::Tidy => tidy::run(&root),
+        Chore::Engines { order } => engines::run(&order),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

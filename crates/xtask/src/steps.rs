@@ -5,9 +5,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ::engines::{Addresses, Options};
 use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
+use crate::engines::Kept;
 use crate::{command, machine, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
@@ -27,9 +29,17 @@ pub(crate) enum Step {
     Build,
     /// An independent SOAP client sends through the served WSDL of a real process.
     Zeep,
+    /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
+    Engines,
     /// Every test passes.
     Test,
 }
+
+/// The set of engines that the tests get.
+const SET: &str = "test";
+
+/// One build serves all steps: with every engine.
+const EVERYTHING: [&str; 3] = ["--workspace", "--features", "carillon/cluster"];
 
 struct Done {
     step: Step,
@@ -40,16 +50,20 @@ struct Done {
 /// Runs the chosen steps (all of them when none is chosen), also those after one that failed, and says at the end which
 /// failed.
 pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
-    let chosen: Vec<Step> =
-        Step::value_variants().iter().copied().filter(|step| only.is_empty() || only.contains(step)).collect();
+    let chosen: Vec<Step> = Step::value_variants().iter().copied().filter(|step| step.is_chosen(only)).collect();
+    let mut engines: Option<Kept> = None;
     let mut all_done: Vec<Done> = Vec::new();
     for (position, step) in chosen.iter().enumerate() {
         println!("\n=== {} of {}: {} ({})", position + 1, chosen.len(), step.name(), step.purpose());
         let began = Instant::now();
-        let error = step.run(root).err();
+        let error = step.run(root, &mut engines).err();
         let done = Done { step: *step, took: began.elapsed(), error };
         println!("--- {}", done.line());
         all_done.push(done);
+    }
+    if let Some(engines) = engines {
+        println!("\nstopping the engines");
+        engines.stop()?;
     }
     recap(&all_done)
 }
@@ -83,6 +97,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Zeep => "zeep",
+            Self::Engines => "engines",
             Self::Test => "test",
         }
     }
@@ -96,28 +111,42 @@ impl Step {
             Self::Clippy => "lints, each a failure",
             Self::Build => "compiles everything, a few minutes when cold",
             Self::Zeep => "an independent SOAP client against a real process",
+            Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test",
         }
     }
 
-    fn run(self, root: &Path) -> anyhow::Result<()> {
-        let cargo = |arguments: &[&str]| command::run(root, "cargo", arguments);
+    /// The tests bring their engines with them.
+    fn is_chosen(self, only: &[Self]) -> bool {
+        only.is_empty() || only.contains(&self) || (self == Self::Engines && only.contains(&Self::Test))
+    }
+
+    fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<()> {
+        let cargo = |command: &str, rest: &[&str]| {
+            let arguments = [&[command], &EVERYTHING[..], rest].concat();
+            let addresses = engines.as_ref().map_or_else(Addresses::from_environment, |kept| kept.addresses.clone());
+            command::run_with(root, "cargo", &arguments, &addresses.variables())
+        };
         match self {
             Self::Machine => machine::prepare(root),
-            Self::Fmt => cargo(&["fmt", "--all", "--check"]),
+            Self::Fmt => command::run(root, "cargo", &["fmt", "--all", "--check"]),
             Self::Tidy => tidy::run(root),
             Self::Ring => no_ring(root),
-            Self::Clippy => cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-            Self::Build => cargo(&["test", "--workspace", "--no-run"]),
+            Self::Clippy => cargo("clippy", &["--all-targets", "--", "-D", "warnings"]),
+            Self::Build => cargo("test", &["--no-run"]),
             Self::Zeep => zeep::run(root),
-            Self::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Self::Engines => {
+                *engines = Some(Kept::start(SET, &Options::default())?);
+                Ok(())
+            }
+            Self::Test => cargo("test", &["--no-fail-fast"]),
         }
     }
 }
 
 /// Two crypto providers in one process make rustls refuse to choose, at run time.
 fn no_ring(root: &Path) -> anyhow::Result<()> {
-    let arguments = ["tree", "--workspace", "--invert", "ring", "--edges", "normal,build"];
+    let arguments = [&["tree"], &EVERYTHING[..], &["--invert", "ring", "--edges", "normal,build"]].concat();
     println!("$ cargo {}", arguments.join(" "));
     match command::output(root, "cargo", &arguments) {
         Ok(tree) if tree.trim().is_empty() => Ok(()),
@@ -150,7 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn the_tests_come_last() {
-        assert_eq!(Step::value_variants().last(), Some(&Step::Test));
+    fn the_tests_come_last_and_bring_their_engines() {
+        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test]));
+        assert!(Step::Engines.is_chosen(&[Step::Test]));
+        assert!(!Step::Engines.is_chosen(&[Step::Fmt]));
+        assert!(Step::Engines.is_chosen(&[]));
     }
 }
