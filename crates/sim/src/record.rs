@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,9 @@ use serde::Serialize;
 use wire::tpdu::to_hex;
 
 use crate::{SimError, modem::Record};
+
+/// No line is longer: a text has at most 255 parts of 153 characters, each at most 6 octets in JSON.
+const LINE_OCTETS_MAX: u64 = 512 * 1024;
 
 /// The record, open for appending.
 #[derive(Debug)]
@@ -41,13 +44,18 @@ pub(crate) struct Origin {
 }
 
 impl RecordLog {
+    /// Opens the record behind its last whole line. `kill -9` may end a write where a page of the file does; of the torn
+    /// line nobody was told, and no modem remembers its message.
     pub(crate) fn open(path: &Path) -> Result<Self, SimError> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        let file = file.map_err(|source| SimError::File { attempt: "open", path: path.to_owned(), source })?;
+        let failed = |attempt| move |source| SimError::File { attempt, path: path.to_owned(), source };
+        let open = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path);
+        let file = open.map_err(failed("open"))?;
+        let whole = whole_octets(&file).map_err(failed("read"))?;
+        file.set_len(whole).map_err(failed("cut"))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Adds one line with one write, so that lines of many modems never mix and none is torn by `kill -9`.
+    /// Adds one line with one write, so that lines of many modems never mix.
     pub(crate) fn write(&self, at: Timestamp, origin: &Origin, record: &Record) -> Result<(), SimError> {
         let line = Line {
             at,
@@ -64,5 +72,39 @@ impl RecordLog {
             .write(&octets)
             .and_then(|written| if written == octets.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) });
         written.map_err(|source| SimError::File { attempt: "append to", path: self.path.clone(), source })
+    }
+}
+
+/// How much of a file whole lines fill. Looks at its end only: a line is short, a record may be long.
+fn whole_octets(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let begin = length.saturating_sub(LINE_OCTETS_MAX);
+    let mut end = vec![0; usize::try_from(length - begin).unwrap_or_default()];
+    file.read_exact_at(&mut end, begin)?;
+    // Without any line end it is no record of ours, or one whose first line was torn.
+    Ok(end.iter().rposition(|octet| *octet == b'\n').map_or(begin, |at| begin + at as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(before: &str, after: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.jsonl");
+        std::fs::write(&path, before).unwrap();
+        RecordLog::open(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+    }
+
+    #[test]
+    fn a_torn_line_goes() {
+        check("", "");
+        check("{}\n", "{}\n");
+        check("{}\n{\"at\":", "{}\n");
+        check("{\"at\":", "");
+        let long = "x".repeat(LINE_OCTETS_MAX as usize - 1);
+        check(&format!("{long}\n{long}"), &format!("{long}\n"));
     }
 }

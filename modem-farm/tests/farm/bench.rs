@@ -141,10 +141,11 @@ impl Bench {
         self.log().iter().filter_map(|line| Some(line["text"].as_str()?.to_owned())).collect()
     }
 
-    /// Every PDU the network took.
+    /// Every PDU the network took. Its record is read while it is written, so the last line may not be whole yet.
     pub(crate) fn log(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(&self.sim_log).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text = std::fs::read(&self.sim_log).unwrap_or_default();
+        let lines = text.split_inclusive(|octet| *octet == b'\n').filter(|line| line.ends_with(b"\n"));
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
 }
 

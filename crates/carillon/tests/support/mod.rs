@@ -7,7 +7,6 @@ pub(crate) mod farm;
 pub(crate) mod load;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -221,11 +220,11 @@ pub(crate) fn check_ledger(ledger: &Value) {
     assert_eq!(ledger["difference"], 0, "{ledger:#}");
 }
 
-/// Every line of a simulated network's record.
+/// Every line of a simulated network's record. It is read while it is written, so the last one may not be whole yet.
 pub(crate) fn received(log: &Path) -> Vec<Received> {
-    let Ok(file) = std::fs::File::open(log) else { return Vec::new() };
-    let lines = BufReader::new(file).lines().map(Result::unwrap);
-    lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    let text = std::fs::read(log).unwrap_or_default();
+    let lines = text.split_inclusive(|octet| *octet == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 /// How often each whole text was received.
