@@ -6,78 +6,70 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::Rng;
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use support::farm::{apart, end, issue_farm, start_farm, wait_until};
 use support::load::{Sent, chance, count, now_ms, start_senders};
+use support::tap::Tap;
 
 const KILLS: usize = 10;
-const CTRL_Z: u8 = 0x1A;
 
-/// A pseudo-terminal in front of a device: whatever the farm writes goes there, and is kept.
-struct Tap {
-    path: PathBuf,
-    written: Arc<Mutex<Vec<u8>>>,
-    _slave: OwnedFd,
-}
-
-impl Tap {
-    fn before(device: &Path) -> Self {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
-        let slave = raw(&path);
-        let far = raw(device);
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let (near_in, near_out) = (File::from(master.try_clone().unwrap()), File::from(master));
-        let (far_in, far_out) = (File::from(far.try_clone().unwrap()), File::from(far));
-        let kept = Arc::clone(&written);
-        std::thread::spawn(move || {
-            forward(near_in, far_out, move |bytes| kept.lock().unwrap().extend_from_slice(bytes))
-        });
-        std::thread::spawn(move || forward(far_in, near_out, |_| {}));
-        Tap { path, written, _slave: slave }
-    }
-
-    /// Every PDU that was written to its end, in hexadecimal digits of its TPDU, with how often it was.
-    fn pdus(&self) -> BTreeMap<String, usize> {
-        let written = self.written.lock().unwrap();
-        let mut counts = BTreeMap::new();
-        for line in written.split(|byte| *byte == b'\r' || *byte == 0x1B) {
-            let Some(end) = line.iter().position(|byte| *byte == CTRL_Z) else { continue };
-            let pdu = String::from_utf8(line[..end].to_vec()).unwrap().to_ascii_lowercase();
-            // The first octet is the length of the service centre's address: 00, the SIM's own.
-            let tpdu = pdu.strip_prefix("00").unwrap_or_else(|| panic!("not a PDU: {pdu}"));
-            *counts.entry(tpdu.to_owned()).or_insert(0) += 1;
-        }
-        counts
+#[test]
+fn a_line_ends_with_its_owner_and_the_next_one_finds_it_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = dir.path().join("device");
+    let tap = Tap::before(&device, dir.path().join("line"));
+    for owner in 1..=3 {
+        // A new one for each: this end of a line that has ended once cannot be waited at.
+        let (modem, path) = terminal();
+        drop(std::fs::remove_file(&device)); // the first is not there
+        symlink(path, &device).unwrap();
+        let mut line = File::options().read(true).write(true).open(&tap.path).unwrap();
+        raw(&line);
+        let mut modem = &modem;
+        line.write_all(format!("AT{owner}\r").as_bytes()).unwrap();
+        assert_eq!(heard(&mut modem, 4), format!("AT{owner}\r"));
+        modem.write_all(b"OK").unwrap();
+        assert_eq!(heard(&mut line, 2), "OK");
+        // Neither what it says last nor what nobody reads may keep the line open.
+        line.write_all(b"last\r").unwrap();
+        modem.write_all(b"unread").unwrap();
+        drop(line);
+        assert_eq!(heard(&mut modem, 5), "last\r");
+        let ended = modem.read(&mut [0]).unwrap_err();
+        assert_eq!(ended.raw_os_error(), Some(Errno::IO.raw_os_error()), "the modem sees the end: {ended}");
     }
 }
 
-fn raw(path: &Path) -> OwnedFd {
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    let mut modes = rustix::termios::tcgetattr(&file).unwrap();
+/// A modem's own end of a line, and the path of the other.
+fn terminal() -> (File, PathBuf) {
+    let modem = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&modem).unwrap();
+    unlockpt(&modem).unwrap();
+    let path = PathBuf::from(ptsname(&modem, Vec::new()).unwrap().into_string().unwrap());
+    let modem = File::from(modem);
+    raw(&modem);
+    (modem, path)
+}
+
+fn raw(terminal: &File) {
+    let mut modes = tcgetattr(terminal).unwrap();
     modes.make_raw();
-    rustix::termios::tcsetattr(file.as_fd(), rustix::termios::OptionalActions::Now, &modes).unwrap();
-    file.into()
+    tcsetattr(terminal, OptionalActions::Now, &modes).unwrap();
 }
 
-/// Copies bytes until one side is gone.
-fn forward(mut from: File, mut to: File, mut seen: impl FnMut(&[u8])) {
-    let mut buffer = [0; 4096];
-    while let Ok(count) = from.read(&mut buffer) {
-        seen(&buffer[..count]);
-        if count == 0 || to.write_all(&buffer[..count]).is_err() {
-            return;
-        }
-    }
+fn heard(from: &mut impl Read, octets: usize) -> String {
+    let mut buffer = vec![0; octets];
+    from.read_exact(&mut buffer).unwrap();
+    String::from_utf8(buffer).unwrap()
 }
 
 #[tokio::test]
@@ -89,7 +81,8 @@ async fn what_crossed_the_line_agrees_with_what_the_network_received() {
     let mut settings: toml::Table = toml::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
     let mut taps = Vec::new();
     for link in settings["links"].as_array_mut().unwrap() {
-        let tap = Tap::before(Path::new(link["device"].as_str().unwrap()));
+        let path = dir.path().join(link["name"].as_str().unwrap());
+        let tap = Tap::before(Path::new(link["device"].as_str().unwrap()), path);
         link["device"] = tap.path.to_str().unwrap().into();
         taps.push(tap);
     }

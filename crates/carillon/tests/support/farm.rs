@@ -24,13 +24,23 @@ pub(crate) fn issue_farm(carillon: &Carillon, router: &str) -> PathBuf {
     carillon.data.join("farms/demo-farm/modem-farm.toml")
 }
 
-pub(crate) fn start_farm(config: &Path, log: &Path) -> Child {
-    spawn(&["modem-farm", "--config", config.to_str().unwrap()], log)
+/// A farm's process. It does not outlive the test, failed or not.
+pub(crate) struct Farm(Child);
+
+pub(crate) fn start_farm(config: &Path, log: &Path) -> Farm {
+    Farm(spawn(&["modem-farm", "--config", config.to_str().unwrap()], log))
 }
 
-pub(crate) fn end(mut child: Child) {
-    drop(child.kill()); // it may have ended already
-    child.wait().unwrap();
+/// `kill -9`, and waits until it is gone.
+pub(crate) fn end(farm: Farm) {
+    drop(farm);
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        drop(self.0.kill()); // it may have ended already
+        drop(self.0.wait());
+    }
 }
 
 pub(crate) async fn wait_until(what: &str, log: &Path, holds: impl Fn() -> bool) {

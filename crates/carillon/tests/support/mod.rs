@@ -5,6 +5,7 @@
 
 pub(crate) mod farm;
 pub(crate) mod load;
+pub(crate) mod tap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
