@@ -22,7 +22,11 @@ async fn kills_of_the_whole_process_lose_and_double_nothing() {
     for round in 0..KILLS {
         let mut carillon = Carillon::start(dir.path()).await;
         let (senders, _) = start_senders(&carillon, &counter, &format!("whole-{round}"));
-        tokio::time::sleep(Duration::from_millis(chance.random_range(0..500))).await;
+        // By what was sent and not by the clock: a slow machine, too, is to be in the middle of something.
+        let enough = carillon.received().len() + chance.random_range(0..20);
+        let log = carillon.data.join("carillon.log");
+        wait_until("the modems send", &log, || carillon.received().len() >= enough).await;
+        tokio::time::sleep(Duration::from_millis(chance.random_range(0..60))).await;
         carillon.kill();
         kills.push(now_ms());
         sent.extend(senders.join_all().await.into_iter().flatten());
