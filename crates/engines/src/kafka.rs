@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::archive::Archive;
 use crate::error::{AboutFile, EnginesError, Result};
 use crate::java::quoted;
 use crate::layout::Layout;
@@ -42,7 +43,7 @@ pub(crate) fn node(folder: &Path, layout: &Layout, id: u8) -> Node {
 }
 
 /// Writes everything a broker reads, and formats its storage unless that was done before.
-pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars) -> Result<()> {
+pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars, archive: &Archive) -> Result<()> {
     let Kind::Kafka { id } = node.kind() else { return Ok(()) };
     let directory = node.directory();
     fs::create_dir_all(directory).about("make", directory)?;
@@ -52,9 +53,9 @@ pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars) -> Result<()> {
     };
     write("server.properties", &settings(layout, id, directory))?;
     write("log4j2.properties", LOGGING)?;
-    write(FORMAT_ARGUMENTS, &arguments(directory, jars, HEAP_ONE_MIB))?;
+    write(FORMAT_ARGUMENTS, &arguments(directory, jars, HEAP_ONE_MIB, &Archive::None))?;
     let heap_mib = if layout.brokers == 1 { HEAP_ONE_MIB } else { HEAP_OF_MANY_MIB };
-    write(ARGUMENTS, &arguments(directory, jars, heap_mib))?;
+    write(ARGUMENTS, &arguments(directory, jars, heap_mib, archive))?;
     // Our own mark and not a file of Kafka's: what was cut short is done again, from nothing.
     let formatted = directory.join("formatted");
     if !formatted.exists() {
@@ -99,12 +100,13 @@ fn settings(layout: &Layout, id: u8, directory: &Path) -> String {
     text + SETTINGS
 }
 
-fn arguments(directory: &Path, jars: &Jars, heap_mib: u32) -> String {
+fn arguments(directory: &Path, jars: &Jars, heap_mib: u32, archive: &Archive) -> String {
     let heap = format!("-Xmx{heap_mib}m");
     let logging = format!("-Dlog4j2.configurationFile={}", directory.join("log4j2.properties").display());
     let fixed = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Xms64m"];
     let mut options: Vec<String> = fixed.map(str::to_owned).into();
     options.extend([heap, logging]);
+    options.extend(archive.option());
     options.extend(["-cp".to_owned(), jars.class_path()]);
     options.iter().map(|option| quoted(option)).collect()
 }

@@ -18,6 +18,7 @@
 //! ```
 
 mod addresses;
+mod archive;
 mod cassandra;
 mod error;
 mod java;

@@ -230,6 +230,10 @@ impl Node {
         Ok(asked)
     }
 
+    pub(crate) fn wait_end(&self, within: Duration) -> bool {
+        self.process.wait_end(within)
+    }
+
     pub(crate) fn check_ports(&self) -> Result<()> {
         match self.ports.iter().find(|port| !ports::is_free(**port)) {
             None => Ok(()),

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{AboutFile, EnginesError, Result};
 
 const POLL: Duration = Duration::from_millis(25);
+/// How long a process may take to show its command line.
+const KNOWN_MAX: Duration = Duration::from_secs(10);
 
 /// What a pid file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,8 @@ impl Process {
         if written.is_err() {
             // Nobody would find it again.
             let _ = child.kill();
+        } else {
+            self.wait_known(&mut child);
         }
         // As long as we live, somebody must take its exit status, or it stays in the process table.
         std::thread::spawn(move || child.wait());
@@ -129,6 +133,18 @@ impl Process {
         }
         let pid = self.alive().map_or(0, |(identity, _)| identity.pid);
         Err(EnginesError::Unkillable { node: self.name.clone(), pid, seconds: within.as_secs() })
+    }
+
+    /// Waits until its command line can be read, or it has ended: the system lets us go on a moment before it shows it, and
+    /// on a busy machine that moment is long.
+    fn wait_known(&self, child: &mut Child) {
+        let began = Instant::now();
+        while self.alive().is_none() && began.elapsed() < KNOWN_MAX {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     fn life(&self, identity: &Identity) -> Option<Life> {

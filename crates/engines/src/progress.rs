@@ -10,6 +10,8 @@ pub trait Progress: Sync {
     fn begins(&self, what: &str);
     /// What began came to a good end.
     fn ends(&self, what: &str, took: Duration);
+    /// Something the reader should know.
+    fn says(&self, text: &str);
 }
 
 /// Shows nothing.
@@ -19,4 +21,5 @@ pub struct Quiet;
 impl Progress for Quiet {
     fn begins(&self, _what: &str) {}
     fn ends(&self, _what: &str, _took: Duration) {}
+    fn says(&self, _text: &str) {}
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::Addresses;
+use crate::archive::Archive;
 use crate::error::{AboutFile, EnginesError, Result};
 use crate::java::Java;
 use crate::layout::Layout;
@@ -274,11 +275,12 @@ impl Engines {
             return Ok(());
         }
         let jars = kafka::PACKAGE.fetch(&self.packages, progress)?;
+        let archive = Archive::ready(&self.packages, &self.layout, &jars, progress);
         let began = Instant::now();
         progress.begins("kafka: prepare storage");
         // Each storage tool is a JVM of its own: side by side they take as long as the cores allow.
         std::thread::scope(|scope| {
-            let prepare = |node| kafka::prepare(node, &self.layout, &jars);
+            let prepare = |node| kafka::prepare(node, &self.layout, &jars, &archive);
             let started: Vec<_> = brokers.into_iter().map(|node| scope.spawn(move || prepare(node))).collect();
             started.into_iter().try_for_each(|thread| thread.join().expect("preparing does not panic"))
         })?;

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
-use engines::{Addresses, BROKERS_MAX, Engines, NodeReport, Options, PORT_BASE_MAX, Parts, Report};
+use engines::{Addresses, BROKERS_MAX, Engines, NodeReport, Options, PORT_BASE_MAX, Parts, Progress, Report};
 
 use crate::machine;
 use crate::progress::Shown;
@@ -98,7 +98,7 @@ pub(crate) fn up(name: &str, options: &Options) -> anyhow::Result<Addresses> {
     machine::prepare_java()?;
     let shown = Shown::default();
     let set = Engines::up(&folder(name), &Options { parts, ..options.clone() }, &shown)?;
-    shown.say(&format!("engines are up in {}", folder(name).display()));
+    shown.says(&format!("engines are up in {}", folder(name).display()));
     Ok(foreign.or(set.addresses()))
 }
 
@@ -111,12 +111,12 @@ fn down(name: &str, wipe: bool) -> anyhow::Result<()> {
     let shown = Shown::default();
     let killed = set.down(&shown)?;
     if !killed.is_empty() {
-        shown.say(&format!("killed, because it did not end within 10 seconds: {}", killed.join(", ")));
+        shown.says(&format!("killed, because it did not end within 10 seconds: {}", killed.join(", ")));
     }
-    shown.say(&format!("engines are down in {}", folder(name).display()));
+    shown.says(&format!("engines are down in {}", folder(name).display()));
     if wipe {
         set.wipe(&shown)?;
-        shown.say("their data is gone");
+        shown.says("their data is gone");
     }
     Ok(())
 }

@@ -20,16 +20,6 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// A line that stays.
-    pub(crate) fn say(&self, text: &str) {
-        if moves() {
-            // It fails only if the terminal is gone, and then nobody reads it.
-            let _ = self.lines.println(text);
-        } else {
-            eprintln!("{text}");
-        }
-    }
-
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, ProgressBar>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,7 +41,16 @@ impl Progress for Shown {
         if let Some(line) = self.open().remove(what) {
             line.finish_and_clear();
         }
-        self.say(&format!("{what}: done in {:.1} s", took.as_secs_f64()));
+        self.says(&format!("{what}: done in {:.1} s", took.as_secs_f64()));
+    }
+
+    fn says(&self, text: &str) {
+        if moves() {
+            // It fails only if the terminal is gone, and then nobody reads it.
+            let _ = self.lines.println(text);
+        } else {
+            eprintln!("{text}");
+        }
     }
 }
 
