@@ -48,20 +48,23 @@ impl Addresses {
     /// Asks every address once, each in its protocol.
     ///
     /// # Errors
-    /// One of them does not answer; the error names it.
+    /// One of them does not answer; the error names it and the variable.
     pub fn check(&self) -> Result<()> {
-        for address in split(self.kafka.as_deref()) {
-            probe::kafka::metadata(resolve(address, "Kafka")?)?;
-        }
-        for address in split(self.cql.as_deref()) {
-            probe::cql::ask(resolve(address, "a CQL database")?)?;
+        for (variable, list) in self.variables() {
+            for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+                let asked = ask(variable, address);
+                asked.map_err(|source| EnginesError::Named { variable, source: Box::new(source) })?;
+            }
         }
         Ok(())
     }
 }
 
-fn split(list: Option<&str>) -> impl Iterator<Item = &str> {
-    list.unwrap_or_default().split(',').map(str::trim).filter(|address| !address.is_empty())
+fn ask(variable: &str, address: &str) -> Result<()> {
+    if variable == CQL_VARIABLE {
+        return probe::cql::ask(resolve(address, "a CQL database")?);
+    }
+    probe::kafka::metadata(resolve(address, "Kafka")?).map(drop)
 }
 
 fn resolve(address: &str, engine: &'static str) -> Result<SocketAddr> {
@@ -84,15 +87,22 @@ mod tests {
         assert_eq!(Addresses::default().export_line(), "");
     }
 
+    #[track_caller]
+    fn check_said(addresses: &Addresses, variable: &str, address: &str) {
+        let error = addresses.check().unwrap_err();
+        assert!(error.to_string().contains(variable), "{error}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(address), "{cause}");
+    }
+
     #[test]
     fn who_does_not_answer_is_named() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         drop(taken);
         let kafka = Addresses { kafka: Some(address.clone()), cql: None };
-        assert!(kafka.check().unwrap_err().to_string().contains(&address));
-        let cql = Addresses { kafka: None, cql: Some("127.0.0.1".to_owned()) };
-        assert!(cql.check().unwrap_err().to_string().contains("`127.0.0.1`") || cql.check().is_err());
+        check_said(&kafka, KAFKA_VARIABLE, &address);
+        check_said(&Addresses { kafka: None, cql: Some("no-port".to_owned()) }, CQL_VARIABLE, "`no-port`");
         Addresses::default().check().unwrap();
     }
 }

@@ -63,8 +63,8 @@ pub enum EnginesError {
     },
     /// A port of the set belongs to somebody else.
     #[error(
-        "port {port} of `{node}` is taken by {holder}; end that, or stop the set, delete its folder and give it \
-         another block by `--port-base`"
+        "port {port} of `{node}` is taken by {holder}; end that, or give the set another block: `engines down --wipe`, \
+         then `engines up --port-base …`"
     )]
     PortTaken {
         /// The node that needs it.
@@ -165,6 +165,14 @@ pub enum EnginesError {
     NotRunning {
         /// The node.
         node: String,
+    },
+    /// The environment names an engine that cannot be used.
+    #[error("`{variable}` names an engine that cannot be used; start it, or unset the variable")]
+    Named {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong with what it names.
+        source: Box<Self>,
     },
     /// Something that claims to be an engine did not answer as one.
     #[error("nothing at `{address}` answers as {engine}: {why}")]

@@ -122,7 +122,7 @@ fn owner(inode: &str) -> Option<(u32, String)> {
 fn command_line(pid: u32) -> String {
     const CHARACTERS_MAX: usize = 120;
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    let line = String::from_utf8_lossy(&line).replace(char::is_control, " ");
     line.trim().chars().take(CHARACTERS_MAX).collect()
 }
 

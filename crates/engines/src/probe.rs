@@ -5,7 +5,7 @@
 pub mod cql;
 pub mod kafka;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ struct Asker {
 
 impl Asker {
     fn connect(address: SocketAddr, engine: &'static str) -> Result<Self> {
-        let error = |error: std::io::Error| no_answer(address, engine, error.to_string());
+        let error = |error: std::io::Error| no_answer(address, engine, words(&error));
         let stream = TcpStream::connect_timeout(&address, CONNECT_MAX).map_err(error)?;
         stream.set_read_timeout(Some(ANSWER_MAX)).map_err(error)?;
         stream.set_write_timeout(Some(ANSWER_MAX)).map_err(error)?;
@@ -34,20 +34,29 @@ impl Asker {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).map_err(|error| self.refuse(error.to_string()))
+        self.stream.write_all(bytes).map_err(|error| self.refuse(words(&error)))
     }
 
     fn receive(&mut self, length: usize) -> Result<Vec<u8>> {
         if length > ANSWER_BYTES_MAX {
-            return Err(self.refuse(format!("it announces {length} bytes")));
+            return Err(self.refuse("it speaks another protocol".to_owned()));
         }
         let mut bytes = vec![0; length];
-        self.stream.read_exact(&mut bytes).map_err(|error| self.refuse(error.to_string()))?;
+        self.stream.read_exact(&mut bytes).map_err(|error| self.refuse(words(&error)))?;
         Ok(bytes)
     }
 
     fn refuse(&self, why: String) -> EnginesError {
         no_answer(self.address, self.engine, why)
+    }
+}
+
+fn words(error: &std::io::Error) -> String {
+    match error.kind() {
+        // What Linux says of a time that has passed is "resource temporarily unavailable".
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("silence for {} s", ANSWER_MAX.as_secs()),
+        ErrorKind::UnexpectedEof => "it hung up".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -87,13 +87,14 @@ impl Engines {
         fs::create_dir_all(folder).about("make", folder)?;
         let folder = fs::canonicalize(folder).about("find", folder)?;
         let _one_at_a_time = Lock::take(&folder)?;
-        let layout = lay_out(&folder, options)?;
-        let engines = Self::of(&folder, layout, options.packages.clone());
+        let engines = Self::of(&folder, lay_out(&folder, options)?, options.packages.clone());
         engines.resume_paused()?;
         let dead: Vec<&Node> = engines.wanted().filter(|node| !node.is_running()).collect();
+        dead.iter().try_for_each(|node| node.check_ports())?;
+        // Only when it can be kept: a block of ports that is taken is not for life.
+        engines.layout.write(&folder)?;
         if !dead.is_empty() {
             check_room(&folder)?;
-            dead.iter().try_for_each(|node| node.check_ports())?;
             engines.prepare(&dead, progress)?;
             dead.iter().try_for_each(|node| node.start())?;
         }
@@ -338,15 +339,13 @@ fn is_broker(node: &Node, wanted: i32) -> bool {
 /// The layout the folder has, brought up to what is asked for now, or a fresh one.
 fn lay_out(folder: &Path, options: &Options) -> Result<Layout> {
     let java = Java::find()?;
-    let layout = match Layout::read(folder)? {
-        None => Layout::make(folder, options, java)?,
+    match Layout::read(folder)? {
+        None => Layout::make(folder, options, java),
         Some(layout) => {
             layout.check(folder, options)?;
-            Layout { parts: options.parts, java, ..layout }
+            Ok(Layout { parts: options.parts, java, ..layout })
         }
-    };
-    layout.write(folder)?;
-    Ok(layout)
+    }
 }
 
 fn check_room(folder: &Path) -> Result<()> {

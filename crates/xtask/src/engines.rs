@@ -87,14 +87,9 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<()> {
 /// Brings up what the environment does not name already, and says where everything is.
 pub(crate) fn up(name: &str, options: &Options) -> anyhow::Result<Addresses> {
     let foreign = foreign(name)?;
-    foreign.check().context("the environment names engines that do not answer; start them, or unset the variables")?;
+    foreign.check()?;
     say_foreign(&foreign);
-    let parts = match (&foreign.kafka, &foreign.cql) {
-        (Some(_), Some(_)) => return Ok(foreign),
-        (Some(_), None) => Parts::Cql,
-        (None, Some(_)) => Parts::Kafka,
-        (None, None) => Parts::Both,
-    };
+    let Some(parts) = left_to_us(&foreign) else { return Ok(foreign) };
     machine::prepare_java()?;
     let shown = Shown::default();
     let set = Engines::up(&folder(name), &Options { parts, ..options.clone() }, &shown)?;
@@ -123,23 +118,38 @@ fn down(name: &str, wipe: bool) -> anyhow::Result<()> {
 
 fn status(name: &str, json: bool) -> anyhow::Result<()> {
     let foreign = foreign(name)?;
-    let report = Engines::open(&folder(name))?.map(|set| set.report());
-    let report = report.unwrap_or(Report { ready: false, nodes: Vec::new() });
+    let report = own_report(name, &foreign)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         say_foreign(&foreign);
         report.nodes.iter().for_each(|node| println!("{node}"));
     }
-    if foreign.kafka.is_some() || foreign.cql.is_some() {
-        foreign.check()?;
-    }
-    let covered = foreign.kafka.is_some() && foreign.cql.is_some();
-    ensure!(covered || !report.nodes.is_empty(), "there are no engines in {}", folder(name).display());
+    foreign.check()?;
     let late: Vec<&NodeReport> = report.nodes.iter().filter(|node| node.state != "ready").collect();
     let late: Vec<&str> = late.iter().map(|node| node.name.as_str()).collect();
-    ensure!(covered || late.is_empty(), "not ready: {}", late.join(", "));
+    ensure!(late.is_empty(), "not ready: {}", late.join(", "));
+    ensure!(report.ready, "there are no engines in {}; type: cargo xtask engines up", folder(name).display());
     Ok(())
+}
+
+/// The set's report without what the environment names elsewhere.
+fn own_report(name: &str, foreign: &Addresses) -> anyhow::Result<Report> {
+    if left_to_us(foreign).is_none() {
+        return Ok(Report { ready: true, nodes: Vec::new() });
+    }
+    let report = Engines::open(&folder(name))?.map(|set| set.report());
+    Ok(report.unwrap_or(Report { ready: false, nodes: Vec::new() }))
+}
+
+/// What of a set the environment does not name elsewhere.
+fn left_to_us(foreign: &Addresses) -> Option<Parts> {
+    match (&foreign.kafka, &foreign.cql) {
+        (Some(_), Some(_)) => None,
+        (Some(_), None) => Some(Parts::Cql),
+        (None, Some(_)) => Some(Parts::Kafka),
+        (None, None) => Some(Parts::Both),
+    }
 }
 
 fn env(name: &str) -> anyhow::Result<()> {

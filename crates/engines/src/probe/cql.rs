@@ -28,7 +28,7 @@ pub fn ask(address: SocketAddr) -> Result<()> {
     let header = asker.receive(HEADER_BYTES)?;
     let length = u32::from_be_bytes([header[5], header[6], header[7], header[8]]) as usize;
     if header[0] & OF_SERVER == 0 {
-        return Err(asker.refuse("it answers in another protocol".to_owned()));
+        return Err(asker.refuse("it speaks another protocol".to_owned()));
     }
     match header[4] {
         READY | AUTHENTICATE => Ok(()),

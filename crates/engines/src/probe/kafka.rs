@@ -61,14 +61,44 @@ pub fn metadata(address: SocketAddr) -> Result<Metadata> {
 /// # Errors
 /// It could not, or the broker does not answer; the error has its words.
 pub fn could_create(address: SocketAddr, replication: i16) -> Result<()> {
+    let topic = NewTopic { name: "carillon-could-this-be-made", partitions: 1, replication };
+    create(address, &topic, Mode::CheckOnly)
+}
+
+/// Makes a topic. The broker answers when its controller has decided; the partitions get their leaders a moment later.
+///
+/// # Errors
+/// It cannot be made, or the broker does not answer; the error has its words.
+pub fn create_topic(address: SocketAddr, topic: &NewTopic) -> Result<()> {
+    create(address, topic, Mode::Make)
+}
+
+/// A topic to be made, with the broker's settings for all else.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTopic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Copies of each.
+    pub replication: i16,
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Make = 0,
+    CheckOnly = 1,
+}
+
+fn create(address: SocketAddr, topic: &NewTopic, mode: Mode) -> Result<()> {
     let mut request = 1i32.to_be_bytes().to_vec();
-    text(&mut request, "carillon-could-this-be-made");
-    request.extend(1i32.to_be_bytes()); // partitions
-    request.extend(replication.to_be_bytes());
+    text(&mut request, topic.name);
+    request.extend(topic.partitions.to_be_bytes());
+    request.extend(topic.replication.to_be_bytes());
     request.extend(0i32.to_be_bytes()); // no assignments of ours
     request.extend(0i32.to_be_bytes()); // no settings
     request.extend(CREATE_MS_MAX.to_be_bytes());
-    request.push(1); // only check
+    request.push(mode as u8);
     match ask(address, CREATE_TOPICS, &request, read_created)? {
         None => Ok(()),
         Some(why) => Err(refused(address, why)),
