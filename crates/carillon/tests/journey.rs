@@ -158,7 +158,8 @@ async fn a_message_waits_for_its_time() {
 async fn receipts_of_a_stopped_process_come_after_its_restart() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("slow-receipts.toml");
-    std::fs::write(&config, "[demo]\nreceipt_ms_min = 4000\nreceipt_ms_max = 4000\n").unwrap();
+    // Time enough to see that it was submitted, and to kill.
+    std::fs::write(&config, "[demo]\nreceipt_ms_min = 10000\nreceipt_ms_max = 10000\n").unwrap();
     let data = dir.path().join("data");
     let mut carillon = Carillon::start_with(&data, Some(&config)).await;
     let id = carillon.send(&carillon.number(0, 9), "slow receipt").await;
