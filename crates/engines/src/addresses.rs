@@ -1,6 +1,6 @@
 //! Where engines are, as programs and tests are told.
 //!
-//! Knows the two environment variables; must not know who runs the engines.
+//! Knows the environment variables; must not know who runs the engines.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -12,31 +12,74 @@ pub const KAFKA_VARIABLE: &str = "CARILLON_KAFKA";
 /// The variable with the CQL nodes to begin with, as [`KAFKA_VARIABLE`].
 pub const CQL_VARIABLE: &str = "CARILLON_CQL";
 
-/// Addresses of both engines, either of which may be absent.
+/// The variable with the brokers' doors for clients with a certificate.
+pub const KAFKA_TLS_VARIABLE: &str = "CARILLON_KAFKA_TLS";
+/// The variable with the brokers' doors for clients with a password (SCRAM-SHA-512 inside TLS).
+pub const KAFKA_SASL_VARIABLE: &str = "CARILLON_KAFKA_SASL";
+/// The variable with the folder of `ca.crt`, `client.crt`, `client.key`, `user` and `password`.
+pub const TLS_VARIABLE: &str = "CARILLON_TLS";
+
+/// Addresses of both engines, any of which may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// Brokers to begin with.
     pub kafka: Option<String>,
+    /// The same by TLS, for clients with a certificate.
+    pub kafka_tls: Option<String>,
+    /// The same by TLS, for clients with a password.
+    pub kafka_sasl: Option<String>,
     /// CQL nodes to begin with.
     pub cql: Option<String>,
+    /// The folder with certificates and password.
+    pub tls: Option<String>,
 }
 
 impl Addresses {
     /// What the environment names. An empty variable names nothing.
     pub fn from_environment() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        Self { kafka: read(KAFKA_VARIABLE), cql: read(CQL_VARIABLE) }
+        Self {
+            kafka: read(KAFKA_VARIABLE),
+            kafka_tls: read(KAFKA_TLS_VARIABLE),
+            kafka_sasl: read(KAFKA_SASL_VARIABLE),
+            cql: read(CQL_VARIABLE),
+            tls: read(TLS_VARIABLE),
+        }
     }
 
     /// These, and where one is absent the other's.
     pub fn or(self, other: Self) -> Self {
-        Self { kafka: self.kafka.or(other.kafka), cql: self.cql.or(other.cql) }
+        Self {
+            kafka: self.kafka.or(other.kafka),
+            kafka_tls: self.kafka_tls.or(other.kafka_tls),
+            kafka_sasl: self.kafka_sasl.or(other.kafka_sasl),
+            cql: self.cql.or(other.cql),
+            tls: self.tls.or(other.tls),
+        }
+    }
+
+    /// These without those that are the other's.
+    pub fn without(self, other: &Self) -> Self {
+        let differs = |mine: Option<String>, its: &Option<String>| mine.filter(|mine| Some(mine) != its.as_ref());
+        Self {
+            kafka: differs(self.kafka, &other.kafka),
+            kafka_tls: differs(self.kafka_tls, &other.kafka_tls),
+            kafka_sasl: differs(self.kafka_sasl, &other.kafka_sasl),
+            cql: differs(self.cql, &other.cql),
+            tls: differs(self.tls, &other.tls),
+        }
     }
 
     /// The variables with their values, for a process that is started.
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
-        let both = [(KAFKA_VARIABLE, &self.kafka), (CQL_VARIABLE, &self.cql)];
-        both.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, value))).collect()
+        let all = [
+            (KAFKA_VARIABLE, &self.kafka),
+            (KAFKA_TLS_VARIABLE, &self.kafka_tls),
+            (KAFKA_SASL_VARIABLE, &self.kafka_sasl),
+            (CQL_VARIABLE, &self.cql),
+            (TLS_VARIABLE, &self.tls),
+        ];
+        all.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, value))).collect()
     }
 
     /// The line to type into a shell; empty if both are absent.
@@ -45,12 +88,15 @@ impl Addresses {
         if set.is_empty() { String::new() } else { format!("export {}", set.join(" ")) }
     }
 
-    /// Asks every address once, each in its protocol.
+    /// Asks every address of the open doors once, each in its protocol.
     ///
     /// # Errors
     /// One of them does not answer; the error names it and the variable.
     pub fn check(&self) -> Result<()> {
         for (variable, list) in self.variables() {
+            if !matches!(variable, KAFKA_VARIABLE | CQL_VARIABLE) {
+                continue;
+            }
             for address in list.split(',').map(str::trim).filter(|address| !address.is_empty()) {
                 let asked = ask(variable, address);
                 asked.map_err(|source| EnginesError::Named { variable, source: Box::new(source) })?;
@@ -77,11 +123,15 @@ fn resolve(address: &str, engine: &'static str) -> Result<SocketAddr> {
 mod tests {
     use super::*;
 
+    fn named(kafka: Option<&str>, cql: Option<&str>) -> Addresses {
+        Addresses { kafka: kafka.map(str::to_owned), cql: cql.map(str::to_owned), ..Addresses::default() }
+    }
+
     #[test]
     fn a_shell_can_take_them_over() {
-        let both = Addresses { kafka: Some("127.0.0.1:1,127.0.0.1:2".to_owned()), cql: Some("127.0.0.1:3".to_owned()) };
+        let both = named(Some("127.0.0.1:1,127.0.0.1:2"), Some("127.0.0.1:3"));
         assert_eq!(both.export_line(), "export CARILLON_KAFKA=127.0.0.1:1,127.0.0.1:2 CARILLON_CQL=127.0.0.1:3");
-        let one = Addresses { kafka: None, ..both.clone() };
+        let one = both.clone().without(&named(both.kafka.as_deref(), None));
         assert_eq!(one.export_line(), "export CARILLON_CQL=127.0.0.1:3");
         assert_eq!(one.or(both.clone()), both);
         assert_eq!(Addresses::default().export_line(), "");
@@ -100,9 +150,8 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         drop(taken);
-        let kafka = Addresses { kafka: Some(address.clone()), cql: None };
-        check_said(&kafka, KAFKA_VARIABLE, &address);
-        check_said(&Addresses { kafka: None, cql: Some("no-port".to_owned()) }, CQL_VARIABLE, "`no-port`");
+        check_said(&named(Some(&address), None), KAFKA_VARIABLE, &address);
+        check_said(&named(None, Some("no-port")), CQL_VARIABLE, "`no-port`");
         Addresses::default().check().unwrap();
     }
 }

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::credentials::Credentials;
 use crate::error::{AboutFile, Result};
-use crate::kafka;
+use crate::kafka::{self, Ingredients};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::maven::Jars;
@@ -87,7 +88,10 @@ fn make(folder: &Path, layout: &Layout, jars: &Jars) -> Result<PathBuf> {
     alone.write(folder)?;
     let node = kafka::node(folder, &alone, 1);
     let path = folder.join(FILE);
-    kafka::prepare(&node, &alone, jars, &Archive::Write(path.clone()))?;
+    let credentials = Credentials::of(folder);
+    credentials.ensure(&alone.password)?;
+    let (archive, credentials) = (&Archive::Write(path.clone()), &credentials);
+    kafka::prepare(&node, &alone, &Ingredients { jars, archive, credentials })?;
     node.start()?;
     let started = node.wait_ready(START_MAX);
     node.terminate()?;

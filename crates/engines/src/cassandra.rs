@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::credentials::Credentials;
 use crate::error::{AboutFile, Result};
 use crate::java::quoted;
 use crate::layout::Layout;
@@ -31,24 +32,30 @@ pub(crate) fn node(folder: &Path, layout: &Layout) -> Node {
 }
 
 /// Writes everything the node reads.
-pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars) -> Result<()> {
+pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars, credentials: &Credentials) -> Result<()> {
     let directory = node.directory();
     fs::create_dir_all(directory).about("make", directory)?;
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
         fs::write(&path, text).about("write", &path)
     };
-    write("cassandra.yaml", &settings(layout))?;
+    write("cassandra.yaml", &settings(layout, credentials))?;
     write("logback.xml", LOGGING)?;
     write(ARGUMENTS, &arguments(layout, directory, jars))
 }
 
-fn settings(layout: &Layout) -> String {
+fn settings(layout: &Layout, credentials: &Credentials) -> String {
     let (cql, storage) = (layout.ports().cql(), layout.ports().storage());
+    // One port for both: TLS is taken where it is offered. It asks no client for a certificate; it could only ask all.
     let own = format!(
         "listen_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: {cql}\nstorage_port: {storage}\n\
          seed_provider:\n  - class_name: org.apache.cassandra.locator.SimpleSeedProvider\n    parameters:\n      \
-         - seeds: \"127.0.0.1:{storage}\"\n\n"
+         - seeds: \"127.0.0.1:{storage}\"\n\
+         client_encryption_options:\n  enabled: true\n  optional: true\n  require_client_auth: false\n  \
+         ssl_context_factory:\n    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n  \
+         keystore: {}\n  truststore: {}\n\n",
+        credentials.node().display(),
+        credentials.authority().display(),
     );
     own + SETTINGS
 }

@@ -104,6 +104,14 @@ pub enum EnginesError {
         /// Why not.
         source: io::Error,
     },
+    /// A certificate could not be made.
+    #[error("cannot make the certificate `{name}` by openssl: {why}")]
+    Certificate {
+        /// Whose.
+        name: String,
+        /// What happened, and the last lines it wrote.
+        why: String,
+    },
     /// The storage of a broker could not be prepared.
     #[error("cannot format the storage of `{node}`: {why}")]
     Format {

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::archive::Archive;
+use crate::credentials::{Credentials, USER};
 use crate::error::{AboutFile, EnginesError, Result};
 use crate::java::quoted;
 use crate::layout::Layout;
@@ -31,19 +32,27 @@ const HEAP_OF_MANY_MIB: u32 = 192;
 
 /// The broker as a node of a set.
 pub(crate) fn node(folder: &Path, layout: &Layout, id: u8) -> Node {
-    let name = format!("kafka-{id}");
+    let (name, ports) = (format!("kafka-{id}"), layout.ports());
     Node::new(NodeParts {
         kind: Kind::Kafka { id },
         directory: folder.join(&name),
         name,
-        ports: vec![layout.ports().broker(id), layout.ports().controller(id)],
+        ports: vec![ports.broker(id), ports.controller(id), ports.broker_tls(id), ports.broker_sasl(id)],
         java: layout.java.program.clone(),
         main: vec!["kafka.Kafka".to_owned(), "server.properties".to_owned()],
     })
 }
 
+/// What a broker is made of, besides its layout.
+pub(crate) struct Ingredients<'a> {
+    pub(crate) jars: &'a Jars,
+    pub(crate) archive: &'a Archive,
+    pub(crate) credentials: &'a Credentials,
+}
+
 /// Writes everything a broker reads, and formats its storage unless that was done before.
-pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars, archive: &Archive) -> Result<()> {
+pub(crate) fn prepare(node: &Node, layout: &Layout, with: &Ingredients) -> Result<()> {
+    let Ingredients { jars, archive, credentials } = with;
     let Kind::Kafka { id } = node.kind() else { return Ok(()) };
     let directory = node.directory();
     fs::create_dir_all(directory).about("make", directory)?;
@@ -51,7 +60,7 @@ pub(crate) fn prepare(node: &Node, layout: &Layout, jars: &Jars, archive: &Archi
         let path = directory.join(name);
         fs::write(&path, text).about("write", &path)
     };
-    write("server.properties", &settings(layout, id, directory))?;
+    write("server.properties", &settings(layout, id, directory, credentials))?;
     write("log4j2.properties", LOGGING)?;
     write(FORMAT_ARGUMENTS, &arguments(directory, jars, HEAP_ONE_MIB, &Archive::None))?;
     let heap_mib = if layout.brokers == 1 { HEAP_ONE_MIB } else { HEAP_OF_MANY_MIB };
@@ -70,23 +79,30 @@ pub(crate) fn replication(brokers: u8) -> u8 {
     brokers.min(3)
 }
 
-fn settings(layout: &Layout, id: u8, directory: &Path) -> String {
+fn settings(layout: &Layout, id: u8, directory: &Path, credentials: &Credentials) -> String {
     let ports = layout.ports();
     let controllers: Vec<String> =
         (1..=layout.brokers).map(|id| format!("127.0.0.1:{}", ports.controller(id))).collect();
     let replication = replication(layout.brokers);
     // One copy may be away without a stop, if there are three.
     let in_sync_min = if replication > 2 { 2 } else { 1 };
-    let (broker, controller) = (ports.broker(id), ports.controller(id));
+    let door = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
+    let doors = [
+        door("PLAINTEXT", ports.broker(id)),
+        door("SSL", ports.broker_tls(id)),
+        door("SASL_SSL", ports.broker_sasl(id)),
+        door("CONTROLLER", ports.controller(id)),
+    ];
+    let doors = doors.join(",");
+    let (own, authority) = (credentials.node(), credentials.authority());
     let mut text = format!(
         "process.roles=broker,controller\nnode.id={id}\n\
          controller.quorum.bootstrap.servers={}\n\
-         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-         controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
-         log.dirs={}\n",
+         listeners={doors}\nadvertised.listeners={doors}\n\
+         ssl.keystore.location={}\nssl.truststore.location={}\nlog.dirs={}\n",
         controllers.join(","),
+        own.display(),
+        authority.display(),
         directory.join("data").display(),
     );
     for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
@@ -120,7 +136,9 @@ fn format(node: &Node, layout: &Layout) -> Result<()> {
     let mut tool = Command::new(&layout.java.program);
     tool.arg(format!("@{FORMAT_ARGUMENTS}"));
     tool.args(["kafka.tools.StorageTool", "format", "--config", "server.properties"]);
-    tool.args(["--cluster-id", &layout.cluster_id]).args(voters(layout)).current_dir(directory);
+    tool.args(["--cluster-id", &layout.cluster_id]).args(voters(layout));
+    tool.args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={}]", layout.password)])
+        .current_dir(directory);
     let done = program::run(&mut tool, &directory.join("format.log"), FORMAT_MAX);
     done.map_err(|why| EnginesError::Format { node: node.name().to_owned(), why })
 }

@@ -25,6 +25,8 @@ pub(crate) struct Layout {
     pub(crate) cluster_id: String,
     /// One a broker, in order: KRaft knows its controllers by these.
     pub(crate) directory_ids: Vec<String>,
+    /// Of the user of the door with a password.
+    pub(crate) password: String,
     /// What was asked for last.
     pub(crate) parts: Parts,
     /// What starts the nodes.
@@ -48,7 +50,7 @@ impl Layout {
         let port_base = Ports::choose(folder, options.port_base)?;
         let directory_ids = (0..options.brokers).map(|_| id()).collect();
         let (brokers, parts) = (options.brokers, options.parts);
-        Ok(Self { brokers, port_base, cluster_id: id(), directory_ids, parts, java })
+        Ok(Self { brokers, port_base, cluster_id: id(), directory_ids, password: id(), parts, java })
     }
 
     /// Refuses options that the data of the set cannot follow.

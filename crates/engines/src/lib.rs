@@ -20,6 +20,7 @@
 mod addresses;
 mod archive;
 mod cassandra;
+mod credentials;
 mod error;
 mod java;
 mod kafka;
@@ -36,7 +37,8 @@ mod progress;
 mod report;
 mod set;
 
-pub use addresses::{Addresses, CQL_VARIABLE, KAFKA_VARIABLE};
+pub use addresses::{Addresses, CQL_VARIABLE, KAFKA_SASL_VARIABLE, KAFKA_TLS_VARIABLE, KAFKA_VARIABLE, TLS_VARIABLE};
+pub use credentials::{Credentials, USER};
 pub use error::{EnginesError, Result};
 pub use java::Java;
 pub use node::{Health, Kind, Node};

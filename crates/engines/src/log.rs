@@ -9,7 +9,8 @@ use std::path::Path;
 const LINES_MAX: usize = 15;
 const BYTES_MAX: u64 = 16 * 1024;
 
-/// The last lines of a log, however long it is; what cannot be read is said.
+/// The last lines of a log, however long it is; what cannot be read is said. The frames of Java's stack traces are left out:
+/// what matters stands between them.
 pub(crate) fn tail(path: &Path) -> String {
     match read_end(path) {
         Ok(text) if text.trim().is_empty() => "(it is empty)".to_owned(),
@@ -28,7 +29,8 @@ fn read_end(path: &Path) -> std::io::Result<String> {
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let is_frame = |line: &&str| line.starts_with("\tat ") || line.starts_with("\t... ");
+    let lines: Vec<&str> = text.trim_end().lines().filter(|line| !is_frame(line)).collect();
     lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
 }
 
@@ -47,5 +49,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         assert_eq!(tail(&path).lines().count(), LINES_MAX);
         assert!(tail(&path).ends_with("line 4999"));
+        std::fs::write(&path, "why\n\tat x.y(Z.java:1)\nCaused by: this\n\tat x.y(Z.java:2)\n\t... 22 more\n").unwrap();
+        assert_eq!(tail(&path), "why\nCaused by: this");
     }
 }

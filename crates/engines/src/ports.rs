@@ -14,10 +14,10 @@ use crate::error::{EnginesError, Result};
 pub const BROKERS_MAX: u8 = 9;
 
 /// Ports in a block; the layout is that of the functions of [`Ports`].
-const WIDTH: u16 = 30;
+const WIDTH: u16 = 50;
 /// Below the ports that systems give to outgoing connections (32768 and up), which could take ours while a node is down.
 const FIRST: u16 = 20_000;
-const BLOCKS: u16 = 400;
+const BLOCKS: u16 = 250;
 
 /// The ports of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,16 @@ impl Ports {
     /// Where the brokers' controllers reach each other.
     pub(crate) fn controller(self, id: u8) -> u16 {
         self.base + 10 + u16::from(id)
+    }
+
+    /// Where clients with a certificate reach a broker.
+    pub(crate) fn broker_tls(self, id: u8) -> u16 {
+        self.base + 30 + u16::from(id)
+    }
+
+    /// Where clients with a password reach a broker, by TLS.
+    pub(crate) fn broker_sasl(self, id: u8) -> u16 {
+        self.base + 40 + u16::from(id)
     }
 
     /// Where CQL is spoken.
@@ -129,13 +139,17 @@ fn command_line(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_block_has_room_for_every_node() {
         let ports = Ports::at(FIRST);
-        let all = [ports.broker(BROKERS_MAX), ports.controller(1), ports.controller(BROKERS_MAX), ports.cql()];
-        assert!(all.is_sorted() && all.iter().all(|port| *port < FIRST + WIDTH));
-        assert!([ports.storage(), ports.jmx()].iter().all(|port| *port > ports.cql() && *port < FIRST + WIDTH));
+        let ranges: [fn(Ports, u8) -> u16; 4] =
+            [Ports::broker, Ports::controller, Ports::broker_tls, Ports::broker_sasl];
+        let brokers = ranges.iter().flat_map(|range| (1..=BROKERS_MAX).map(|id| range(ports, id)));
+        let all: Vec<u16> = brokers.chain([ports.cql(), ports.storage(), ports.jmx()]).collect();
+        assert!(all.iter().all(|port| (FIRST..FIRST + WIDTH).contains(port)));
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "each is there once");
         const { assert!(FIRST + BLOCKS * WIDTH < 32_768) };
     }
 

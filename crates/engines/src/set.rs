@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::addresses::Addresses;
 use crate::archive::Archive;
+use crate::credentials::Credentials;
 use crate::error::{AboutFile, EnginesError, Result};
 use crate::java::Java;
+use crate::kafka::Ingredients;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::node::{Health, Kind, Node, TERM_MAX};
+use crate::ports::{self, Ports};
 use crate::probe;
 use crate::progress::Progress;
 use crate::report::{NodeReport, Report};
@@ -161,16 +164,33 @@ impl Engines {
     /// Where clients reach what was asked for.
     pub fn addresses(&self) -> Addresses {
         let all = self.all_addresses();
-        Addresses {
-            kafka: all.kafka.filter(|_| self.layout.parts != Parts::Cql),
-            cql: all.cql.filter(|_| self.layout.parts != Parts::Kafka),
+        match self.layout.parts {
+            Parts::Both => all,
+            Parts::Kafka => Addresses { cql: None, ..all },
+            Parts::Cql => Addresses { kafka: None, kafka_tls: None, kafka_sasl: None, ..all },
         }
     }
 
     /// Where its nodes are or would be, wanted or not.
     pub fn all_addresses(&self) -> Addresses {
-        let brokers: Vec<String> = self.kafka.iter().map(|node| node.address().to_string()).collect();
-        Addresses { kafka: Some(brokers.join(",")), cql: Some(self.cql.address().to_string()) }
+        let ports = self.layout.ports();
+        let brokers = |port: fn(Ports, u8) -> u16| {
+            let each = (1..=self.layout.brokers).map(|id| ports::address(port(ports, id)).to_string());
+            Some(each.collect::<Vec<_>>().join(","))
+        };
+        Addresses {
+            kafka: brokers(Ports::broker),
+            kafka_tls: brokers(Ports::broker_tls),
+            kafka_sasl: brokers(Ports::broker_sasl),
+            cql: Some(self.cql.address().to_string()),
+            tls: Some(self.credentials().folder().display().to_string()),
+        }
+    }
+
+    /// Certificates and password for the doors that ask for them. The CQL node takes TLS on its only port, and asks no
+    /// client for a certificate.
+    pub fn credentials(&self) -> Credentials {
+        Credentials::of(&self.folder)
     }
 
     /// How every wanted node is.
@@ -267,9 +287,11 @@ impl Engines {
 
     /// Packages, settings and storage of nodes that will be started.
     fn prepare(&self, dead: &[&Node], progress: &dyn Progress) -> Result<()> {
+        let credentials = self.credentials();
+        credentials.ensure(&self.layout.password)?;
         if dead.iter().any(|node| node.kind() == Kind::Cassandra) {
             let jars = cassandra::PACKAGE.fetch(&self.packages, progress)?;
-            cassandra::prepare(&self.cql, &self.layout, &jars)?;
+            cassandra::prepare(&self.cql, &self.layout, &jars, &credentials)?;
         }
         let brokers: Vec<&&Node> = dead.iter().filter(|node| node.kind() != Kind::Cassandra).collect();
         if brokers.is_empty() {
@@ -277,11 +299,12 @@ impl Engines {
         }
         let jars = kafka::PACKAGE.fetch(&self.packages, progress)?;
         let archive = Archive::ready(&self.packages, &self.layout, &jars, progress);
+        let with = Ingredients { jars: &jars, archive: &archive, credentials: &credentials };
         let began = Instant::now();
         progress.begins("kafka: prepare storage");
         // Each storage tool is a JVM of its own: side by side they take as long as the cores allow.
         std::thread::scope(|scope| {
-            let prepare = |node| kafka::prepare(node, &self.layout, &jars, &archive);
+            let prepare = |node| kafka::prepare(node, &self.layout, &with);
             let started: Vec<_> = brokers.into_iter().map(|node| scope.spawn(move || prepare(node))).collect();
             started.into_iter().try_for_each(|thread| thread.join().expect("preparing does not panic"))
         })?;

@@ -27,7 +27,7 @@ pub(crate) enum Order {
         /// Brokers; three give each record three copies, two of them in sync.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(BROKERS_MAX)))]
         brokers: u8,
-        /// Where the block of 30 ports begins, instead of a free block of this tool's choice.
+        /// Where the block of 50 ports begins, instead of a free block of this tool's choice.
         #[arg(long, value_parser = clap::value_parser!(u16).range(1024..=i64::from(PORT_BASE_MAX)))]
         port_base: Option<u16>,
     },
@@ -166,10 +166,7 @@ fn env(name: &str) -> anyhow::Result<()> {
 fn foreign(name: &str) -> anyhow::Result<Addresses> {
     let named = Addresses::from_environment();
     let own = Engines::open(&folder(name))?.map(|set| set.all_addresses()).unwrap_or_default();
-    Ok(Addresses {
-        kafka: named.kafka.filter(|it| Some(it) != own.kafka.as_ref()),
-        cql: named.cql.filter(|it| Some(it) != own.cql.as_ref()),
-    })
+    Ok(named.without(&own))
 }
 
 fn say_foreign(foreign: &Addresses) {

@@ -33,6 +33,7 @@ const PACKAGES: &[Package] = &[
 /// What real engines run on.
 const JAVA_PACKAGES: &[Package] = &[
     Package { name: "openjdk-17-jdk-headless", probe: || engines::Java::find().is_ok() },
+    Package { name: "openssl", probe: || command::succeeds("openssl", &["version"]) },
     Package { name: "maven", probe: || command::succeeds("mvn", &["--version"]) },
 ];
 
