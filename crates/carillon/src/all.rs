@@ -2,39 +2,36 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
-use model::{FarmName, Timestamp};
+use model::FarmName;
 use runtime::Stop;
-use sim::{ModemConfig, Network, NetworkConfig};
+use sim::ModemConfig;
 use store::{AnyStore, Store};
 use tokio::net::TcpListener;
 
 use crate::cli::Common;
-use crate::config::Config;
+use crate::config::{Config, Door};
 use crate::demo::{self, Demo, Fresh};
-use crate::engines::Engines;
+use crate::process::Process;
 use crate::roles::{Roles, Sockets};
-use crate::single::{self, Process};
-use crate::{issue, report, secrets};
+use crate::{issue, report, single};
 
 /// How often farms issued meanwhile are looked for.
 const ISSUED_POLL: Duration = Duration::from_secs(1);
 
 /// Runs everything until a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
-    let mut config: Config = single::load(common)?;
+    let mut config = Config::load(common, Door::Public)?;
     if common.check_config {
         return single::show(&config);
     }
-    config.listen_at(common.listen);
     let data = &common.data;
-    let engines = Engines::open(data).await?;
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
-    let master = secrets::master_key(data)?;
+    let (engines, master) = single::open(&config, common, &config.member("carillon"), &process).await?;
     let demo = match config.demo.enabled {
-        true => demo::prepare(&engines.store, &master, data, now()).await?,
+        true => demo::prepare(&engines.store, &master, data, demo::now()).await?,
         false => None,
     };
     let mut roles = Roles::new(&process.stop);
@@ -70,11 +67,6 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 /// Starts the simulated network, if this installation has a demo.
 async fn start_network(
     config: &Config,
@@ -84,14 +76,8 @@ async fn start_network(
 ) -> anyhow::Result<Vec<ModemConfig>> {
     let Some((demo, _)) = demo else { return Ok(Vec::new()) };
     let modems = demo::modems(&config.demo);
-    let network = NetworkConfig {
-        dir: data.join("sim"),
-        sim_log: demo.sim_log.clone(),
-        receipt_delay_ms: (config.demo.receipt_ms_min, config.demo.receipt_ms_max),
-        ..NetworkConfig::default()
-    };
-    let started = Network::start(network, modems.clone(), roles.network_stop.clone()).await;
-    roles.network = Some(started.context("cannot start the simulated network")?);
+    let network = demo::start_network(&config.demo, data, demo, modems.clone(), roles.network_stop.clone()).await?;
+    roles.network = Some(network);
     Ok(modems)
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{all, issue, single};
+use crate::{all, doctor, issue, lanes, seed, single};
 
 /// A push gateway: takes text messages from many tenants and carries each to its handset, once.
 ///
@@ -36,9 +36,15 @@ pub(crate) struct Common {
     /// Settings (TOML); see the role's example.toml.
     #[arg(long, value_name = "FILE", global = true, env = "CARILLON_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where the public doors listen; port 0 takes a free one.
+    /// Where the role's door listens: the public doors, or for `sms-router` the one farms attach to. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR", global = true, env = "CARILLON_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where health and metrics listen.
+    #[arg(long, value_name = "ADDR", global = true, env = "CARILLON_OPS_LISTEN")]
+    pub(crate) ops_listen: Option<SocketAddr>,
+    /// This process's name among those of its role, the same at each start.
+    #[arg(long, value_name = "NAME", global = true, env = "CARILLON_NAME")]
+    pub(crate) name: Option<String>,
     /// Loads and checks the settings, prints them without secrets, and exits.
     #[arg(long, global = true)]
     pub(crate) check_config: bool,
@@ -54,6 +60,14 @@ enum Command {
     ModemFarm,
     /// Issues the certificate and the settings a new farm node needs to attach.
     IssueFarm(issue::IssueFarm),
+    /// Issues the certificate a router shows to farms.
+    IssueRouter(issue::IssueRouter),
+    /// Makes the demo in the configured engines and runs its simulated modems until stopped.
+    Demo,
+    /// Checks the settings, the engines and the keys, and says what to mend.
+    Doctor(doctor::Doctor),
+    /// Shows the lanes, and what was put aside as unreadable.
+    Lanes(lanes::Lanes),
 }
 
 impl Cli {
@@ -68,6 +82,10 @@ impl Cli {
                 Some(Command::SmsRouter) => single::sms_router(&common).await,
                 Some(Command::ModemFarm) => single::modem_farm(&common).await,
                 Some(Command::IssueFarm(issue)) => issue.run(&common).await,
+                Some(Command::IssueRouter(issue)) => issue.run(&common),
+                Some(Command::Demo) => seed::run(&common).await,
+                Some(Command::Doctor(doctor)) => doctor.run(&common).await,
+                Some(Command::Lanes(lanes)) => lanes.run(&common).await,
             }
         });
         // Threads that wait for the disk or a terminal must not keep a stopped process alive.

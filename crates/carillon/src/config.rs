@@ -1,10 +1,17 @@
 //! The settings of all roles in one process. Knows their sections, not what is in them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use anyhow::Context;
+use model::RouterName;
 use serde::{Deserialize, Serialize};
 
-/// Settings of `carillon` without a command. `example.toml` says why one would change each.
+use crate::cli::Common;
+use crate::engines::Member;
+use crate::engines::settings::{self, LanesConfig, StateConfig};
+
+/// Settings of `carillon` without a command, and of its roles but the farm. `example.toml` says why one would change each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
@@ -12,6 +19,16 @@ pub(crate) struct Config {
     pub(crate) ops_listen: SocketAddr,
     /// How long a stop may take before what is left is said and the process ends.
     pub(crate) drain_seconds_max: u64,
+    /// How long a start waits for engines that do not answer.
+    pub(crate) start_seconds_max: u64,
+    /// This process's name among those of its role; empty: a router's is `sms_router.name`, others make one up.
+    pub(crate) name: String,
+    /// The installation's secret; empty: `keys/master.key` in the data directory.
+    pub(crate) master_key_file: PathBuf,
+    /// Where lanes are kept.
+    pub(crate) lanes: LanesConfig,
+    /// Where state is kept.
+    pub(crate) state: StateConfig,
     /// The demo.
     pub(crate) demo: DemoConfig,
     /// The gateway's settings.
@@ -42,15 +59,63 @@ pub(crate) struct DemoConfig {
     pub(crate) receipt_ms_max: u64,
 }
 
+/// The door that `--listen` moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The gateway's.
+    Public,
+    /// Where farms attach.
+    Control,
+    /// None: nothing of this process is for others.
+    None,
+}
+
 impl Config {
-    /// Moves the public listener to what the command line asked for. Port 0 there means: no port of this process is
-    /// fixed, so that many may run side by side.
-    pub(crate) fn listen_at(&mut self, listen: Option<SocketAddr>) {
-        let Some(listen) = listen else { return };
-        self.gateway.listen = listen;
-        if listen.port() == 0 {
-            self.ops_listen.set_port(0);
-            self.sms_router.control.listen.set_port(0);
+    /// Loads the settings: defaults, the file, the environment, and over them what the command line says.
+    ///
+    /// # Errors
+    /// What can't be read, is unknown, or does not go together, with its key.
+    pub(crate) fn load(common: &Common, door: Door) -> anyhow::Result<Self> {
+        let loaded = runtime::config::load(common.config.as_deref(), "CARILLON");
+        let mut config: Config = loaded.context("the settings are not usable")?;
+        config.listen_at(common, door);
+        if let Some(name) = &common.name {
+            config.name.clone_from(name);
+        }
+        if !config.name.is_empty() {
+            // The rule is the same for every role, since the name stands in ids on the servers.
+            let name = RouterName::new(&config.name);
+            config.sms_router.name = name.context("the settings are not usable: `name`")?;
+        }
+        settings::validate(&config.lanes, &config.state).context("the settings are not usable")?;
+        Ok(config)
+    }
+
+    /// Who this process is among those that share the engines.
+    pub(crate) fn member(&self, role: &'static str) -> Member {
+        let name = match (self.name.as_str(), role) {
+            ("", "sms-router" | "carillon") => self.sms_router.name.to_string(),
+            ("", _) => crate::secrets::hex(&rand::random::<[u8; 6]>()),
+            (name, _) => name.to_owned(),
+        };
+        Member { role, name }
+    }
+
+    /// Port 0 means: no port of this process is fixed, so that many may run side by side.
+    fn listen_at(&mut self, common: &Common, door: Door) {
+        if let Some(listen) = common.listen {
+            match door {
+                Door::Public => self.gateway.listen = listen,
+                Door::Control => self.sms_router.control.listen = listen,
+                Door::None => {}
+            }
+            if listen.port() == 0 {
+                self.ops_listen.set_port(0);
+                self.sms_router.control.listen.set_port(0);
+            }
+        }
+        if let Some(listen) = common.ops_listen {
+            self.ops_listen = listen;
         }
     }
 }
@@ -60,6 +125,11 @@ impl Default for Config {
         Config {
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             drain_seconds_max: 20,
+            start_seconds_max: 120,
+            name: String::new(),
+            master_key_file: PathBuf::new(),
+            lanes: LanesConfig::default(),
+            state: StateConfig::default(),
             demo: DemoConfig::default(),
             gateway: gateway::Config::default(),
             sms_router: sms_router::Config::default(),

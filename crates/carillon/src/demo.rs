@@ -1,17 +1,19 @@
 //! What the first start makes so that a newcomer can send: a tenant, two suppliers with prices, simulated modems. Knows
-//! the store's records, runs nothing.
+//! the store's records and the simulated network.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
 use model::party::{ApiKey, Farm, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
 use model::{FarmName, LinkName, RouteId, SupplierId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sim::ModemConfig;
+use sim::{ModemConfig, Network, NetworkConfig};
 use store::{AnyStore, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::DemoConfig;
 use crate::secrets::hex;
@@ -149,6 +151,29 @@ impl Demo {
         runtime::secret::write_private(&draft, format!("{text}\n").as_bytes()).context("cannot write the demo file")?;
         std::fs::rename(&draft, &path).with_context(|| format!("cannot write `{}`", path.display()))
     }
+}
+
+/// Starts the demo's simulated network; it runs until `stop`.
+pub(crate) async fn start_network(
+    config: &DemoConfig,
+    data: &Path,
+    demo: &Demo,
+    modems: Vec<ModemConfig>,
+    stop: CancellationToken,
+) -> anyhow::Result<Network> {
+    let network = NetworkConfig {
+        dir: data.join("sim"),
+        sim_log: demo.sim_log.clone(),
+        receipt_delay_ms: (config.receipt_ms_min, config.receipt_ms_max),
+        ..NetworkConfig::default()
+    };
+    Network::start(network, modems, stop).await.context("cannot start the simulated network")
+}
+
+/// The system's time.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 async fn provision(

@@ -1,41 +1,93 @@
-//! The engines of one machine: lanes and state in one file, with one writer and one sync. Knows no role.
+//! The engines of lanes and state: embedded in this process, or on servers. Knows which the settings name, and no role.
+
+pub(crate) mod address;
+mod findings;
+mod patience;
+mod servers;
+pub(crate) mod settings;
+mod watch;
 
 use std::path::Path;
 
 use anyhow::Context;
 use bus::{AnyBus, EmbeddedBus};
-use embedded::{Database, Options};
+use embedded::Database;
 use store::{AnyStore, EmbeddedStore};
+
+use crate::config::Config;
+use crate::process::Process;
+use address::{LanesUrl, StateUrl};
+
+pub(crate) use patience::Patience;
+pub(crate) use servers::Member;
+pub(crate) use watch::in_full;
 
 /// The opened engines.
 #[derive(Clone)]
 pub(crate) struct Engines {
     pub(crate) bus: AnyBus,
     pub(crate) store: AnyStore,
-    database: Database,
+    /// The file of embedded engines.
+    database: Option<Database>,
 }
 
 impl Engines {
-    /// Opens, or makes, the engines under `data`. One process at a time: a second one is refused.
-    pub(crate) async fn open(data: &Path) -> anyhow::Result<Self> {
+    /// Opens, or makes, what the settings name. Servers that do not answer are asked again as long as the patience lasts.
+    /// Embedded engines serve one process at a time: a second one is refused.
+    pub(crate) async fn open(
+        config: &Config,
+        data: &Path,
+        member: &Member,
+        patience: &Patience,
+    ) -> anyhow::Result<Self> {
+        if config.lanes.url == LanesUrl::Embedded {
+            return Self::open_embedded(data).await;
+        }
+        let store = servers::open_store(config, patience).await?;
+        let bus = servers::open_bus(config, member, patience).await?;
+        Ok(Engines { bus, store, database: None })
+    }
+
+    /// Lets the process's readiness follow the servers'.
+    pub(crate) fn watch(&self, process: &Process) {
+        if self.database.is_none() {
+            watch::start(self, process);
+        }
+    }
+
+    async fn open_embedded(data: &Path) -> anyhow::Result<Self> {
         make_private(data)?;
         let path = data.join("carillon.db");
-        let database = Database::open(&path, &Options::default())
+        let database = Database::open(&path, &embedded::Options::default())
             .context("cannot open the embedded engines; a data directory serves one process at a time")?;
         let bus =
             EmbeddedBus::open(database.clone(), bus::Options::default()).await.context("cannot open the lanes")?;
         let store = EmbeddedStore::open(database.clone()).await.context("cannot open the state")?;
-        Ok(Engines { bus: AnyBus::Embedded(bus), store: AnyStore::Embedded(store), database })
+        Ok(Engines { bus: AnyBus::Embedded(bus), store: AnyStore::Embedded(store), database: Some(database) })
     }
 
-    /// Commits what waits and closes the file.
+    /// Commits what waits and lets go of file or servers.
     pub(crate) async fn close(&self) {
-        self.database.close().await;
+        match &self.database {
+            Some(database) => database.close().await,
+            None => bus::Bus::close(&self.bus).await,
+        }
     }
 }
 
+/// Opens the state alone, for a command that runs beside the roles. Only for state on servers: what is embedded belongs to
+/// the process that has it.
+pub(crate) async fn open_store(config: &Config, patience: &Patience) -> anyhow::Result<AnyStore> {
+    servers::open_store(config, patience).await
+}
+
+/// Whether the settings name servers, so that many processes may work on the same lanes and state.
+pub(crate) fn on_servers(config: &Config) -> bool {
+    config.state.url != StateUrl::Embedded
+}
+
 /// Makes the data directory, for its owner only: what is in it is worth stealing.
-fn make_private(data: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(data: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.with_context(|| format!("cannot make data directory `{}`", data.display()))

@@ -4,11 +4,15 @@ mod all;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
 mod engines;
 mod issue;
+mod lanes;
+mod process;
 mod report;
 mod roles;
 mod secrets;
+mod seed;
 mod single;
 
 use std::process::ExitCode;

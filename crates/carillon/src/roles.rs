@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::issue::OPERATOR;
-use crate::single::Process;
+use crate::process::Process;
 
 /// Streams between router and farm of one process that may wait to be taken up: one at a time is made.
 const STREAMS_MAX: usize = 1;

@@ -1,24 +1,70 @@
-//! The installation's master key: made at the first start, read at every other. Knows one file.
+//! The installation's master key: made at the first start, read at every other. Knows one file, and what it must open.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
 use runtime::Secret;
+use store::{AnyStore, Store};
 
-/// Reads `DIR/keys/master.key`, or makes it if there is none. Whoever has it opens everything: it is readable by its
-/// owner only, and losing it loses the content of every message that is kept.
-pub(crate) fn master_key(data: &Path) -> anyhow::Result<MasterKey> {
-    let directory = data.join("keys");
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make directory `{}`", directory.display()))?;
-    let path = directory.join("master.key");
+use crate::config::Config;
+
+/// What to do if there is no key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Make one: this process begins the installation.
+    Make,
+    /// Refuse: others have one already, and another would open nothing of theirs.
+    Refuse,
+}
+
+/// Reads the master key. Whoever has it opens everything: it is readable by its owner only, and losing it loses the content
+/// of every message that is kept.
+pub(crate) fn master_key(config: &Config, data: &Path, absent: Absent) -> anyhow::Result<MasterKey> {
+    let path = path(config, data);
     if !path.exists() {
-        let secret: [u8; 32] = rand::random();
-        let text = format!("{}\n", hex(&secret));
-        runtime::secret::write_private(&path, text.as_bytes()).context("cannot write the master key")?;
+        anyhow::ensure!(
+            absent == Absent::Make,
+            "there is no master key at `{}` (setting `master_key_file`): copy the one of the installation; its first is \
+             made by `carillon demo`, or by `(umask 077; openssl rand -hex 32 > FILE)`",
+            path.display()
+        );
+        make(&path)?;
     }
     let text = Secret::read(&path).context("cannot read the master key")?;
     MasterKey::from_hex(text.expose()).with_context(|| format!("file `{}` is broken", path.display()))
+}
+
+/// Where the key is.
+pub(crate) fn path(config: &Config, data: &Path) -> PathBuf {
+    if config.master_key_file.as_os_str().is_empty() {
+        return data.join("keys").join("master.key");
+    }
+    config.master_key_file.clone()
+}
+
+fn make(path: &Path) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make directory `{}`", directory.display()))?;
+    let secret: [u8; 32] = rand::random();
+    let text = format!("{}\n", hex(&secret));
+    runtime::secret::write_private(path, text.as_bytes()).context("cannot write the master key")
+}
+
+/// Checks that the installation's data keys were wrapped by this master key: a process with another one would seal what
+/// nobody can open.
+pub(crate) async fn check(master: &MasterKey, store: &AnyStore, path: &Path) -> anyhow::Result<()> {
+    let parties = store.parties().await.context("cannot read the data keys")?;
+    for key in &parties.data_keys {
+        let opened = master.unwrap(key).map(drop);
+        opened.with_context(|| {
+            format!(
+                "the master key in `{}` is not the one of this installation (setting `master_key_file`): copy that one",
+                path.display()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Bytes as hexadecimal digits.

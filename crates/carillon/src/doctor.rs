@@ -1,0 +1,159 @@
+//! `carillon doctor`: what stands in the way of an installation's promises, and what mends it. Knows what to ask, changes
+//! nothing.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use store::Store;
+
+use crate::cli::Common;
+use crate::config::{Config, Door};
+use crate::demo;
+use crate::engines::{self, Engines, Patience};
+use crate::secrets::{self, Absent};
+
+/// Checks the settings, the engines and what they can promise, the keys and the clocks; says what to mend.
+///
+/// Changes nothing. Ends with 1 if something stands in the way of running, or of a promise.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Prints the findings as JSON, one array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// As it should be.
+    Good,
+    /// It works; a promise is weaker than it could be.
+    Warning,
+    /// It does not work, or a promise does not hold.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    /// What was looked at: `settings`, `lanes`, `state`, `keys`, `clock`, `parties`.
+    pub(crate) part: &'static str,
+    /// How grave it is.
+    pub(crate) verdict: Verdict,
+    /// What was found.
+    pub(crate) found: String,
+    /// What mends it; empty if nothing needs to be.
+    pub(crate) mend: String,
+}
+
+impl Finding {
+    pub(crate) fn good(part: &'static str, found: impl Into<String>) -> Self {
+        Finding { part, verdict: Verdict::Good, found: found.into(), mend: String::new() }
+    }
+
+    pub(crate) fn bad(part: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Finding { part, verdict: Verdict::Bad, found: found.into(), mend: mend.into() }
+    }
+
+    pub(crate) fn warning(part: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Finding { part, verdict: Verdict::Warning, found: found.into(), mend: mend.into() }
+    }
+}
+
+impl Doctor {
+    pub(crate) async fn run(&self, common: &Common) -> anyhow::Result<ExitCode> {
+        let mut findings = examine(common).await;
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&findings)?);
+        } else {
+            findings.iter().for_each(tell);
+        }
+        let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+        Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn tell(finding: &Finding) {
+    let verdict = match finding.verdict {
+        Verdict::Good => "good   ",
+        Verdict::Warning => "warning",
+        Verdict::Bad => "bad    ",
+    };
+    println!("{verdict}  {:<8}  {}", finding.part, finding.found);
+    if !finding.mend.is_empty() {
+        println!("{:19}mend: {}", "", finding.mend);
+    }
+}
+
+/// Everything that can be looked at from here; what fails keeps the rest from being asked.
+async fn examine(common: &Common) -> Vec<Finding> {
+    let config = match Config::load(common, Door::None) {
+        Ok(config) => config,
+        Err(error) => return vec![Finding::bad("settings", format!("{error:#}"), "mend the key that is named")],
+    };
+    let mut findings = vec![Finding::good("settings", "they load and go together")];
+    let master = secrets::master_key(&config, &common.data, Absent::Refuse);
+    match &master {
+        Ok(_) => findings.push(Finding::good("keys", "the master key can be read")),
+        Err(error) => findings.push(Finding::bad("keys", format!("{error:#}"), "give this process the master key")),
+    }
+    let opened = Engines::open(&config, &common.data, &config.member("doctor"), &Patience::of_command()).await;
+    let engines = match opened {
+        Ok(engines) => engines,
+        Err(error) => {
+            let mend = match engines::on_servers(&config) {
+                true => "start the servers, or correct the setting that is named",
+                false => "stop the process that runs on this data directory, or give another one by --data",
+            };
+            findings.push(Finding::bad("engines", format!("{error:#}"), mend));
+            return findings;
+        }
+    };
+    findings.extend(engines.findings().await);
+    findings.extend(parties(&engines).await);
+    if let Ok(master) = master {
+        findings.push(match secrets::check(&master, &engines.store, &secrets::path(&config, &common.data)).await {
+            Ok(()) => Finding::good("keys", "the master key opens every data key of the installation"),
+            Err(error) => Finding::bad("keys", format!("{error:#}"), "give this process the installation's master key"),
+        });
+    }
+    engines.close().await;
+    findings
+}
+
+async fn parties(engines: &Engines) -> Vec<Finding> {
+    let parties = match engines.store.parties().await {
+        Ok(parties) => parties,
+        Err(error) => {
+            let found = format!("the parties can't be read: {}", engines::in_full(&error));
+            return vec![Finding::bad("state", found, "see what the database logs")];
+        }
+    };
+    let mut findings = vec![Finding::good(
+        "parties",
+        format!("{} tenants, {} routes, {} farms", parties.tenants.len(), parties.routes.len(), parties.farms.len()),
+    )];
+    if parties.deck.rates.is_empty() {
+        let mend = "import a price deck (`sms_router.price_deck_file`)";
+        findings.push(Finding::warning("parties", "there are no prices: nothing is routable", mend));
+    }
+    if let Ok(routers) = engines.store.routers(demo::now()).await {
+        findings.push(Finding::good("parties", format!("{} routers say that they are there", routers.len())));
+    }
+    findings
+}
+
+/// Logs what the engines can't promise, at a role's start.
+pub(crate) async fn log_at_start(engines: &Engines) {
+    for finding in engines.findings().await {
+        let Finding { part, verdict, found, mend } = finding;
+        match verdict {
+            Verdict::Good => tracing::info!(part, found, "the engines were checked"),
+            Verdict::Warning => tracing::warn!(part, found, mend, "the engines promise less than they could"),
+            Verdict::Bad => tracing::error!(part, found, mend, "the engines break a promise"),
+        }
+    }
+}

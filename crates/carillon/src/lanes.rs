@@ -1,0 +1,114 @@
+//! `carillon lanes`: what stands in the lanes, for operators. Knows lanes and groups, shows no record's content.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bus::{Bus, BusError, Group};
+use clap::{Args, Subcommand};
+use model::Lane;
+use serde::Serialize;
+use sms_router::settle::REFERENCES;
+use store::Store;
+
+use crate::cli::Common;
+use crate::config::{Config, Door};
+use crate::engines::{Engines, Patience};
+
+/// Shows the lanes.
+#[derive(Args, Debug)]
+pub(crate) struct Lanes {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Lists every partition: what it holds, and how far each group that reads it is behind.
+    List {
+        /// Prints JSON, one array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Lanes {
+    pub(crate) async fn run(&self, common: &Common) -> anyhow::Result<ExitCode> {
+        let config = Config::load(common, Door::None)?;
+        let member = config.member("lanes");
+        let engines = Engines::open(&config, &common.data, &member, &Patience::of_command()).await?;
+        let done = match &self.command {
+            Command::List { json } => list(&engines, *json).await,
+        };
+        engines.close().await;
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// A partition as it is shown.
+#[derive(Serialize)]
+struct Row {
+    lane: String,
+    partition: u32,
+    first: i64,
+    next: i64,
+    groups: Vec<GroupRow>,
+}
+
+#[derive(Serialize)]
+struct GroupRow {
+    group: &'static str,
+    watermark: i64,
+    lag: u64,
+}
+
+async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for (lane, groups) in lanes(engines).await? {
+        for partition in 0..lane.partitions() {
+            match row(engines, &lane, partition, groups).await {
+                Ok(row) => rows.push(row),
+                Err(BusError::NoLane { .. }) => eprintln!("lane `{lane}` is not there yet: the router makes it"),
+                Err(error) => return Err(error).with_context(|| format!("cannot look at lane `{lane}`")),
+            }
+        }
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    println!("{:<34} {:>9} {:>12} {:>12}  groups (watermark, lag)", "lane", "partition", "first", "next");
+    for row in rows {
+        let group = |row: &GroupRow| format!("{} ({}, {})", row.group, row.watermark, row.lag);
+        let groups: Vec<String> = row.groups.iter().map(group).collect();
+        println!("{:<34} {:>9} {:>12} {:>12}  {}", row.lane, row.partition, row.first, row.next, groups.join("  "));
+    }
+    Ok(())
+}
+
+async fn row(engines: &Engines, lane: &Lane, partition: u32, groups: &[Group]) -> Result<Row, BusError> {
+    let bounds = engines.bus.bounds(lane, partition).await?;
+    let mut shown = Vec::new();
+    for group in groups {
+        let watermark = engines.bus.watermark(*group, lane, partition).await?;
+        let lag = engines.bus.lag(*group, lane, partition).await?;
+        shown.push(GroupRow { group: group.name(), watermark, lag });
+    }
+    Ok(Row { lane: lane.to_string(), partition, first: bounds.first, next: bounds.next, groups: shown })
+}
+
+/// Every lane, and who reads it.
+async fn lanes(engines: &Engines) -> anyhow::Result<Vec<(Lane, &'static [Group])>> {
+    let mut lanes: Vec<(Lane, &'static [Group])> = vec![
+        (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
+        (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
+        (Lane::Events, &[Group::PROJECTION]),
+        (Lane::Inbox, &[]),
+        (Lane::DeadLetter, &[]),
+    ];
+    for route in engines.store.parties().await.context("cannot read the routes")?.routes {
+        lanes.push((Lane::Front(route.id.clone()), &[Group::OWNER]));
+        lanes.push((Lane::Bulk(route.id.clone()), &[Group::OWNER]));
+        lanes.push((Lane::Leases(route.id), &[Group::OWNER]));
+    }
+    Ok(lanes)
+}
