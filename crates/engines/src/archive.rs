@@ -41,6 +41,11 @@ impl Archive {
         }
     }
 
+    /// The same for a program that only reads.
+    pub(crate) fn to_read(&self) -> &Self {
+        if matches!(self, Self::Write(_)) { &Self::None } else { self }
+    }
+
     /// The archive for these jars and this JVM, made if there is none. Brokers start without one, too: if it cannot be made,
     /// that is said, and nothing else happens.
     pub(crate) fn ready(packages: &Path, layout: &Layout, jars: &Jars, progress: &dyn Progress) -> Self {

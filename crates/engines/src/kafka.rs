@@ -62,7 +62,7 @@ pub(crate) fn prepare(node: &Node, layout: &Layout, with: &Ingredients) -> Resul
     };
     write("server.properties", &settings(layout, id, directory, credentials))?;
     write("log4j2.properties", LOGGING)?;
-    write(FORMAT_ARGUMENTS, &arguments(directory, jars, HEAP_ONE_MIB, &Archive::None))?;
+    write(FORMAT_ARGUMENTS, &arguments(directory, jars, HEAP_ONE_MIB, archive.to_read()))?;
     let heap_mib = if layout.brokers == 1 { HEAP_ONE_MIB } else { HEAP_OF_MANY_MIB };
     write(ARGUMENTS, &arguments(directory, jars, heap_mib, archive))?;
     // Our own mark and not a file of Kafka's: what was cut short is done again, from nothing.

@@ -1,19 +1,19 @@
 //! Real engines for development and tests: Apache Kafka and Apache Cassandra, from Maven packages, as processes of a folder.
 //!
 //! Knows how to get, start, ask and stop them; no product code may need it. A set lives in a folder (by default below
-//! `target/engines`) and survives the program that started it:
+//! `target/engines`) and survives the program that started it, unless
+//! it is a [`Temporary`] one:
 //!
 //! ```no_run
 //! # fn main() -> engines::Result<()> {
 //! use std::time::Duration;
-//! use engines::{Engines, Options, Quiet};
+//! use engines::{Options, Temporary};
 //!
-//! let set = Engines::up(&engines::home().join("mine"), &Options::default(), &Quiet)?;
+//! let set = Temporary::up(&engines::home().join("mine"), &Options::default())?;
 //! set.kafka[0].kill()?;
 //! set.kafka[0].start()?;
 //! set.kafka[0].wait_ready(Duration::from_secs(60))?;
-//! set.wait_in_sync(Duration::from_secs(60))?;
-//! set.wipe(&Quiet)
+//! set.wait_in_sync(Duration::from_secs(60))
 //! # }
 //! ```
 
@@ -36,6 +36,7 @@ mod program;
 mod progress;
 mod report;
 mod set;
+mod temporary;
 
 pub use addresses::{Addresses, CQL_VARIABLE, KAFKA_SASL_VARIABLE, KAFKA_TLS_VARIABLE, KAFKA_VARIABLE, TLS_VARIABLE};
 pub use credentials::{Credentials, USER};
@@ -46,3 +47,4 @@ pub use ports::{BROKERS_MAX, PORT_BASE_MAX};
 pub use progress::{Progress, Quiet};
 pub use report::{NodeReport, Report};
 pub use set::{Engines, Options, Parts, home};
+pub use temporary::Temporary;

@@ -5,28 +5,16 @@
 use std::time::{Duration, Instant};
 
 use engines::probe::kafka::{NewTopic, create_topic};
-use engines::{Engines, EnginesError, Health, Node, Options, Parts, Quiet};
+use engines::{Engines, EnginesError, Health, Node, Options, Parts, Quiet, Temporary};
 
 const SOON: Duration = Duration::from_secs(120);
-
-/// Takes the set away even if the test fails.
-struct Mine(Option<Engines>);
-
-impl Drop for Mine {
-    fn drop(&mut self) {
-        if let Some(set) = self.0.take() {
-            let _ = set.wipe(&Quiet);
-        }
-    }
-}
 
 #[test]
 fn a_set_is_mended_after_whatever_happens_to_a_broker() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let options = Options { parts: Parts::Kafka, ..Options::default() };
     assert!(Engines::open(folder.path()).unwrap().is_none());
-    let mine = Mine(Some(Engines::up(folder.path(), &options, &Quiet).unwrap_or_else(|error| panic!("{error}"))));
-    let set = mine.0.as_ref().unwrap();
+    let set = Temporary::up(folder.path(), &options).unwrap_or_else(|error| panic!("{error}"));
     let topic = NewTopic { name: "busy", partitions: 3, replication: 3 };
     create_topic(set.kafka[0].address(), &topic).unwrap();
     set.wait_in_sync(SOON).unwrap();
@@ -36,7 +24,7 @@ fn a_set_is_mended_after_whatever_happens_to_a_broker() {
     victim.kill().unwrap();
     let other = Engines::open(folder.path()).unwrap().unwrap();
     assert_eq!(other.report().nodes.iter().filter(|node| node.state == "down").count(), 1);
-    until("another leads", || leader(set).is_some_and(|node| node.name() != victim.name()));
+    until("another leads", || leader(&set).is_some_and(|node| node.name() != victim.name()));
     assert!(matches!(set.wait_ready(SOON), Err(EnginesError::Died { .. })));
 
     // Started, it has its data and is believed only when it is a member again.
