@@ -25,7 +25,7 @@ use crate::journal::Entry;
 use crate::peer::{FromRouter, Peers, StreamId};
 use crate::shared::Shared;
 use links::Seat;
-use routers::Router;
+use routers::{Router, Stream};
 
 /// Words taken at once: what comes of them shares one write.
 const BATCH_MAX: usize = 1024;
@@ -45,7 +45,7 @@ pub(crate) struct Hub {
     credit: Credit,
     seats: BTreeMap<LinkName, Seat>,
     routers: BTreeMap<RouterName, Router>,
-    streams: BTreeMap<StreamId, control::Sender<lease::FarmMessage>>,
+    streams: BTreeMap<StreamId, Stream>,
     peers: Peers,
     /// Parts whose intent is being written.
     intents: BTreeMap<(Attempt, u32), Intent>,

@@ -7,7 +7,6 @@ use control::FarmEnd;
 use lease::farm::FarmLimits;
 use lease::message::Hello;
 use lease::{Farm, Now};
-use runtime::tls::{TlsFiles, client_config};
 use runtime::{Health, Registry, Stop};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use crate::hub::{Ears, Hub};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::modem::{Modem, Standing};
-use crate::peer::Peers;
+use crate::peer::{Credentials, Peers};
 use crate::shared::{Shared, utc_now};
 
 /// Leases that may wait in a link's channel: the window, and those dropped meanwhile that it has not noticed.
@@ -51,7 +50,7 @@ pub struct Deps {
 /// [`FarmError`]: it could not start, or the journal failed. A modem's trouble is none.
 pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError> {
     config.validate()?;
-    let tls = tls_of(&config)?;
+    let credentials = Credentials::of(&config)?;
     let started = utc_now();
     let (journal, memory) = Journal::open(&config.journal_dir, config.name.as_str(), started).await?;
     let now = Now { instant: std::time::Instant::now(), utc: started };
@@ -61,6 +60,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
         incarnation: memory.incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         routes: config.routes(),
+        sessions: Vec::new(),
     };
     let shared = Arc::new(Shared::new(config, journal, deps.health, Metrics::new(&deps.registry)));
     shared.outbox.add(memory.arrivals);
@@ -68,7 +68,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
 
     let hang_up = CancellationToken::new();
     let (to_hub, routers) = mpsc::channel(BATCHES_MAX);
-    let mut peers = Peers::new(hello, to_hub, tls, stop.clone(), hang_up.clone());
+    let mut peers = Peers::new(hello, to_hub, credentials, stop.clone(), hang_up.clone());
     peers.take_local(deps.local);
     peers.dial(shared.config.routers.clone());
     let words = seat_links(&shared, &stop);
@@ -77,15 +77,6 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     hang_up.cancel();
     shared.journal.close().await;
     result
-}
-
-/// Without routers elsewhere there is no need of certificates.
-fn tls_of(config: &Config) -> Result<Option<Arc<rustls::ClientConfig>>, FarmError> {
-    if config.routers.is_empty() {
-        return Ok(None);
-    }
-    let files = TlsFiles { certificate: config.certificate_file.clone(), key: config.key_file.clone() };
-    Ok(Some(client_config(&config.ca_file, Some(&files), "modem-farm")?))
 }
 
 /// Starts a task for each link. The channel ends when all have.

@@ -50,7 +50,7 @@ pub(crate) const DERIVED: Group = Group::new("derived");
 pub struct DispatchOptions {
     /// The replica's stable name.
     pub router: RouterName,
-    /// Every replica, this one among them: farms keep a session to each.
+    /// Every replica at the start, this one among them; see [`Dispatch::set_peers`].
     pub peers: Vec<Peer>,
     /// Bounds and waits of owners.
     pub owner: OwnerLimits,
@@ -141,6 +141,11 @@ impl<B: Bus> Dispatch<B> {
         while let Some(Some(attached)) = self.hub.stop.token().run_until_cancelled(server.next()).await {
             self.attach(attached.end, attached.identity);
         }
+    }
+
+    /// Replaces the list of replicas, this one among them: farms keep a session to each, and are told of changes.
+    pub fn set_peers(&self, peers: Vec<Peer>) {
+        self.hub.set_peers(peers);
     }
 
     fn start_route(&self, route: &model::RouteId) {

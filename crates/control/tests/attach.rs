@@ -16,6 +16,7 @@ fn hello(farm: &str) -> Hello {
         incarnation: Incarnation(1),
         version: "0.1.0".into(),
         routes: vec![RouteId::new("blue-gb").unwrap()],
+        sessions: Vec::new(),
     }
 }
 

@@ -138,7 +138,9 @@ impl Farm {
             | RouterMessage::Backlog { .. }
             | RouterMessage::Key(_)
             | RouterMessage::Taken { .. }
-            | RouterMessage::Refused { .. } => {}
+            | RouterMessage::Refused { .. }
+            | RouterMessage::Peers { .. }
+            | RouterMessage::AlreadyAttached { .. } => {}
         }
     }
 

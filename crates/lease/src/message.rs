@@ -50,6 +50,10 @@ pub enum RouterMessage {
     Taken { numbers: Vec<u64> },
     /// The router refuses the farm or a message of it; the text says why, for the farm's log.
     Refused { reason: String },
+    /// The list that a welcome began with, as it is by now.
+    Peers { peers: Vec<Peer> },
+    /// The answer to a hello by a second stream: the named session lives, and goes on undisturbed. This stream ends.
+    AlreadyAttached { router: RouterName, session: Session },
 }
 
 /// A data key in transit. Its secret stays out of `Debug`.
@@ -136,6 +140,20 @@ pub struct Hello {
     pub version: String,
     /// The routes it serves.
     pub routes: Vec<RouteId>,
+    /// The newest session of each router it has heard of since its start: a router tells by it that it is reached a second
+    /// time, and numbers its sessions above it.
+    pub sessions: Vec<KnownSession>,
+}
+
+/// The newest session of a router that a farm has heard of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownSession {
+    /// The router.
+    pub router: RouterName,
+    /// Its number.
+    pub session: Session,
+    /// Whether its stream lives, as far as the farm knows.
+    pub open: bool,
 }
 
 /// How a link is.

@@ -1,6 +1,6 @@
 //! The hub's side of the routers: sessions, keys, acknowledgements, what is to be said to whom. Must not know links' insides.
 
-use lease::message::{FarmMessage, RouterMessage, Session};
+use lease::message::{FarmMessage, Peer, RouterMessage, Session};
 
 use super::*;
 
@@ -12,6 +12,12 @@ const ARRIVALS_MAX: usize = 512;
 const BUSY: usize = 4096;
 /// After which a full stream is tried again.
 pub(super) const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// A stream, whoever is at its other end.
+pub(super) struct Stream {
+    sender: control::Sender<FarmMessage>,
+    over: CancellationToken,
+}
 
 /// A router with a session.
 pub(super) struct Router {
@@ -30,8 +36,9 @@ impl Router {
 impl Hub {
     pub(super) fn hear_router(&mut self, heard: FromRouter) {
         match heard {
-            FromRouter::Opened { stream, sender } => {
-                self.streams.insert(stream, sender);
+            FromRouter::Opened { stream, address, sender, over } => {
+                self.peers.opened(stream, address.as_deref());
+                self.streams.insert(stream, Stream { sender, over });
             }
             FromRouter::Batch { stream, messages } => {
                 messages.into_iter().for_each(|message| self.hear_message(stream, message));
@@ -41,20 +48,12 @@ impl Hub {
     }
 
     fn hear_message(&mut self, stream: StreamId, message: RouterMessage) {
-        if let RouterMessage::Welcome { router, session, peers } = &message {
-            if !self.welcomed(stream, router, *session) {
-                return;
-            }
-            // One that is attached already may be known here by another address.
-            let strangers = peers.iter().filter(|peer| !self.routers.contains_key(&peer.router));
-            self.peers.dial(strangers.map(|peer| peer.address.clone()));
-        }
-        let Some(router) = self.router_of(stream) else {
-            if let RouterMessage::Refused { reason } = message {
-                self.refused(&reason);
-            }
+        if let RouterMessage::Welcome { router, session, peers } = &message
+            && !self.welcomed(stream, router, *session, peers)
+        {
             return;
-        };
+        }
+        let Some(router) = self.router_of(stream) else { return self.hear_stranger(stream, message) };
         match message {
             RouterMessage::Key(key) => self.shared.keys.learn(&key),
             RouterMessage::Taken { numbers } => self.taken(numbers),
@@ -62,22 +61,44 @@ impl Hub {
             RouterMessage::Backlog { route, segments, weight } => {
                 self.credit.backlog(&router, route, segments, weight);
             }
+            RouterMessage::Peers { peers } => self.peers.listed(&router, &peers),
             RouterMessage::Refused { reason } => self.refused(&reason),
             other => self.machine.handle_message(&router, other, self.now()),
         }
     }
 
-    /// The first word of a stream. A newer stream of the same router takes the older one's place.
-    fn welcomed(&mut self, stream: StreamId, router: &RouterName, session: Session) -> bool {
-        let Some(sender) = self.streams.get(&stream).cloned() else { return false };
-        if self.routers.get(router).is_some_and(|known| known.stream > stream) {
+    /// A stream in which no session began.
+    fn hear_stranger(&mut self, stream: StreamId, message: RouterMessage) {
+        match message {
+            RouterMessage::Refused { reason } => self.refused(&reason),
+            RouterMessage::AlreadyAttached { router, session } => {
+                tracing::info!(router.name = %router, session, "another way to a router that is attached");
+                self.peers.met(stream, &router);
+                self.hang_up(stream);
+            }
+            // An old session's last words (lease rule 6).
+            _ => {}
+        }
+    }
+
+    /// The first word of a stream. The newest session of a router counts (lease rule 6); the stream of an older one ends.
+    fn welcomed(&mut self, stream: StreamId, router: &RouterName, session: Session, peers: &[Peer]) -> bool {
+        let Some(sender) = self.streams.get(&stream).map(|stream| stream.sender.clone()) else { return false };
+        if !self.peers.is_newest(router, session) {
+            tracing::warn!(router.name = %router, session, "a router began a session that is older than one before");
+            self.peers.met(stream, router);
+            self.hang_up(stream);
             return false;
         }
         tracing::info!(router.name = %router, session, "attached to a router");
+        if let Some(old) = self.routers.get(router).map(|old| old.stream) {
+            self.hang_up(old);
+        }
         self.shared.outbox.session_ended(router);
         let links = vec![FarmMessage::Links(self.link_states())];
         self.routers.insert(router.clone(), Router { stream, sender, waiting: links, full: false });
         self.credit.attached(router);
+        self.peers.attached(router, stream, session, peers);
         self.count_sessions();
         true
     }
@@ -91,15 +112,24 @@ impl Hub {
         if let Some(router) = self.router_of(stream) {
             self.detach(&router);
         }
+        self.peers.closed(stream);
+    }
+
+    /// Ends a stream. Nothing it still brings is heard.
+    fn hang_up(&mut self, stream: StreamId) {
+        if let Some(stream) = self.streams.remove(&stream) {
+            stream.over.cancel();
+        }
     }
 
     fn detach(&mut self, router: &RouterName) {
         if let Some(gone) = self.routers.remove(router) {
-            self.streams.remove(&gone.stream);
+            self.hang_up(gone.stream);
         }
         self.machine.session_closed(router);
         self.credit.detached(router);
         self.shared.outbox.session_ended(router);
+        self.peers.detached(router);
         self.count_sessions();
     }
 

@@ -44,7 +44,13 @@ impl Scene {
         let machine = Farm::recover(config.name.clone(), lease::farm::FarmLimits::default(), memory.recovered, now);
         let (stop, hang_up) = (Stop::new(5), CancellationToken::new());
         let routes: Vec<RouteId> = config.routes();
-        let hello = Hello { farm: config.name.clone(), incarnation: Incarnation(1), version: "0".into(), routes };
+        let hello = Hello {
+            farm: config.name.clone(),
+            incarnation: Incarnation(1),
+            version: "0".into(),
+            routes,
+            sessions: Vec::new(),
+        };
         let metrics = Metrics::new(&Registry::new());
         let shared = Arc::new(Shared::new(config, journal, Health::new(), metrics));
         let (streams, routers) = mpsc::channel(8);
@@ -103,7 +109,8 @@ impl Scene {
 /// A stream whose other end the test holds, with the partition asked for and answered.
 async fn attach(streams: &mpsc::Sender<FromRouter>) -> control::RouterEnd {
     let (mut router, mut farm) = control::pair();
-    streams.send(FromRouter::Opened { stream: 1, sender: farm.sender.clone() }).await.unwrap();
+    let (sender, over) = (farm.sender.clone(), CancellationToken::new());
+    streams.send(FromRouter::Opened { stream: 1, address: None, sender, over }).await.unwrap();
     let to_hub = streams.clone();
     tokio::spawn(async move {
         while let Ok(messages) = farm.receiver.next().await {

@@ -111,6 +111,7 @@ mod tests {
             incarnation: Incarnation(1),
             version: String::new(),
             routes: routes.iter().map(|route| RouteId::new(route).unwrap()).collect(),
+            sessions: Vec::new(),
         };
         let refused = directory().admit(&identity, &hello).err().map(|reason| reason.to_string());
         assert_eq!(refused.as_deref(), expected);

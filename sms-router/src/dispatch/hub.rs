@@ -1,18 +1,20 @@
 //! What all routes and sessions of the dispatcher share: who is there and how to reach them. Knows nobody's rules.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod sessions;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::Bus;
-use lease::message::{Peer, RouterMessage, Session};
+use lease::message::{Hello, Peer, RouterMessage, Session};
 use model::seal::{DataKey, NumberKey};
-use model::{FarmName, RouteId, RouterName};
+use model::{FarmName, RouteId};
 use runtime::Stop;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::sessions::Sessions;
 use super::directory::Directory;
 use super::load::RouteLoads;
 use super::metrics::Metrics;
@@ -36,8 +38,8 @@ pub(super) struct Hub<B> {
     routes: Mutex<HashMap<RouteId, mpsc::Sender<Command>>>,
     /// Told when a route is entered.
     entered: Notify,
-    sessions: Mutex<BTreeMap<FarmName, (Session, CancellationToken)>>,
-    next_session: AtomicU64,
+    sessions: Mutex<Sessions>,
+    peers: watch::Sender<Arc<[Peer]>>,
     /// Route tasks; sessions outlive them, since a drain needs the farms' last words.
     pub(super) route_tasks: TaskTracker,
 }
@@ -45,8 +47,10 @@ pub(super) struct Hub<B> {
 impl<B: Bus> Hub<B> {
     pub(super) fn new(deps: DispatchDeps<B>, options: DispatchOptions) -> Self {
         let DispatchDeps { bus, loads, number_key, inbound_key, metrics, clock, stop, directory } = deps;
-        // Sessions rise across restarts, whatever clock the role is told by: there are never 65,536 a millisecond.
-        let first = u64::try_from(Clock::system().now().0).unwrap_or(0) << 16;
+        // Sessions rise across restarts, whatever clock the role is told by.
+        let started_ms = u64::try_from(Clock::system().now().0).unwrap_or(0);
+        let sessions = Mutex::new(Sessions::starting_at(options.router.clone(), started_ms));
+        let (peers, _) = watch::channel(options.peers.clone().into());
         Hub {
             bus,
             options,
@@ -59,8 +63,8 @@ impl<B: Bus> Hub<B> {
             directory,
             routes: Mutex::default(),
             entered: Notify::new(),
-            sessions: Mutex::default(),
-            next_session: AtomicU64::new(first.max(1)),
+            sessions,
+            peers,
             route_tasks: TaskTracker::new(),
         }
     }
@@ -98,26 +102,36 @@ impl<B: Bus> Hub<B> {
         Some(receiver)
     }
 
-    /// Numbers a new session of a farm; an older one is told that it is over.
-    pub(super) fn open_session(&self, farm: &FarmName, over: CancellationToken) -> Session {
-        let mut sessions = lock(&self.sessions);
-        let session = self.next_session.fetch_add(1, Ordering::Relaxed);
-        if let Some((_, old)) = sessions.insert(farm.clone(), (session, over)) {
-            old.cancel();
-        }
-        session
+    /// The session of this very incarnation of the farm that its hello says is open, if it is.
+    pub(super) fn open_elsewhere(&self, hello: &Hello) -> Option<Session> {
+        lock(&self.sessions).open_elsewhere(hello)
+    }
+
+    /// Numbers a session that begins; an older one of the farm is told that it is over (lease rule 6: the newest counts).
+    pub(super) fn open_session(&self, hello: &Hello, over: CancellationToken) -> Session {
+        lock(&self.sessions).begin(hello, over)
     }
 
     pub(super) fn close_session(&self, farm: &FarmName, session: Session) {
-        let mut sessions = lock(&self.sessions);
-        if sessions.get(farm).is_some_and(|(newest, _)| *newest == session) {
-            sessions.remove(farm);
-        }
+        lock(&self.sessions).end(farm, session);
     }
 
-    pub(super) fn welcome(&self, session: Session) -> RouterMessage {
-        let DispatchOptions { router, peers, .. } = &self.options;
-        RouterMessage::Welcome { router: router.clone(), session, peers: peers.clone() }
+    /// The first word of a session, and the lists of replicas that follow the one in it.
+    pub(super) fn welcome(&self, session: Session) -> (RouterMessage, watch::Receiver<Arc<[Peer]>>) {
+        let mut lists = self.peers.subscribe();
+        let peers = lists.borrow_and_update().to_vec();
+        (RouterMessage::Welcome { router: self.options.router.clone(), session, peers }, lists)
+    }
+
+    /// Replaces the list of replicas; every farm is told if it changed.
+    pub(super) fn set_peers(&self, peers: Vec<Peer>) {
+        self.peers.send_if_modified(|known| {
+            let changed = **known != *peers;
+            if changed {
+                *known = peers.into();
+            }
+            changed
+        });
     }
 
     /// Waits until the process stops and every route has finished.
@@ -129,8 +143,7 @@ impl<B: Bus> Hub<B> {
 
     /// Whether other routers compete for the same links.
     pub(super) fn has_peers(&self) -> bool {
-        let me: &RouterName = &self.options.router;
-        self.options.peers.iter().any(|peer: &Peer| peer.router != *me)
+        self.peers.borrow().iter().any(|peer| peer.router != self.options.router)
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bus::{Bus, BusError, Entry};
 use bytes::Bytes;
 use control::{Closed, FarmIdentity, Receiver, RouterEnd, Sender};
-use lease::message::{Hello, Inbound, Incarnation, Receipt, RouterMessage, Session, SessionKey};
+use lease::message::{Hello, Inbound, Incarnation, Peer, Receipt, RouterMessage, Session, SessionKey};
 use lease::{FarmMessage, PartitionId};
 use model::{FarmName, Lane, LinkName, Msisdn, RouteId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
@@ -96,8 +96,14 @@ pub(super) async fn lead<B: Bus>(hub: Arc<Hub<B>>, mut end: RouterEnd, identity:
             return;
         }
     };
+    if let Some(session) = hub.open_elsewhere(&hello) {
+        tracing::info!(farm.id = %identity, session, "a farm has come by a second way, and is attached");
+        let router = hub.options.router.clone();
+        let _ = end.sender.try_send(vec![RouterMessage::AlreadyAttached { router, session }]);
+        return;
+    }
     let over = CancellationToken::new();
-    let session = hub.open_session(&hello.farm, over.clone());
+    let session = hub.open_session(&hello, over.clone());
     let desk = Desk { hub: hub.clone(), farm: hello.farm.clone(), incarnation: hello.incarnation, session };
     tracing::info!(farm.id = %identity, session, version = hello.version, routes = hello.routes.len(), "a farm attached");
     hub.metrics.sessions.add(1);
@@ -136,7 +142,8 @@ impl<B: Bus> Desk<B> {
         let (takings, to_take) = mpsc::channel(TAKINGS_MAX);
         let attachment =
             Attachment { session: self.session, incarnation: self.incarnation, outbox, over: over.clone() };
-        attachment.send(vec![self.hub.welcome(self.session)]);
+        let (welcome, lists) = self.hub.welcome(self.session);
+        attachment.send(vec![welcome]);
         let routes: BTreeSet<RouteId> = hello.routes.into_iter().collect();
         for route in &routes {
             let opened = Command::Opened { farm: self.farm.clone(), attachment: attachment.clone() };
@@ -148,6 +155,7 @@ impl<B: Bus> Desk<B> {
             ended = self.listen(end.receiver, &routes, rest, takings) => ended,
             () = self.speak(queued, &end.sender) => Ended::Stream(Closed::Ended),
             ended = self.take(to_take, &attachment) => ended,
+            () = tell_peers(lists, &attachment) => Ended::Stopped,
             () = over.cancelled() => Ended::Superseded,
             () = self.hub.routes_done() => Ended::Stopped,
         };
@@ -363,6 +371,14 @@ impl Sorter<'_> {
         }
         self.links.insert(link, route.clone());
         Some(route)
+    }
+}
+
+/// Tells a farm of replicas that come and go, as long as there is somebody who knows.
+async fn tell_peers(mut lists: watch::Receiver<Arc<[Peer]>>, attachment: &Attachment) {
+    while lists.changed().await.is_ok() {
+        let peers = lists.borrow_and_update().to_vec();
+        attachment.send(vec![RouterMessage::Peers { peers }]);
     }
 }
 

@@ -305,6 +305,7 @@ impl FakeFarm {
             incarnation: Incarnation(77),
             version: "test".into(),
             routes: routes.iter().map(|name| route(name)).collect(),
+            sessions: Vec::new(),
         };
         let farm = FakeFarm {
             end,

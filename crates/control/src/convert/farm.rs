@@ -1,11 +1,11 @@
 //! What a farm says, to the contract and back. Knows every field of it.
 
-use lease::message::{FarmMessage, Hello, Inbound, Incarnation, JournalState, LinkState, Receipt, Token};
+use lease::message::{FarmMessage, Hello, Inbound, Incarnation, JournalState, KnownSession, LinkState, Receipt, Token};
 use model::FarmName;
 
 use super::{
     FieldError, Wire, attempt_of, attempt_to, attempts_of, fill, link_of, outcome_of, outcome_to, partition_of,
-    partition_to, route_of, unknown,
+    partition_to, route_of, router::router_of, unknown,
 };
 use crate::proto::{self, farm_message::Kind};
 
@@ -75,7 +75,12 @@ fn hello_to(hello: Hello) -> proto::Hello {
         incarnation: hello.incarnation.0.to_be_bytes().to_vec().into(),
         version: hello.version,
         routes: hello.routes.iter().map(ToString::to_string).collect(),
+        sessions: hello.sessions.into_iter().map(session_to).collect(),
     }
+}
+
+fn session_to(known: KnownSession) -> proto::KnownSession {
+    proto::KnownSession { router: known.router.to_string(), session: known.session, open: known.open }
 }
 
 fn entry_to(attempt: lease::Attempt, state: JournalState) -> proto::JournalEntry {
@@ -160,7 +165,12 @@ fn hello_of(hello: &proto::Hello) -> Result<Hello, FieldError> {
         incarnation: Incarnation(u128::from_be_bytes(incarnation)),
         version: hello.version.clone(),
         routes: hello.routes.iter().map(|route| route_of(route)).collect::<Result<_, _>>()?,
+        sessions: hello.sessions.iter().map(session_of).collect::<Result<_, _>>()?,
     })
+}
+
+fn session_of(known: &proto::KnownSession) -> Result<KnownSession, FieldError> {
+    Ok(KnownSession { router: router_of(&known.router)?, session: known.session, open: known.open })
 }
 
 fn entry_of(entry: proto::JournalEntry) -> Result<(lease::Attempt, JournalState), FieldError> {
@@ -216,6 +226,11 @@ mod tests {
                 incarnation: Incarnation(u128::MAX - 1),
                 version: "0.1.0".into(),
                 routes: vec![route.clone()],
+                sessions: vec![KnownSession {
+                    router: model::RouterName::new("router-0").unwrap(),
+                    session: 8,
+                    open: true,
+                }],
             }),
             FarmMessage::Answer { partition: partition.clone(), epoch: 11, session, journal },
             FarmMessage::Report { partition: partition.clone(), session, attempt, outcome },
@@ -270,6 +285,7 @@ mod tests {
         check(hello(|hello| hello.farm = "No Name".into()), "hello.farm");
         check(hello(|hello| hello.incarnation = vec![1; 15].into()), "hello.incarnation");
         check(hello(|hello| hello.routes.push("../x".into())), "route");
+        check(hello(|hello| hello.sessions[0].router.clear()), "router");
         let report = |change: fn(&mut proto::Report)| {
             move |messages: &mut Vec<proto::FarmMessage>| {
                 let Some(Kind::Report(report)) = &mut messages[2].kind else { panic!("the third is a report") };

@@ -22,8 +22,14 @@ impl Wire for RouterMessage {
 }
 
 fn to_proto(message: RouterMessage) -> proto::RouterMessage {
-    // Backlog is told again and again, a cancel is a wish.
-    let critical = !matches!(message, RouterMessage::Backlog { .. } | RouterMessage::Cancel { .. });
+    // Backlog is told again and again, a cancel is a wish, a list of peers is news; and a stream that is not wanted ends anyway.
+    let critical = !matches!(
+        message,
+        RouterMessage::Backlog { .. }
+            | RouterMessage::Cancel { .. }
+            | RouterMessage::Peers { .. }
+            | RouterMessage::AlreadyAttached { .. }
+    );
     proto::RouterMessage { critical, kind: Some(kind_to(message)) }
 }
 
@@ -57,6 +63,10 @@ fn kind_to(message: RouterMessage) -> Kind {
         RouterMessage::Key(key) => Kind::Key(proto::Key { id: key.id, secret: key.secret.to_vec().into() }),
         RouterMessage::Taken { numbers } => Kind::Taken(proto::Taken { numbers }),
         RouterMessage::Refused { reason } => Kind::Refused(proto::Refused { reason }),
+        RouterMessage::Peers { peers } => Kind::Peers(proto::Peers { peers: peers.into_iter().map(peer_to).collect() }),
+        RouterMessage::AlreadyAttached { router, session } => {
+            Kind::AlreadyAttached(proto::AlreadyAttached { router: router.to_string(), session })
+        }
     }
 }
 
@@ -120,6 +130,12 @@ fn kind_of(kind: Kind) -> Result<RouterMessage, FieldError> {
         Kind::Key(key) => RouterMessage::Key(key_of(key)?),
         Kind::Taken(taken) => RouterMessage::Taken { numbers: taken.numbers },
         Kind::Refused(refused) => RouterMessage::Refused { reason: refused.reason },
+        Kind::Peers(peers) => {
+            RouterMessage::Peers { peers: peers.peers.into_iter().map(peer_of).collect::<Result<_, _>>()? }
+        }
+        Kind::AlreadyAttached(attached) => {
+            RouterMessage::AlreadyAttached { router: router_of(&attached.router)?, session: attached.session }
+        }
     })
 }
 
@@ -132,7 +148,7 @@ fn peer_of(peer: proto::Peer) -> Result<Peer, FieldError> {
     Ok(Peer { router: router_of(&peer.router)?, address: peer.address })
 }
 
-fn router_of(name: &str) -> Result<RouterName, FieldError> {
+pub(super) fn router_of(name: &str) -> Result<RouterName, FieldError> {
     RouterName::new(name).map_err(|_| FieldError::Field("router"))
 }
 
@@ -170,7 +186,7 @@ mod tests {
         let peers = vec![Peer { router: router.clone(), address: "127.0.0.1:1".into() }];
         let session = 9;
         vec![
-            RouterMessage::Welcome { router, session, peers },
+            RouterMessage::Welcome { router: router.clone(), session, peers: peers.clone() },
             RouterMessage::Ask { partition: partition.clone(), lane: LaneId(u128::MAX - 2), epoch: 11, session },
             RouterMessage::Lease(Lease {
                 partition: partition.clone(),
@@ -189,6 +205,8 @@ mod tests {
             RouterMessage::Key(SessionKey { id: "acme.1".into(), secret: [7; 32] }),
             RouterMessage::Taken { numbers: vec![1, 2] },
             RouterMessage::Refused { reason: "no".into() },
+            RouterMessage::Peers { peers },
+            RouterMessage::AlreadyAttached { router, session },
         ]
     }
 
@@ -228,6 +246,7 @@ mod tests {
             },
             "link",
         );
+        check(11, |kind| *kind = Kind::AlreadyAttached(proto::AlreadyAttached::default()), "router");
         check(7, |kind| *kind = Kind::Key(proto::Key { id: "a".into(), secret: vec![1].into() }), "key.secret");
     }
 

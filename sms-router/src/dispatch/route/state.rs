@@ -30,6 +30,10 @@ impl State {
     pub(super) fn apply(&mut self, command: Command) -> Vec<Event> {
         match command {
             Command::Opened { farm, attachment } => {
+                // Overtaken by a newer one (lease rule 6).
+                if self.attachments.get(&farm).is_some_and(|known| known.session > attachment.session) {
+                    return Vec::new();
+                }
                 self.credits.drop_farm(&farm);
                 self.credits.block(&farm);
                 self.attachments.insert(farm.clone(), attachment.clone());
