@@ -25,6 +25,7 @@ pub fn template(header: &Header, attempt: u32) -> Event {
         attempt,
         at_ms: 0,
         segments: header.segments,
+        accepted_ms: header.accepted_ms,
         step: None,
     }
 }

@@ -30,6 +30,9 @@ pub struct Event {
     /// Segments of the delivery, for usage.
     #[prost(uint32, tag = "7")]
     pub segments: u32,
+    /// When the delivery was accepted: with the message it says where its rows are kept. 0 from builds that did not tell.
+    #[prost(int64, tag = "8")]
+    pub accepted_ms: i64,
     /// What happened.
     #[prost(oneof = "Step", tags = "20, 21, 22, 23, 24, 25, 26")]
     pub step: Option<Step>,

@@ -3,6 +3,8 @@
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
 use model::{Lane, MessageId, TenantId, Timestamp};
 
+#[cfg(feature = "cql")]
+use crate::cql::CqlStore;
 use crate::{
     Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
     ScheduledRow, Store, Usage,
@@ -13,162 +15,217 @@ use crate::{
 pub enum AnyStore {
     /// SQLite in this process.
     Embedded(EmbeddedStore),
+    /// A CQL cluster.
+    #[cfg(feature = "cql")]
+    Cql(CqlStore),
 }
 
 impl Store for AnyStore {
     async fn parties(&self) -> Result<Parties> {
         match self {
             AnyStore::Embedded(store) => store.parties().await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.parties().await,
         }
     }
 
     async fn parties_version(&self) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.parties_version().await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.parties_version().await,
         }
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_tenant(tenant).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_tenant(tenant).await,
         }
     }
 
     async fn put_api_key(&self, key: ApiKey) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_api_key(key).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_api_key(key).await,
         }
     }
 
     async fn put_oms_user(&self, user: OmsUser) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_oms_user(user).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_oms_user(user).await,
         }
     }
 
     async fn put_supplier(&self, supplier: Supplier) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_supplier(supplier).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_supplier(supplier).await,
         }
     }
 
     async fn put_route(&self, route: Route) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_route(route).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_route(route).await,
         }
     }
 
     async fn put_farm(&self, farm: Farm) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_farm(farm).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_farm(farm).await,
         }
     }
 
     async fn put_data_key(&self, key: WrappedKey) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.put_data_key(key).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_data_key(key).await,
         }
     }
 
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.replace_deck(rates).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.replace_deck(rates).await,
         }
     }
 
     async fn put_router(&self, seat: RouterSeat) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.put_router(seat).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_router(seat).await,
         }
     }
 
     async fn routers(&self, now: Timestamp) -> Result<Vec<RouterSeat>> {
         match self {
             AnyStore::Embedded(store) => store.routers(now).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.routers(now).await,
         }
     }
 
     async fn project(&self, batch: Projection) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.project(batch).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.project(batch).await,
         }
     }
 
     async fn projected(&self, lane: &Lane, partition: u32) -> Result<i64> {
         match self {
             AnyStore::Embedded(store) => store.projected(lane, partition).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.projected(lane, partition).await,
         }
     }
 
     async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>> {
         match self {
             AnyStore::Embedded(store) => store.claims(ids).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.claims(ids).await,
         }
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageView>> {
         match self {
             AnyStore::Embedded(store) => store.message(tenant, id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.message(tenant, id).await,
         }
     }
 
     async fn ledger(&self, tenant: Option<&TenantId>) -> Result<Ledger> {
         match self {
             AnyStore::Embedded(store) => store.ledger(tenant).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.ledger(tenant).await,
         }
     }
 
     async fn usage(&self, tenant: &TenantId, from: Timestamp, to: Timestamp) -> Result<Vec<Usage>> {
         match self {
             AnyStore::Embedded(store) => store.usage(tenant, from, to).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.usage(tenant, from, to).await,
         }
     }
 
     async fn schedule_put(&self, rows: Vec<ScheduledRow>) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.schedule_put(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.schedule_put(rows).await,
         }
     }
 
     async fn schedule_due(&self, shard: u32, until: Timestamp, max: usize) -> Result<Vec<ScheduledRow>> {
         match self {
             AnyStore::Embedded(store) => store.schedule_due(shard, until, max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.schedule_due(shard, until, max).await,
         }
     }
 
     async fn schedule_clear(&self, rows: Vec<ScheduledRow>) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.schedule_clear(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.schedule_clear(rows).await,
         }
     }
 
     async fn references_open(&self, rows: Vec<ReferenceRow>) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.references_open(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.references_open(rows).await,
         }
     }
 
     async fn references_close(&self, rows: Vec<ReferenceClosed>) -> Result<()> {
         match self {
             AnyStore::Embedded(store) => store.references_close(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.references_close(rows).await,
         }
     }
 
     async fn references(&self, partition: u32) -> Result<Vec<ReferenceRow>> {
         match self {
             AnyStore::Embedded(store) => store.references(partition).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.references(partition).await,
         }
     }
 
     async fn references_expired(&self, partition: u32, until: Timestamp, max: usize) -> Result<Vec<ReferenceRow>> {
         match self {
             AnyStore::Embedded(store) => store.references_expired(partition, until, max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.references_expired(partition, until, max).await,
         }
     }
 
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.purge(now, keep_ms).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.purge(now, keep_ms).await,
         }
     }
 }

@@ -100,6 +100,7 @@ impl Story {
                 attempt: *attempt,
                 at_ms: ACCEPTED.0 + self.events + nth as i64,
                 segments: 2,
+                accepted_ms: ACCEPTED.0,
                 step: Some(step.clone()),
             };
             (self.events + nth as i64, event)

@@ -6,6 +6,9 @@
 mod any;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(feature = "cql")]
+pub mod cql;
+mod delivery;
 mod error;
 mod sqlite;
 mod views;
@@ -14,7 +17,9 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Lane, MessageId, TenantId, Timestamp};
 
 pub use any::AnyStore;
-pub use error::StoreError;
+#[cfg(feature = "cql")]
+pub use cql::CqlStore;
+pub use error::{EngineError, StoreError};
 pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow,

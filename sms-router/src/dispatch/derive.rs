@@ -171,6 +171,7 @@ fn event(header: &Header, attempt: u32, at: Timestamp, step: Step) -> Derivation
         attempt,
         at_ms: at.0,
         segments: header.segments,
+        accepted_ms: header.accepted_ms,
         step: Some(step),
     };
     (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))

@@ -34,8 +34,8 @@ impl Gather {
     /// Carries the projection on by a stretch, together with those of other callers.
     pub(super) async fn project(self: &Arc<Self>, database: &Database, batch: Projection) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.put(database, batch, answer).map_err(StoreError::Project)?;
-        answered.await.unwrap_or(Err(StoreError::Project(EmbeddedError::Closed)))
+        self.put(database, batch, answer).map_err(|error| StoreError::Project(error.into()))?;
+        answered.await.unwrap_or(Err(StoreError::Project(EmbeddedError::Closed.into())))
     }
 
     /// Forgets what the last jobs left: somebody else changed rows. To be called on the writer's thread.
@@ -69,7 +69,7 @@ impl Gather {
                     after.forget(); // what was noted ahead of the commit did not happen
                 }
                 for answer in lock(&answers).drain(..) {
-                    drop(answer.send(told.clone().map_err(StoreError::Project))); // nobody waits any more: nothing to tell
+                    drop(answer.send(told.clone().map_err(|error| StoreError::Project(error.into())))); // nobody waits any more: nothing to tell
                 }
             },
         )

@@ -1,6 +1,5 @@
 //! State in SQLite: typed tables beside the lanes, one writer, one sync for all that waits. Knows no CQL.
 
-mod delivery;
 mod gather;
 mod parties;
 mod projection;
@@ -37,22 +36,22 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError::Open`].
     pub async fn open(database: Database) -> Result<Self> {
-        database.write(|tx| tx.execute_batch(tables::SCHEMA)).await.map_err(StoreError::Open)?;
+        database.write(|tx| tx.execute_batch(tables::SCHEMA)).await.map_err(|error| StoreError::Open(error.into()))?;
         Ok(EmbeddedStore { database, gather: Arc::default() })
     }
 
     async fn put(&self, put: Put) -> Result<u64> {
-        self.database.write(|tx| put.write(tx)).await.map_err(StoreError::Parties)
+        self.database.write(|tx| put.write(tx)).await.map_err(|error| StoreError::Parties(error.into()))
     }
 }
 
 impl Store for EmbeddedStore {
     async fn parties(&self) -> Result<Parties> {
-        self.database.read(parties::snapshot).await.map_err(StoreError::Parties)?
+        self.database.read(parties::snapshot).await.map_err(|error| StoreError::Parties(error.into()))?
     }
 
     async fn parties_version(&self) -> Result<u64> {
-        self.database.read(parties::version).await.map_err(StoreError::Parties)
+        self.database.read(parties::version).await.map_err(|error| StoreError::Parties(error.into()))
     }
 
     async fn put_tenant(&self, tenant: Tenant) -> Result<u64> {
@@ -84,15 +83,18 @@ impl Store for EmbeddedStore {
     }
 
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
-        self.database.write(move |tx| parties::replace_deck(tx, &rates)).await.map_err(StoreError::Parties)
+        self.database
+            .write(move |tx| parties::replace_deck(tx, &rates))
+            .await
+            .map_err(|error| StoreError::Parties(error.into()))
     }
 
     async fn put_router(&self, seat: RouterSeat) -> Result<()> {
-        self.database.write(move |tx| routers::put(tx, &seat)).await.map_err(StoreError::Routers)
+        self.database.write(move |tx| routers::put(tx, &seat)).await.map_err(|error| StoreError::Routers(error.into()))
     }
 
     async fn routers(&self, now: Timestamp) -> Result<Vec<RouterSeat>> {
-        self.database.read(move |c| routers::there(c, now)).await.map_err(StoreError::Routers)
+        self.database.read(move |c| routers::there(c, now)).await.map_err(|error| StoreError::Routers(error.into()))
     }
 
     async fn project(&self, batch: Projection) -> Result<()> {
@@ -101,57 +103,84 @@ impl Store for EmbeddedStore {
 
     async fn projected(&self, lane: &Lane, partition: u32) -> Result<i64> {
         let lane = lane.clone();
-        self.database.read(move |c| projection::position(c, &lane, partition)).await.map_err(StoreError::Read)
+        self.database
+            .read(move |c| projection::position(c, &lane, partition))
+            .await
+            .map_err(|error| StoreError::Read(error.into()))
     }
 
     async fn claims(&self, ids: &[MessageId]) -> Result<Vec<Option<Claim>>> {
         let ids = ids.to_vec();
-        self.database.read(move |c| read::claims(c, &ids)).await.map_err(StoreError::Read)
+        self.database.read(move |c| read::claims(c, &ids)).await.map_err(|error| StoreError::Read(error.into()))
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageView>> {
         let tenant = tenant.clone();
-        self.database.read(move |c| read::message(c, &tenant, id)).await.map_err(StoreError::Read)?
+        self.database
+            .read(move |c| read::message(c, &tenant, id))
+            .await
+            .map_err(|error| StoreError::Read(error.into()))?
     }
 
     async fn ledger(&self, tenant: Option<&TenantId>) -> Result<Ledger> {
         let tenant = tenant.cloned();
-        self.database.read(move |c| read::ledger(c, tenant.as_ref())).await.map_err(StoreError::Read)
+        self.database
+            .read(move |c| read::ledger(c, tenant.as_ref()))
+            .await
+            .map_err(|error| StoreError::Read(error.into()))
     }
 
     async fn usage(&self, tenant: &TenantId, from: Timestamp, to: Timestamp) -> Result<Vec<Usage>> {
         let tenant = tenant.clone();
-        self.database.read(move |c| read::usage(c, &tenant, from, to)).await.map_err(StoreError::Read)
+        self.database
+            .read(move |c| read::usage(c, &tenant, from, to))
+            .await
+            .map_err(|error| StoreError::Read(error.into()))
     }
 
     async fn schedule_put(&self, rows: Vec<ScheduledRow>) -> Result<()> {
-        self.database.write(move |tx| waiting::schedule_put(tx, &rows)).await.map_err(StoreError::Schedule)
+        self.database
+            .write(move |tx| waiting::schedule_put(tx, &rows))
+            .await
+            .map_err(|error| StoreError::Schedule(error.into()))
     }
 
     async fn schedule_due(&self, shard: u32, until: Timestamp, max: usize) -> Result<Vec<ScheduledRow>> {
         let due = self.database.read(move |c| waiting::schedule_due(c, shard, until, max));
-        due.await.map_err(StoreError::Schedule)
+        due.await.map_err(|error| StoreError::Schedule(error.into()))
     }
 
     async fn schedule_clear(&self, rows: Vec<ScheduledRow>) -> Result<()> {
-        self.database.write(move |tx| waiting::schedule_clear(tx, &rows)).await.map_err(StoreError::Schedule)
+        self.database
+            .write(move |tx| waiting::schedule_clear(tx, &rows))
+            .await
+            .map_err(|error| StoreError::Schedule(error.into()))
     }
 
     async fn references_open(&self, rows: Vec<ReferenceRow>) -> Result<()> {
-        self.database.write(move |tx| waiting::references_open(tx, &rows)).await.map_err(StoreError::References)
+        self.database
+            .write(move |tx| waiting::references_open(tx, &rows))
+            .await
+            .map_err(|error| StoreError::References(error.into()))
     }
 
     async fn references_close(&self, rows: Vec<ReferenceClosed>) -> Result<()> {
-        self.database.write(move |tx| waiting::references_close(tx, &rows)).await.map_err(StoreError::References)
+        self.database
+            .write(move |tx| waiting::references_close(tx, &rows))
+            .await
+            .map_err(|error| StoreError::References(error.into()))
     }
 
     async fn references(&self, partition: u32) -> Result<Vec<ReferenceRow>> {
-        self.database.read(move |c| waiting::references(c, partition)).await.map_err(StoreError::References)
+        self.database
+            .read(move |c| waiting::references(c, partition))
+            .await
+            .map_err(|error| StoreError::References(error.into()))
     }
 
     async fn references_expired(&self, partition: u32, until: Timestamp, max: usize) -> Result<Vec<ReferenceRow>> {
         let expired = self.database.read(move |c| waiting::references_expired(c, partition, until, max));
-        expired.await.map_err(StoreError::References)
+        expired.await.map_err(|error| StoreError::References(error.into()))
     }
 
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
@@ -163,7 +192,7 @@ impl Store for EmbeddedStore {
                 gather.forget();
                 purge::step(tx, number, before_ms)
             });
-            let step = step.await.map_err(StoreError::Purge)?;
+            let step = step.await.map_err(|error| StoreError::Purge(error.into()))?;
             removed += step.removed;
             after = step.next;
         }

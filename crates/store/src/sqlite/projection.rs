@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::event::{Event, Step};
+use model::event::Event;
 use model::{Currency, DeliveryId, Lane, State, TenantId};
 use prost::Message as _;
 use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
 
-use super::delivery::{Acceptance, Delivery};
 use super::totals::{Total, TotalKey, write_costs, write_totals};
+use crate::delivery::{Acceptance, Delivery, Detail};
 use crate::{AcceptedRow, Projection};
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
@@ -147,7 +147,7 @@ impl<'a> Work<'a> {
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
         // What the row's place says is not said again in its bytes.
-        let event = Event { tenant: String::new(), message: Vec::new(), ..event };
+        let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
         let make = |number| Delivery::unknown(number, teller.clone(), event.deliveries, event.at_ms, event.segments);
         let delivery = &self.touch(id, make)?.delivery;
         let number = delivery.number;
@@ -277,34 +277,6 @@ fn tell(tell: &mut CachedStatement<'_>, number: i64, offset: i64, event: &Event)
         event.encode_to_vec()
     ];
     Ok(tell.execute(row)? == 1)
-}
-
-/// What an operator looks for, and what tells steps of one attempt and name apart.
-#[derive(Default)]
-struct Detail<'a> {
-    mark: i64,
-    route: Option<&'a str>,
-    link: Option<&'a str>,
-    reason: Option<&'a str>,
-}
-
-impl<'a> Detail<'a> {
-    fn of(step: &'a Step) -> Self {
-        let none = Detail::default();
-        match step {
-            Step::Scheduled(scheduled) => Detail { mark: scheduled.due_ms, ..none },
-            Step::Routed(routed) => Detail { mark: i64::from(routed.hop), route: Some(&routed.route), ..none },
-            Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
-            Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
-            Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
-            Step::Ended(ended) => Detail {
-                link: ended.submitted.as_ref().map(|submitted| submitted.link.as_str()),
-                reason: Some(ended.reason.as_str()).filter(|reason| !reason.is_empty()),
-                ..none
-            },
-            Step::KeyReused(reused) => Detail { mark: reused.offset, ..none },
-        }
-    }
 }
 
 fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -> rusqlite::Result<()> {

@@ -1,4 +1,4 @@
-//! A delivery as the projection keeps it, and how a step moves it. The rules are here; no SQL.
+//! A delivery as the projection keeps it, and how a step moves it. The rules are here; no engine.
 
 use model::event::{Event, Step};
 use model::{Currency, State, TenantId};
@@ -7,42 +7,42 @@ use crate::AcceptedRow;
 
 /// A delivery's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Delivery {
-    pub(super) number: i64,
-    pub(super) tenant: TenantId,
-    pub(super) deliveries: u32,
+pub(crate) struct Delivery {
+    pub(crate) number: i64,
+    pub(crate) tenant: TenantId,
+    pub(crate) deliveries: u32,
     /// When it was accepted; until that is known, when it was first heard of.
-    pub(super) accepted_ms: i64,
+    pub(crate) accepted_ms: i64,
     /// Whether its record of lane `accepted` is in: only then the ledger counts it, and its end.
-    pub(super) counted: bool,
-    pub(super) partition: u32,
-    pub(super) offset: i64,
-    pub(super) segments: u32,
-    pub(super) keyed: bool,
-    pub(super) digest: Vec<u8>,
-    pub(super) state: State,
+    pub(crate) counted: bool,
+    pub(crate) partition: u32,
+    pub(crate) offset: i64,
+    pub(crate) segments: u32,
+    pub(crate) keyed: bool,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) state: State,
     /// The attempt that set the state.
-    pub(super) state_attempt: u32,
+    pub(crate) state_attempt: u32,
     /// The highest attempt that came to nothing; attempts up to it hold no state any more.
-    pub(super) over_attempt: u32,
+    pub(crate) over_attempt: u32,
     /// The highest attempt whose price was counted.
-    pub(super) charged_attempt: u32,
+    pub(crate) charged_attempt: u32,
     /// The price of one segment on the last route given.
-    pub(super) unit_micros: i64,
-    pub(super) currency: Option<Currency>,
+    pub(crate) unit_micros: i64,
+    pub(crate) currency: Option<Currency>,
 }
 
 /// What a step changed that totals have to follow.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) from: State,
-    pub(super) to: State,
-    pub(super) cost: Option<(Currency, i64)>,
+pub(crate) struct Moved {
+    pub(crate) from: State,
+    pub(crate) to: State,
+    pub(crate) cost: Option<(Currency, i64)>,
 }
 
 /// What a record of lane `accepted` was.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Acceptance {
+pub(crate) enum Acceptance {
     First,
     Repeat,
     KeyReused,
@@ -50,7 +50,7 @@ pub(super) enum Acceptance {
 
 impl Delivery {
     /// A delivery that was not heard of before.
-    pub(super) fn unknown(number: i64, tenant: TenantId, deliveries: u32, at_ms: i64, segments: u32) -> Self {
+    pub(crate) fn unknown(number: i64, tenant: TenantId, deliveries: u32, at_ms: i64, segments: u32) -> Self {
         Delivery {
             number,
             tenant,
@@ -72,7 +72,7 @@ impl Delivery {
     }
 
     /// Takes in a record of lane `accepted`: the first counts, others are repeats of the request or misuse of its key.
-    pub(super) fn accept(&mut self, row: &AcceptedRow, partition: u32) -> Acceptance {
+    pub(crate) fn accept(&mut self, row: &AcceptedRow, partition: u32) -> Acceptance {
         if self.counted {
             return if self.digest == row.digest { Acceptance::Repeat } else { Acceptance::KeyReused };
         }
@@ -89,7 +89,7 @@ impl Delivery {
     }
 
     /// Takes in a step that was not told before.
-    pub(super) fn step(&mut self, event: &Event) -> Moved {
+    pub(crate) fn step(&mut self, event: &Event) -> Moved {
         let from = self.state;
         match &event.step {
             Some(Step::Retried(_)) => self.over_attempt = self.over_attempt.max(event.attempt),
@@ -133,6 +133,34 @@ impl Delivery {
         self.charged_attempt = event.attempt;
         let micros = self.unit_micros.saturating_mul(i64::from(self.segments));
         self.currency.map(|currency| (currency, micros))
+    }
+}
+
+/// What an operator looks for, and what tells steps of one attempt and name apart.
+#[derive(Default)]
+pub(crate) struct Detail<'a> {
+    pub(crate) mark: i64,
+    pub(crate) route: Option<&'a str>,
+    pub(crate) link: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl<'a> Detail<'a> {
+    pub(crate) fn of(step: &'a Step) -> Self {
+        let none = Detail::default();
+        match step {
+            Step::Scheduled(scheduled) => Detail { mark: scheduled.due_ms, ..none },
+            Step::Routed(routed) => Detail { mark: i64::from(routed.hop), route: Some(&routed.route), ..none },
+            Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
+            Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
+            Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
+            Step::Ended(ended) => Detail {
+                link: ended.submitted.as_ref().map(|submitted| submitted.link.as_str()),
+                reason: Some(ended.reason.as_str()).filter(|reason| !reason.is_empty()),
+                ..none
+            },
+            Step::KeyReused(reused) => Detail { mark: reused.offset, ..none },
+        }
     }
 }
 

@@ -1,0 +1,217 @@
+//! Numbered steps of the schema: once each, one process at a time. Knows the files, not what the tables are for.
+//!
+//! CQL has no transactional DDL, so every statement of a step may run twice (`IF NOT EXISTS`), and a step counts when its
+//! row is written. The lock is a row with a time to live: a process that dies with it holds nobody up for longer.
+
+use std::time::Duration;
+
+use scylla::client::session::Session;
+use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::statement::unprepared::Statement as Unprepared;
+use tokio::time::{Instant, sleep};
+
+use super::client::applied;
+use super::{CqlError, Options};
+
+/// A step of the schema.
+pub(super) struct Step {
+    /// Its number, from 1 without gaps.
+    pub(super) number: i32,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its statements, each ended by `;`, with comments of whole lines.
+    pub(super) text: &'static str,
+}
+
+/// All steps this build knows, in order.
+const STEPS: &[Step] = &[Step { number: 1, name: "tables", text: include_str!("../../migrations/0001-tables.cql") }];
+
+const SCOPE: &str = "carillon";
+/// How long the lock holds unless it is taken again: longer than a step takes.
+const LOCK_SECONDS: u64 = 60;
+const REST: Duration = Duration::from_millis(250);
+/// Looks at whether all nodes know the same schema, before one gives up.
+const AGREEMENT_LOOKS_MAX: usize = 120;
+
+const BOOKS: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS schema_migrations (scope text, number int, name text, compatible boolean, \
+     applied timestamp, PRIMARY KEY ((scope), number))",
+    "CREATE TABLE IF NOT EXISTS schema_lock (scope text PRIMARY KEY, owner text)",
+];
+
+/// Brings the schema to what this build knows.
+pub(super) async fn run(session: &Session, options: &Options) -> Result<(), CqlError> {
+    run_steps(session, options, STEPS).await
+}
+
+pub(super) async fn run_steps(session: &Session, options: &Options, steps: &[Step]) -> Result<(), CqlError> {
+    let books = Books { session, options };
+    if books.are_there().await? && books.missing(steps).await?.is_empty() {
+        return Ok(());
+    }
+    for book in BOOKS {
+        books.change(book).await?;
+    }
+    let owner = format!("{:032x}", uuid::Uuid::now_v7().as_u128());
+    books.lock(&owner).await?;
+    let done = books.apply(steps, &owner).await;
+    books.unlock(&owner).await?;
+    done
+}
+
+struct Books<'a> {
+    session: &'a Session,
+    options: &'a Options,
+}
+
+impl Books<'_> {
+    async fn are_there(&self) -> Result<bool, CqlError> {
+        let find = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'schema_lock'";
+        let found = self.session.query_unpaged(find, (&self.options.keyspace,)).await.map_err(failed)?;
+        Ok(found.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0))
+    }
+
+    /// The steps that are not in yet. Refuses a schema that has steps this build can't work with.
+    async fn missing<'s>(&self, steps: &'s [Step]) -> Result<Vec<&'s Step>, CqlError> {
+        let find = "SELECT number, name, compatible FROM schema_migrations WHERE scope = ?";
+        let found = self.session.query_unpaged(find, (SCOPE,)).await.map_err(failed)?;
+        let rows = found.into_rows_result().map_err(failed)?;
+        let rows = rows.rows::<(i32, Option<String>, Option<bool>)>().map_err(failed)?;
+        let known = steps.last().map_or(0, |step| step.number);
+        let mut there = Vec::new();
+        for row in rows {
+            let (found, name, compatible) = row.map_err(failed)?;
+            if found > known && !compatible.unwrap_or(false) {
+                let (keyspace, name) = (self.options.keyspace.clone(), name.unwrap_or_default());
+                return Err(CqlError::Newer { keyspace, found, name, known });
+            }
+            there.push(found);
+        }
+        Ok(steps.iter().filter(|step| !there.contains(&step.number)).collect())
+    }
+
+    async fn apply(&self, steps: &[Step], owner: &str) -> Result<(), CqlError> {
+        for step in self.missing(steps).await? {
+            for statement in statements(step.text) {
+                self.change(&statement).await?;
+                self.relock(owner).await?;
+            }
+            let put = "INSERT INTO schema_migrations (scope, number, name, compatible, applied) \
+                       VALUES (?, ?, ?, ?, toTimestamp(now()))";
+            let row = (SCOPE, step.number, step.name, is_compatible(step.text));
+            self.session.query_unpaged(put, row).await.map_err(failed)?;
+            tracing::info!(cql.keyspace = %self.options.keyspace, step = step.number, name = step.name, "the schema was changed");
+        }
+        Ok(())
+    }
+
+    /// Changes the schema, always through the same node: two that create the same table at once, through two nodes, may
+    /// leave it twice.
+    async fn change(&self, statement: &str) -> Result<(), CqlError> {
+        let state = self.session.get_cluster_state();
+        let first = state.get_nodes_info().iter().filter(|node| node.is_connected()).map(|node| node.host_id).min();
+        let mut change = Unprepared::new(statement);
+        if let Some(host) = first {
+            let policy = SingleTargetLoadBalancingPolicy::new(NodeIdentifier::HostId(host), None);
+            change.set_load_balancing_policy(Some(policy));
+        }
+        change.set_is_idempotent(true);
+        self.session.query_unpaged(change, ()).await.map_err(failed)?;
+        self.agree().await
+    }
+
+    async fn agree(&self) -> Result<(), CqlError> {
+        let mut last = None;
+        for _ in 0..AGREEMENT_LOOKS_MAX {
+            match self.session.await_schema_agreement().await {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+            sleep(REST).await;
+        }
+        Err(failed(last.expect("the loop ran")))
+    }
+
+    async fn lock(&self, owner: &str) -> Result<(), CqlError> {
+        let take =
+            format!("INSERT INTO schema_lock (scope, owner) VALUES (?, ?) IF NOT EXISTS USING TTL {LOCK_SECONDS}");
+        let wait = self.options.startup_deadline.max(Duration::from_secs(2 * LOCK_SECONDS));
+        let deadline = Instant::now() + wait;
+        loop {
+            let answer = self.session.query_unpaged(take.as_str(), (SCOPE, owner)).await.map_err(failed)?;
+            if applied("take the lock of the migrations", answer)? {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let (keyspace, seconds) = (self.options.keyspace.clone(), wait.as_secs());
+                return Err(CqlError::Locked { keyspace, owner: self.holder().await?, seconds });
+            }
+            sleep(REST).await;
+        }
+    }
+
+    async fn relock(&self, owner: &str) -> Result<(), CqlError> {
+        let take = format!("UPDATE schema_lock USING TTL {LOCK_SECONDS} SET owner = ? WHERE scope = ? IF owner = ?");
+        let answer = self.session.query_unpaged(take.as_str(), (owner, SCOPE, owner)).await.map_err(failed)?;
+        if applied("keep the lock of the migrations", answer)? {
+            return Ok(());
+        }
+        let keyspace = self.options.keyspace.clone();
+        Err(CqlError::Locked { keyspace, owner: self.holder().await?, seconds: 0 })
+    }
+
+    async fn unlock(&self, owner: &str) -> Result<(), CqlError> {
+        let give = "DELETE FROM schema_lock WHERE scope = ? IF owner = ?";
+        self.session.query_unpaged(give, (SCOPE, owner)).await.map_err(failed).map(drop)
+    }
+
+    async fn holder(&self) -> Result<String, CqlError> {
+        let find = "SELECT owner FROM schema_lock WHERE scope = ?";
+        let found = self.session.query_unpaged(find, (SCOPE,)).await.map_err(failed)?;
+        let rows = found.into_rows_result().map_err(failed)?;
+        Ok(rows.maybe_first_row::<(Option<String>,)>().ok().flatten().and_then(|row| row.0).unwrap_or_default())
+    }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CqlError {
+    CqlError::statement("bring the schema up to date", error)
+}
+
+/// The statements of a step, without its comments.
+fn statements(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let all = lines.join("\n");
+    all.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether builds that do not know a step can work with a schema that has it.
+fn is_compatible(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == "-- compatible: yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_numbered_without_gaps_and_may_run_twice() {
+        for (nth, step) in STEPS.iter().enumerate() {
+            assert_eq!(step.number as usize, nth + 1);
+            assert!(step.text.contains("-- compatible: "), "step {} does not say who can work with it", step.number);
+            for statement in statements(step.text) {
+                let repeatable = ["IF NOT EXISTS", "IF EXISTS"].iter().any(|words| statement.contains(words));
+                assert!(repeatable, "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_table_needs_an_index_a_filter_or_a_counter() {
+        for step in STEPS {
+            let text = statements(step.text).concat().to_lowercase();
+            for word in ["create index", "allow filtering", " counter"] {
+                assert!(!text.contains(word), "{word} in step {}", step.number);
+            }
+        }
+    }
+}

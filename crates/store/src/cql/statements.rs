@@ -1,0 +1,162 @@
+//! Every statement of the engine, prepared once. Knows CQL, no rule. All of it is CQL of both Cassandra and ScyllaDB.
+
+use scylla::client::session::Session;
+use scylla::statement::{Consistency, SerialConsistency};
+
+use super::CqlError;
+use super::client::Statement;
+
+/// How often a statement may run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Any number of times, with the same result: repeated after a broken connection.
+    Repeatable,
+    /// A conditional write: whether it came through is asked, never guessed.
+    Conditional,
+    /// A read that sees every conditional write that was under way.
+    Serial,
+}
+
+macro_rules! statements {
+    ($($name:ident: $kind:ident, $what:literal, $cql:expr;)*) => {
+        /// The prepared statements, by what they do.
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement,)*
+        }
+
+        impl Statements {
+            /// Prepares them all.
+            pub(super) async fn prepare(session: &Session) -> Result<Self, CqlError> {
+                Ok(Statements {
+                    $($name: prepare(session, Kind::$kind, $what, $cql).await?,)*
+                })
+            }
+        }
+    };
+}
+
+statements! {
+    party_put: Repeatable, "put a party", "INSERT INTO party (kind, owner, name, record) VALUES (?, ?, ?, ?)";
+    party_add: Conditional, "put a data key",
+        "INSERT INTO party (kind, owner, name, record) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    parties: Repeatable, "read the parties", "SELECT owner, name, record FROM party WHERE kind = ?";
+    version: Repeatable, "read the parties' version",
+        "SELECT number, deck_version, deck, deck_parts FROM version WHERE what = 'parties'";
+    version_first: Conditional, "begin the parties' version",
+        "INSERT INTO version (what, number, deck_version, deck, deck_parts) VALUES ('parties', 0, 0, '', 0) IF NOT EXISTS";
+    version_raise: Conditional, "raise the parties' version",
+        "UPDATE version SET number = ?, deck_version = ?, deck = ?, deck_parts = ? WHERE what = 'parties' IF number = ?";
+    rate_put: Repeatable, "put a price deck",
+        "INSERT INTO rate (deck, part, line, supplier, prefix, country, micros, currency, valid_from, valid_to) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    rates: Repeatable, "read the price deck",
+        "SELECT supplier, prefix, country, micros, currency, valid_from, valid_to FROM rate WHERE deck = ? AND part = ?";
+    rates_drop: Repeatable, "remove an old price deck", "DELETE FROM rate WHERE deck = ? AND part = ?";
+    router_put: Repeatable, "put a router",
+        "INSERT INTO router (what, name, address, until) VALUES ('router', ?, ?, ?) USING TTL ?";
+    routers: Repeatable, "read the routers", "SELECT name, address, until FROM router WHERE what = 'router'";
+
+    told_put: Repeatable, "write a timeline",
+        "INSERT INTO timeline (minute, shard, message, delivery, attempt, step, mark, at, tenant, lane_partition, told, \
+         segments, deliveries, keyed, digest, route, link, reason, event) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    told_of: Repeatable, "read messages' timelines",
+        "SELECT message, delivery, step, at, tenant, lane_partition, told, segments, deliveries, keyed, \
+         digest, event FROM timeline WHERE minute = ? AND shard = ? AND message IN ?";
+    told_in: Repeatable, "read old timelines",
+        "SELECT message, delivery, step, at, keyed FROM timeline WHERE minute = ? AND shard = ?";
+    told_drop: Repeatable, "remove an old delivery",
+        "DELETE FROM timeline WHERE minute = ? AND shard = ? AND message = ? AND delivery = ?";
+    told_drop_all: Repeatable, "remove an old minute", "DELETE FROM timeline WHERE minute = ? AND shard = ?";
+    hour_put: Repeatable, "note an hour", "INSERT INTO timeline_hour (what, hour) VALUES ('timeline', ?)";
+    hours: Repeatable, "read the hours", "SELECT hour FROM timeline_hour WHERE what = 'timeline' AND hour <= ?";
+    hour_drop: Repeatable, "remove an hour", "DELETE FROM timeline_hour WHERE what = 'timeline' AND hour = ?";
+    minute_put: Repeatable, "note a minute", "INSERT INTO timeline_minute (hour, minute, shard) VALUES (?, ?, ?)";
+    minute_looked: Repeatable, "note a look at a minute",
+        "UPDATE timeline_minute SET looked = ? WHERE hour = ? AND minute = ? AND shard = ?";
+    minutes: Repeatable, "read the minutes of an hour",
+        "SELECT minute, shard, looked FROM timeline_minute WHERE hour = ?";
+    minute_drop: Repeatable, "remove a minute",
+        "DELETE FROM timeline_minute WHERE hour = ? AND minute = ? AND shard = ?";
+
+    claim_put: Repeatable, "write a claim",
+        "INSERT INTO claim (message, tenant, accepted, keyed, lane_partition, first_offset, digest) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)";
+    claim: Repeatable, "read a claim",
+        "SELECT tenant, accepted, keyed, lane_partition, first_offset, digest FROM claim WHERE message = ?";
+    claim_drop: Repeatable, "remove a claim", "DELETE FROM claim WHERE message = ?";
+
+    position: Repeatable, "read a position",
+        "SELECT commits, accepted_next, events_next, early, usage_due FROM ledger WHERE lane_partition = ? LIMIT 1";
+    position_now: Serial, "read a position",
+        "SELECT commits, accepted_next, events_next, early, usage_due FROM ledger WHERE lane_partition = ? LIMIT 1";
+    position_first: Conditional, "begin a position",
+        "INSERT INTO ledger (lane_partition, commits, accepted_next, events_next, early, usage_due) \
+         VALUES (?, 0, 0, 0, 0, '') IF NOT EXISTS";
+    position_move: Conditional, "move a position",
+        "UPDATE ledger SET commits = ?, accepted_next = ?, events_next = ?, early = ?, usage_due = ? \
+         WHERE lane_partition = ? IF commits = ?";
+    figures_put: Conditional, "write the ledger",
+        "INSERT INTO ledger (lane_partition, tenant, accepted, repeats, keys_reused, pending_accepted, pending_scheduled, \
+         pending_routed, pending_leased, pending_submitted, sent, delivered, failed, expired, cancelled, rejected, \
+         uncertain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    figures: Repeatable, "read the ledger",
+        "SELECT accepted, repeats, keys_reused, pending_accepted, pending_scheduled, pending_routed, pending_leased, \
+         pending_submitted, sent, delivered, failed, expired, cancelled, rejected, uncertain \
+         FROM ledger WHERE lane_partition = ? AND tenant = ?";
+    partition_put: Repeatable, "note a lane partition",
+        "INSERT INTO lane_partition (what, lane_partition) VALUES ('ledger', ?)";
+    partitions: Repeatable, "read the lane partitions",
+        "SELECT lane_partition FROM lane_partition WHERE what = 'ledger'";
+    usage_put: Repeatable, "write usage",
+        "INSERT INTO usage (tenant, month, hour, lane_partition, messages, deliveries, segments, cost_micros) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    usage_one: Repeatable, "read usage",
+        "SELECT messages, deliveries, segments, cost_micros FROM usage \
+         WHERE tenant = ? AND month = ? AND hour = ? AND lane_partition = ?";
+    usage: Repeatable, "read usage",
+        "SELECT hour, messages, deliveries, segments, cost_micros FROM usage \
+         WHERE tenant = ? AND month = ? AND hour >= ? AND hour < ?";
+    month_put: Repeatable, "note a month", "INSERT INTO usage_month (tenant, month) VALUES (?, ?)";
+    months: Repeatable, "read the months", "SELECT month FROM usage_month WHERE tenant = ?";
+
+    schedule_put: Repeatable, "write the schedule",
+        "INSERT INTO schedule (shard, minute, due, delivery, hop, attempt, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    schedule_due: Repeatable, "read the schedule",
+        "SELECT due, delivery, hop, attempt, payload FROM schedule WHERE shard = ? AND minute = ? AND due <= ? LIMIT ?";
+    schedule_drop: Repeatable, "clear the schedule",
+        "DELETE FROM schedule WHERE shard = ? AND minute = ? AND due = ? AND delivery = ? AND hop = ?";
+    schedule_minute_put: Repeatable, "note a minute of the schedule",
+        "INSERT INTO schedule_minute (shard, minute) VALUES (?, ?)";
+    schedule_minutes: Repeatable, "read the schedule's minutes",
+        "SELECT minute FROM schedule_minute WHERE shard = ? AND minute >= ? AND minute <= ?";
+    schedule_minute_drop: Repeatable, "remove a minute of the schedule",
+        "DELETE FROM schedule_minute USING TIMESTAMP ? WHERE shard = ? AND minute = ?";
+    schedule_place_put: Repeatable, "note a place in the schedule",
+        "INSERT INTO schedule_place (delivery, shard, hop, due) VALUES (?, ?, ?, ?)";
+    schedule_place: Repeatable, "read a place in the schedule",
+        "SELECT due FROM schedule_place WHERE delivery = ? AND shard = ? AND hop = ?";
+    schedule_place_drop: Repeatable, "remove a place in the schedule",
+        "DELETE FROM schedule_place WHERE delivery = ? AND shard = ? AND hop = ?";
+
+    reference_put: Repeatable, "open a reference",
+        "INSERT INTO reference (lane_partition, slot, imsi, recipient, reference, delivery, attempt, part, parts, until, \
+         opened_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    reference_drop: Repeatable, "close a reference",
+        "DELETE FROM reference USING TIMESTAMP ? \
+         WHERE lane_partition = ? AND slot = ? AND imsi = ? AND recipient = ? AND reference = ?";
+    references: Repeatable, "read open references",
+        "SELECT imsi, recipient, reference, delivery, attempt, part, parts, until, opened_at, payload FROM reference \
+         WHERE lane_partition = ? AND slot = ?";
+}
+
+async fn prepare(session: &Session, kind: Kind, what: &'static str, cql: &str) -> Result<Statement, CqlError> {
+    let mut prepared = session.prepare(cql).await.map_err(|error| CqlError::statement(what, error))?;
+    prepared.set_is_idempotent(kind != Kind::Conditional);
+    match kind {
+        Kind::Repeatable => {}
+        Kind::Conditional => prepared.set_serial_consistency(Some(SerialConsistency::LocalSerial)),
+        Kind::Serial => prepared.set_consistency(Consistency::LocalSerial),
+    }
+    Ok(Statement { what, prepared })
+}
