@@ -79,7 +79,7 @@ impl Bus for Flaky {
             Fault::Panic => panic!("as planned"),
             Fault::AnswerLost => {
                 self.inner.commit(consumed, appended).await?;
-                Err(BusError::Write(EmbeddedError::Closed))
+                Err(BusError::Write(EmbeddedError::Closed.into()))
             }
         }
     }

@@ -3,6 +3,22 @@
 use embedded::EmbeddedError;
 use model::Lane;
 
+/// What an engine said.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// SQLite in this process.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// Kafka, in its client's words. Holds no payloads and no passwords.
+    #[error("kafka: {doing}: {said}")]
+    Kafka {
+        /// What was tried.
+        doing: &'static str,
+        /// What came of it.
+        said: String,
+    },
+}
+
 /// An operation on lanes that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BusError {
@@ -102,25 +118,63 @@ pub enum BusError {
     },
     /// The engine could not prepare its tables, or read back what it left.
     #[error("the lanes could not be opened")]
-    Open(#[source] EmbeddedError),
+    Open(#[source] EngineError),
+    /// The engine can't be reached, or won't have us.
+    #[error("the lanes at `{address}` can't be used: {reason} (see setting `{setting}`)")]
+    Connect {
+        /// Where it was looked for.
+        address: String,
+        /// The setting to look at first.
+        setting: &'static str,
+        /// What the engine's client says.
+        reason: String,
+    },
+    /// What the lane is kept in isn't what this build asks for. It is left as it is.
+    #[error("lane `{lane}`: topic `{topic}` has `{setting}` = `{found}`, and needs `{wanted}`: {mend}")]
+    Topic {
+        /// The lane.
+        lane: Lane,
+        /// The topic that keeps it.
+        topic: String,
+        /// What is wrong with it.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        wanted: String,
+        /// How to put it right.
+        mend: String,
+    },
+    /// A group's watermark was there and isn't any more. Beginning anew would do everything again, so nobody does.
+    #[error("the watermark of group `{group}` in lane `{lane}` partition `{partition}` is lost: {mend}")]
+    LostWatermark {
+        /// The group.
+        group: &'static str,
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+        /// How to put it right.
+        mend: String,
+    },
     /// The engine could not create or declare a lane.
     #[error("lane `{lane}` could not be declared")]
     Declare {
         /// The lane.
         lane: Lane,
         /// Why.
-        source: EmbeddedError,
+        source: EngineError,
     },
-    /// The engine could not write. Nothing of the call happened.
+    /// The engine could not write. The call happened whole or not at all.
     #[error("the lanes could not be written")]
-    Write(#[source] EmbeddedError),
+    Write(#[source] EngineError),
     /// The engine could not read.
     #[error("lane `{lane}` could not be read")]
     Read {
         /// The lane.
         lane: Lane,
         /// Why.
-        source: EmbeddedError,
+        source: EngineError,
     },
     /// The engine could not trim.
     #[error("lane `{lane}` could not be trimmed")]
@@ -128,7 +182,7 @@ pub enum BusError {
         /// The lane.
         lane: Lane,
         /// Why.
-        source: EmbeddedError,
+        source: EngineError,
     },
     /// The bus was closed.
     #[error("the lanes are closed")]

@@ -7,6 +7,9 @@ mod any;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+mod marks;
 mod membership;
 mod sqlite;
 
@@ -14,7 +17,9 @@ use bytes::Bytes;
 use model::{Lane, Timestamp};
 
 pub use any::AnyBus;
-pub use error::BusError;
+pub use error::{BusError, EngineError};
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaBus;
 pub use membership::{Change, Membership, RELEASE_MAX, Release, Share};
 pub use sqlite::{EmbeddedBus, Options};
 

@@ -14,9 +14,9 @@ use model::Timestamp;
 use tokio::sync::oneshot;
 
 use super::block::Block;
-use super::marks::{Marks, Undo};
 use super::partition::{Coming, Partition, Written, lock};
 use super::{Options, tables};
+use crate::marks::{Marks, Undo};
 use crate::{Acks, BusError, Group, Position};
 
 /// What one call wants written.
@@ -60,7 +60,7 @@ impl Desk {
             return Err(BusError::Full { lane: coming.lane() });
         }
         if !waiting.called {
-            self.call(database).map_err(BusError::Write)?;
+            self.call(database).map_err(|error| BusError::Write(error.into()))?;
             waiting.called = true;
         }
         waiting.entries += request.entries.len();
@@ -174,7 +174,7 @@ impl Flight {
         let positions = std::mem::take(&mut self.positions).into_iter().chain(std::iter::repeat_with(Vec::new));
         for (request, positions) in self.requests.drain(..).zip(positions) {
             drop(request.coming);
-            let answer = told.clone().map(|()| positions).map_err(BusError::Write);
+            let answer = told.clone().map(|()| positions).map_err(|error| BusError::Write(error.into()));
             drop(request.answer.send(answer)); // nobody waits any more: nothing to tell
         }
     }

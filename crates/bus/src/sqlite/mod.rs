@@ -2,7 +2,6 @@
 
 mod block;
 mod flight;
-mod marks;
 mod member;
 mod partition;
 mod tables;
@@ -10,10 +9,11 @@ mod tables;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use embedded::Database;
+use embedded::{Database, EmbeddedError};
 use model::Lane;
 use tokio::sync::{oneshot, watch};
 
+use crate::marks;
 use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, Membership, Position, Read};
 use block::Block;
 use flight::{Desk, Request};
@@ -77,14 +77,18 @@ struct Inner {
     members: Arc<member::Members>,
 }
 
+fn opening(error: EmbeddedError) -> BusError {
+    BusError::Open(error.into())
+}
+
 impl EmbeddedBus {
     /// Opens the lanes kept in `database`, and makes the tables if there are none.
     ///
     /// # Errors
     /// [`BusError::Open`].
     pub async fn open(database: Database, options: Options) -> Result<Self, BusError> {
-        database.write(tables::prepare).await.map_err(BusError::Open)?;
-        let rows = database.read(tables::lanes).await.map_err(BusError::Open)?;
+        database.write(tables::prepare).await.map_err(opening)?;
+        let rows = database.read(tables::lanes).await.map_err(opening)?;
         let desk = Arc::new(Desk::new(options.clone()));
         let inner = Inner {
             database,
@@ -98,14 +102,14 @@ impl EmbeddedBus {
         for row in rows {
             // A lane of a name this build does not know stays untouched on disk.
             if let Some(lane) = Lane::from_name(&row.name) {
-                bus.adopt(&lane, &row).await.map_err(BusError::Open)?;
+                bus.adopt(&lane, &row).await.map_err(opening)?;
             }
         }
         Ok(bus)
     }
 
     /// Takes a lane that exists on disk into memory, once.
-    async fn adopt(&self, lane: &Lane, row: &LaneRow) -> Result<Arc<LaneState>, embedded::EmbeddedError> {
+    async fn adopt(&self, lane: &Lane, row: &LaneRow) -> Result<Arc<LaneState>, EmbeddedError> {
         let seats: Vec<Seat> = (0..i64::from(row.partitions)).map(|index| Seat(row.seat + index)).collect();
         let read = seats.clone();
         let found = self.inner.database.read(move |connection| {
@@ -175,7 +179,8 @@ impl EmbeddedBus {
     async fn read_old(&self, partition: &Arc<Partition>, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
         let (seat, bytes_max) = (partition.seat, self.inner.options.read_bytes_max);
         let read = self.inner.database.read(move |connection| tables::blocks(connection, seat, from, max, bytes_max));
-        let raws = read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source })?;
+        let raws =
+            read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
         let mut blocks = Vec::with_capacity(raws.len());
         // What comes before damage is returned; the next read starts at the damage and is refused.
         blocks.extend(raws.into_iter().map_while(|raw| Block::check(seat, raw)));
@@ -189,7 +194,8 @@ impl EmbeddedBus {
     async fn fetch_old(&self, partition: &Arc<Partition>, offset: i64) -> Result<Read, BusError> {
         let seat = partition.seat;
         let read = self.inner.database.read(move |connection| tables::block_at(connection, seat, offset));
-        let raw: Option<Raw> = read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source })?;
+        let raw: Option<Raw> =
+            read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
         let block = raw.and_then(|raw| Block::check(seat, raw)).map(Arc::new);
         let found = block.as_ref().and_then(|block| block.read(offset)).ok_or_else(|| partition.missing(offset))?;
         block.into_iter().for_each(|block| partition.remember(block));
@@ -197,7 +203,7 @@ impl EmbeddedBus {
     }
 
     /// Removes blocks nobody needs, a bounded number at a time.
-    async fn trim_partition(&self, partition: &Arc<Partition>) -> Result<(), embedded::EmbeddedError> {
+    async fn trim_partition(&self, partition: &Arc<Partition>) -> Result<(), EmbeddedError> {
         let (seat, blocks_max) = (partition.seat, self.inner.options.trim_blocks_max);
         loop {
             let floor = partition.floor();
@@ -228,7 +234,7 @@ impl LaneState {
 
 impl Bus for EmbeddedBus {
     async fn create(&self, lane: &Lane) -> Result<LaneInfo, BusError> {
-        let failed = |source| BusError::Declare { lane: lane.clone(), source };
+        let failed = |source: EmbeddedError| BusError::Declare { lane: lane.clone(), source: source.into() };
         let (name, partitions) = (lane.to_string(), lane.partitions());
         let row = self.inner.database.write(move |tx| tables::create(tx, &name, partitions)).await.map_err(failed)?;
         if row.partitions != partitions {
@@ -248,7 +254,7 @@ impl Bus for EmbeddedBus {
                 if !known {
                     let written =
                         self.inner.database.write(move |tx| tables::set_watermark(tx, seat, group.name(), first));
-                    written.await.map_err(|source| BusError::Declare { lane: lane.clone(), source })?;
+                    written.await.map_err(|source| BusError::Declare { lane: lane.clone(), source: source.into() })?;
                     let first = partition.first(); // it may have been trimmed since
                     lock(&partition.groups).entry(group.name().into()).or_insert_with(|| marks::Marks::at(first));
                     partition.settle_groups();
@@ -330,7 +336,7 @@ impl Bus for EmbeddedBus {
         let partition = self.partition(lane, partition)?;
         let seat = partition.seat;
         let oldest = self.inner.database.read(move |connection| tables::oldest_ms(connection, seat)).await;
-        let oldest_ms = oldest.map_err(|source| BusError::Read { lane: lane.clone(), source })?;
+        let oldest_ms = oldest.map_err(|source| BusError::Read { lane: lane.clone(), source: source.into() })?;
         Ok(Bounds { first: partition.first(), next: partition.next(), oldest_ms })
     }
 
@@ -353,7 +359,7 @@ impl Bus for EmbeddedBus {
         for lane in lanes {
             for partition in &lane.partitions {
                 let trimmed = self.trim_partition(partition).await;
-                trimmed.map_err(|source| BusError::Trim { lane: lane.lane.clone(), source })?;
+                trimmed.map_err(|source| BusError::Trim { lane: lane.lane.clone(), source: source.into() })?;
             }
         }
         Ok(())

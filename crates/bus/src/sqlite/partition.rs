@@ -8,8 +8,8 @@ use model::Lane;
 use tokio::sync::watch;
 
 use super::block::Block;
-use super::marks::Marks;
 use super::tables::{Extent, Seat};
+use crate::marks::Marks;
 use crate::{BusError, LaneInfo, Read};
 
 /// A lane of this engine.

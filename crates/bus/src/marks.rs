@@ -10,7 +10,7 @@ struct Stretches(BTreeMap<i64, i64>);
 
 /// A group's progress in a partition.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// The next offset needed, counting acknowledgements whose commit is under way.
     next: i64,
     /// The same, counting only what is durable.
@@ -20,38 +20,41 @@ pub(super) struct Marks {
 
 /// What an acknowledgement changed, to take it back if its commit fails.
 #[derive(Debug)]
-pub(super) struct Undo {
+pub(crate) struct Undo {
     next: i64,
     added: Vec<(i64, i64)>,
 }
 
 impl Marks {
-    pub(super) fn at(next: i64) -> Self {
+    pub(crate) fn at(next: i64) -> Self {
         Marks { next, durable: next, above: Stretches::default() }
     }
 
-    pub(super) fn next(&self) -> i64 {
+    pub(crate) fn next(&self) -> i64 {
         self.next
     }
 
-    pub(super) fn durable(&self) -> i64 {
+    pub(crate) fn durable(&self) -> i64 {
         self.durable
     }
 
     /// Stretches above the watermark.
-    pub(super) fn gaps(&self) -> usize {
+    pub(crate) fn gaps(&self) -> usize {
         self.above.0.len()
     }
 
     /// Takes acknowledgements, and moves the watermark over what is contiguous.
-    pub(super) fn take(&mut self, acks: &Acks) -> Undo {
-        let mut undo = Undo { next: self.next, added: Vec::new() };
+    pub(crate) fn take(&mut self, acks: &Acks) -> Undo {
         match acks {
-            Acks::UpTo(next) => self.add(self.next, *next, &mut undo),
-            Acks::Offsets(offsets) => {
-                offsets.iter().for_each(|offset| self.add((*offset).max(self.next), offset + 1, &mut undo));
-            }
+            Acks::UpTo(next) => self.take_stretches([(self.next, *next)]),
+            Acks::Offsets(offsets) => self.take_stretches(offsets.iter().map(|offset| (*offset, offset + 1))),
         }
+    }
+
+    /// Takes stretches of offsets, and moves the watermark over what is contiguous.
+    pub(crate) fn take_stretches(&mut self, stretches: impl IntoIterator<Item = (i64, i64)>) -> Undo {
+        let mut undo = Undo { next: self.next, added: Vec::new() };
+        stretches.into_iter().for_each(|(start, end)| self.add(start.max(undo.next), end, &mut undo));
         while let Some(stretch) = self.above.0.first_entry().filter(|stretch| *stretch.key() <= self.next) {
             self.next = stretch.remove();
         }
@@ -59,7 +62,7 @@ impl Marks {
     }
 
     /// Takes back what [`Marks::take`] did; the last taken first.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    pub(crate) fn undo(&mut self, undo: Undo) {
         self.above.insert(undo.next, self.next);
         for (start, end) in undo.added {
             self.above.remove(start, end);
@@ -68,7 +71,7 @@ impl Marks {
     }
 
     /// The commit that carried the watermark is durable.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.durable = self.next;
     }
 
