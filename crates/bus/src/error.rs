@@ -19,6 +19,24 @@ pub enum EngineError {
     },
 }
 
+/// A topic that can't keep a lane as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("lane `{lane}`: topic `{topic}` has `{setting}` = `{found}`, and needs `{wanted}`: {mend}")]
+pub struct WrongTopic {
+    /// The lane.
+    pub lane: Lane,
+    /// The topic that keeps it.
+    pub topic: String,
+    /// What is wrong with it.
+    pub setting: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What it has to be.
+    pub wanted: String,
+    /// How to put it right.
+    pub mend: &'static str,
+}
+
 /// An operation on lanes that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BusError {
@@ -130,21 +148,8 @@ pub enum BusError {
         reason: String,
     },
     /// What the lane is kept in isn't what this build asks for. It is left as it is.
-    #[error("lane `{lane}`: topic `{topic}` has `{setting}` = `{found}`, and needs `{wanted}`: {mend}")]
-    Topic {
-        /// The lane.
-        lane: Lane,
-        /// The topic that keeps it.
-        topic: String,
-        /// What is wrong with it.
-        setting: &'static str,
-        /// What it is.
-        found: String,
-        /// What it has to be.
-        wanted: String,
-        /// How to put it right.
-        mend: String,
-    },
+    #[error(transparent)]
+    Topic(Box<WrongTopic>),
     /// A group's watermark was there and isn't any more. Beginning anew would do everything again, so nobody does.
     #[error("the watermark of group `{group}` in lane `{lane}` partition `{partition}` is lost: {mend}")]
     LostWatermark {
@@ -155,7 +160,7 @@ pub enum BusError {
         /// The partition.
         partition: u32,
         /// How to put it right.
-        mend: String,
+        mend: &'static str,
     },
     /// The engine could not create or declare a lane.
     #[error("lane `{lane}` could not be declared")]

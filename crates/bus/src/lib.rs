@@ -17,7 +17,7 @@ use bytes::Bytes;
 use model::{Lane, Timestamp};
 
 pub use any::AnyBus;
-pub use error::{BusError, EngineError};
+pub use error::{BusError, EngineError, WrongTopic};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaBus;
 pub use membership::{Change, Membership, RELEASE_MAX, Release, Share};

@@ -313,8 +313,7 @@ fn lost(group: Group, partition: &Partition) -> BusError {
         lane: partition.lane.clone(),
         partition: partition.index,
         mend: "the brokers forgot it (raise `offsets.retention.minutes`) or somebody deleted it; set it again with \
-               kafka-consumer-groups --reset-offsets"
-            .into(),
+               kafka-consumer-groups --reset-offsets",
     }
 }
 

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::client::{self, Consumer, Context};
 use super::options::Options;
 use super::sync::blocking;
-use crate::{BusError, EngineError, LaneInfo};
+use crate::{BusError, EngineError, LaneInfo, WrongTopic};
 
 /// The settings that hold a lane's id.
 const ID_SETTINGS: [&str; 2] = ["delete.retention.ms", "max.compaction.lag.ms"];
@@ -176,14 +176,14 @@ impl Topics {
         for demand in self.demands(described) {
             let found = demand.found.unwrap_or_else(|| value(demand.setting).to_owned());
             if !(demand.met)(&found) {
-                return Err(BusError::Topic {
+                return Err(BusError::Topic(Box::new(WrongTopic {
                     lane: lane.clone(),
                     topic: topic.to_owned(),
                     setting: demand.setting,
                     found,
                     wanted: demand.wanted,
-                    mend: demand.mend.to_owned(),
-                });
+                    mend: demand.mend,
+                })));
             }
         }
         let half = |key| value(key).parse::<i64>().map_or(0, i64::unsigned_abs);
