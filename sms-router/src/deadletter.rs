@@ -1,10 +1,13 @@
 //! What stands in lane `dead-letter`: records nobody can read, as they came. Knows their bytes, not how they are mended.
 
-use bus::Entry;
+use bus::{Entry, Group};
 use bytes::Bytes;
 use model::record::{Header, Record};
 use model::{Lane, Timestamp};
 use prost::Message as _;
+
+/// Whoever looks after the dead letters: what is below its watermark was replayed or ended, and may be trimmed.
+pub const OPERATOR: Group = Group::new("operator");
 
 /// A record that could not be read, kept until somebody replays or ends its deliveries.
 #[derive(Clone, PartialEq, prost::Message)]

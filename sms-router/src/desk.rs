@@ -92,9 +92,8 @@ impl<B: Bus, S: Store, L: Loads> Desk<B, S, L> {
     /// # Errors
     /// [`RouterError::Commit`].
     pub async fn commit(&self, source: &Source, up_to: i64, appended: Vec<(Lane, Entry)>) -> Result<(), RouterError> {
-        let failed =
-            |error| RouterError::Commit { lane: source.lane.clone(), partition: source.partition, source: error };
-        self.bus.commit(vec![source.consumed(up_to)], appended).await.map_err(failed)?;
+        let committed = self.bus.commit(vec![source.consumed(up_to)], appended).await;
+        committed.map_err(|error| source.commit_failed(error))?;
         Ok(())
     }
 }
@@ -106,7 +105,11 @@ impl Source {
         Consumed { group: self.group, lane: self.lane.clone(), partition: self.partition, acks: Acks::UpTo(up_to) }
     }
 
-    fn read_failed(&self, source: bus::BusError) -> RouterError {
+    pub(crate) fn commit_failed(&self, source: bus::BusError) -> RouterError {
+        RouterError::Commit { lane: self.lane.clone(), partition: self.partition, source }
+    }
+
+    pub(crate) fn read_failed(&self, source: bus::BusError) -> RouterError {
         RouterError::Read { lane: self.lane.clone(), partition: self.partition, source }
     }
 }

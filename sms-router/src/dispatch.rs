@@ -1,8 +1,9 @@
 //! The consumer of the route lanes: whose turn it is, which link takes it, what the farms say. Knows lanes, leases and streams;
 //! must not know prices or what a text says.
 //!
-//! One task per partition of a route ([`Dispatch::run`] starts them), one per farm's stream ([`Dispatch::attach`]). A route
-//! task owns its partition by the lease protocol; sessions only carry words. What goes wrong in one route costs that route a
+//! One task per partition of a route ([`Dispatch::run`] starts them), one per farm's stream ([`Dispatch::attach`]). Routers
+//! share the partitions; a route task lives while its share is this process's, and owns its partition by the lease protocol.
+//! Sessions only carry words. What goes wrong in one route costs that route a
 //! pause and a handshake.
 
 mod backlog;
@@ -21,6 +22,7 @@ mod progress;
 mod recent;
 mod route;
 mod runs;
+mod seats;
 mod session;
 mod slip;
 
@@ -38,7 +40,7 @@ use tokio::sync::watch;
 use crate::Clock;
 
 pub use directory::Directory;
-pub use load::{Health, RouteLoad, RouteLoads};
+pub use load::{Health, Report, RouteLoad, RouteLoads, Waiting};
 pub use metrics::Metrics;
 
 /// The group whose watermark on a lane `leases` says up to where everything that follows from its records is committed.
@@ -113,21 +115,11 @@ impl<B: Bus> Dispatch<B> {
         Dispatch { hub: Arc::new(hub::Hub::new(deps, options)) }
     }
 
-    /// Starts a task for each partition of each route in the directory, and for routes that are added, until the stop.
-    /// A route that leaves the directory keeps its task: what stands before it is still carried.
+    /// Shares in the routes of the directory, and in routes that are added, with the other routers: owns the partitions it
+    /// is given, until the stop; then leaves, when every route has finished. A route that leaves the directory is shared in
+    /// further: what stands before it is still carried.
     pub async fn run(&self) {
-        let mut directories = self.hub.directories();
-        loop {
-            let directory = directories.borrow_and_update().clone();
-            directory.routes().for_each(|route| self.start_route(route));
-            tokio::select! {
-                changed = directories.changed() => if changed.is_err() {
-                    // Nobody will change it any more.
-                    return;
-                },
-                () = self.hub.stop.begun() => return,
-            }
-        }
+        seats::Seats::new(self.hub.clone()).run().await;
     }
 
     /// Takes up a farm's stream, from this process or from elsewhere. `identity` is what its certificate says; within the
@@ -146,18 +138,6 @@ impl<B: Bus> Dispatch<B> {
     /// Replaces the list of replicas, this one among them: farms keep a session to each, and are told of changes.
     pub fn set_peers(&self, peers: Vec<Peer>) {
         self.hub.set_peers(peers);
-    }
-
-    fn start_route(&self, route: &model::RouteId) {
-        // Lanes of a route have one partition; more will be more tasks, told apart by the partition in each word.
-        const PARTITION: u32 = 0;
-        let Some(commands) = self.hub.enter_route(route) else { return };
-        let task = route::RouteTask::new(self.hub.clone(), route.clone(), PARTITION, commands);
-        let token = self.hub.route_tasks.token();
-        self.hub.stop.spawn("dispatch-supervise", async move {
-            let _token = token;
-            task.run().await;
-        });
     }
 }
 

@@ -93,6 +93,9 @@ pub enum RouterError {
     /// What was due could not be appended.
     #[error("what was due could not be appended")]
     Due(#[source] BusError),
+    /// Other routers could not be told of this one's routes.
+    #[error("other routers could not be told of the loads of this one's routes")]
+    Tell(#[source] BusError),
     /// Open references could not be read or written.
     #[error("open references could not be read or written")]
     References(#[source] StoreError),
@@ -118,4 +121,15 @@ pub enum RouterError {
     /// The certificates for farms can't be used.
     #[error("the certificates for farms can't be used")]
     Tls(#[source] runtime::tls::TlsError),
+}
+
+impl RouterError {
+    /// Whether another router has the share of what was to be done: nothing of it happened.
+    #[must_use]
+    pub fn is_disowned(&self) -> bool {
+        matches!(
+            self,
+            RouterError::Commit { source: BusError::NotOwner { .. }, .. } | RouterError::Due(BusError::NotOwner { .. })
+        )
+    }
 }

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod loads;
 pub mod metrics;
 pub mod outcome;
+mod parts;
 pub mod pipeline;
 pub mod planner;
 pub mod project;
@@ -22,7 +23,9 @@ pub mod run;
 pub mod schedule;
 pub mod seen;
 pub mod settle;
+mod shares;
 pub mod step;
+mod tidings;
 pub mod upkeep;
 pub mod world;
 

@@ -30,13 +30,13 @@ impl Roads {
     }
 
     fn look(&self, route: &RouteId) -> Fitness {
-        let load = self.loads.route(route);
-        if load.backlog().0 > self.segments_max {
+        let (load, now) = (self.loads.route(route), Instant::now());
+        if load.segments(now) > self.segments_max {
             return Fitness::Full;
         }
-        match load.health() {
+        match load.health(now) {
             Health::Down => Fitness::Down,
-            // Nobody has spoken for it since the start: its farm is about to attach.
+            // Nobody has spoken for it since the start, or its owner's last word is old: somebody is about to take it up.
             Health::Unknown | Health::Up => Fitness::Fit,
         }
     }

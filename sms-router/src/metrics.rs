@@ -173,6 +173,8 @@ labels! {
     Parties = "parties",
     /// Trimming and the ledger's check.
     Upkeep = "upkeep",
+    /// What routers tell each other of their routes.
+    Loads = "loads",
 }
 
 impl Metrics {

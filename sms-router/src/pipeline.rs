@@ -18,7 +18,7 @@ use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, PlannedAs};
 use crate::routing::{Loads, Turn, Unreadable};
-use crate::schedule;
+use crate::schedule::{Gate, Maker};
 use crate::seen::{Seen, Sight};
 use crate::world::Snapshot;
 use crate::{RouterError, step};
@@ -34,6 +34,10 @@ const SEEN_SLACK: usize = 65_536;
 pub struct Pipeline<B, S, L> {
     desk: Desk<B, S, L>,
     source: Source,
+    maker: Maker,
+    gate: Gate,
+    /// The end of what may have been planned before, and not committed.
+    replayed_at: i64,
     seen: Seen,
     forget_above: usize,
 }
@@ -47,11 +51,13 @@ struct Work {
 }
 
 impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
-    /// A planner for a partition. It knows nothing until [`Pipeline::run`] has read again what the projection lacks.
+    /// A planner for a partition, with the gate before the rows it puts. It knows nothing until [`Pipeline::run`] has read
+    /// again what the projection lacks.
     #[must_use]
-    pub fn new(desk: Desk<B, S, L>, partition: u32) -> Self {
+    pub fn new(desk: Desk<B, S, L>, partition: u32, gate: Gate) -> Self {
         let source = Source { group: Group::PLANNER, lane: Lane::Accepted, partition };
-        Pipeline { desk, source, seen: Seen::from(partition, 0), forget_above: SEEN_SLACK }
+        let (maker, seen) = (Maker::Planner(partition), Seen::from(partition, 0));
+        Pipeline { desk, source, maker, gate, replayed_at: i64::MAX, seen, forget_above: SEEN_SLACK }
     }
 
     /// Plans until the stop begins. What was committed stays, what was not is planned again by the next run, with the
@@ -60,8 +66,13 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     /// # Errors
     /// A lane or the store is away; run again.
     pub async fn run(mut self, stop: &Stop) -> Result<(), RouterError> {
+        self.gate.shut().await;
         let mut from = self.desk.watermark(&self.source).await?;
+        self.replayed_at = self.desk.end(&self.source).await?;
         self.recall(from, stop).await?;
+        if from >= self.replayed_at {
+            self.gate.open(from).await;
+        }
         let mut work = None;
         loop {
             let (next, ()) = tokio::try_join!(self.desk.read(&self.source, from, stop), self.write(work.take()))?;
@@ -98,10 +109,13 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
 
     async fn write(&self, work: Option<Work>) -> Result<(), RouterError> {
         let Some(work) = work else { return Ok(()) };
+        let step = self.gate.step().await;
         if !work.rows.is_empty() {
             self.desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
         }
-        self.desk.commit(&self.source, work.up_to, work.appended).await
+        self.desk.commit(&self.source, work.up_to, work.appended).await?;
+        step.committed(work.up_to, work.up_to >= self.replayed_at);
+        Ok(())
     }
 
     async fn plan(&mut self, batch: Vec<Read>, from: i64) -> Result<Work, RouterError> {
@@ -166,17 +180,13 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     fn decide(&self, snapshot: &Snapshot, read: &Read, record: &Record, work: &mut Work) -> Result<bool, Unreadable> {
         let now = self.desk.clock.now();
         let header = &record.header;
-        let end = if header.answer_by_ms > 0 && read.at.0 > header.answer_by_ms {
-            Some((State::Rejected, "not answered", PlannedAs::NotAnswered))
-        } else if header.expires_ms > 0 && header.expires() <= now {
-            Some((State::Expired, "", PlannedAs::Expired))
-        } else {
-            None
-        };
-        if let Some((state, reason, counted)) = end {
-            self.end(header, now, state, reason, counted, work);
-        } else if header.not_before_ms > now.0 {
+        if header.answer_by_ms > 0 && read.at.0 > header.answer_by_ms {
+            self.end(header, now, State::Rejected, "not answered", PlannedAs::NotAnswered, work);
+        } else if header.not_before_ms > header.accepted_ms {
+            // Whatever time it is: a replay must not go another way (see `schedule`).
             self.schedule(record, now, work)?;
+        } else if header.expires_ms > 0 && header.expires() <= now {
+            self.end(header, now, State::Expired, "", PlannedAs::Expired, work);
         } else {
             let waited = u64::try_from(now.since_ms(Timestamp(header.accepted_ms))).unwrap_or(0);
             match self.desk.routing.route(snapshot, record, now)? {
@@ -194,10 +204,12 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     }
 
     fn schedule(&self, record: &Record, now: Timestamp, work: &mut Work) -> Result<(), Unreadable> {
-        let due = Timestamp(record.header.not_before_ms);
-        let told = Step::Scheduled(Scheduled { due_ms: due.0 });
+        let Header { not_before_ms, expires_ms, .. } = record.header;
+        // One that expires before its time ends then.
+        let due = Timestamp(if expires_ms > 0 { not_before_ms.min(expires_ms) } else { not_before_ms });
+        let told = Step::Scheduled(Scheduled { due_ms: not_before_ms });
         work.appended.push(step::entry(&record.header, record.header.attempt, now, told));
-        work.rows.push(schedule::row(record, due)?);
+        work.rows.push(self.maker.row(record, due)?);
         self.desk.metrics.planned.with(PlannedAs::Scheduled).increment();
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! The role as a whole: opens its parts, says when it is ready, stops them in order.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,22 +10,28 @@ use runtime::{Health, Registry, Stop};
 use store::Store;
 
 use crate::country::Countries;
+use crate::deadletter::OPERATOR;
 use crate::desk::Desk;
 use crate::dispatch::RouteLoads;
 use crate::farms::{self, Doors};
 use crate::keys::Keeper;
 use crate::loads::Roads;
 use crate::metrics::{Metrics, Part};
+use crate::parts::{Kept, keep};
 use crate::pipeline::Pipeline;
 use crate::project::Projector;
 use crate::routing::{Loads, Routing};
-use crate::schedule::Schedule;
-use crate::settle::{CaughtUp, REFERENCES, Settler};
+use crate::schedule::{Gate, Maker, Schedule};
+use crate::settle::{REFERENCES, Settler};
+use crate::shares::share;
+use crate::tidings::{LISTENERS, Planning};
 use crate::world::World;
-use crate::{Clock, Config, RouterError, upkeep};
+use crate::{Clock, Config, RouterError, tidings, upkeep};
 
 const PRICES: &str = "prices";
 const ROUTER: &str = "router";
+/// Whoever has this partition does what is to be done once for all.
+const ONCE: u32 = 0;
 
 /// What the role works with.
 pub struct Deps<B, S> {
@@ -50,13 +55,14 @@ pub struct Deps<B, S> {
 /// # Errors
 /// [`RouterError::Prepare`].
 pub async fn prepare<B: Bus>(bus: &B) -> Result<(), RouterError> {
-    let lanes: [(Lane, &[Group]); 5] = [
+    let lanes: [(Lane, &[Group]); 6] = [
         (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
         (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
         (Lane::Events, &[Group::PROJECTION]),
-        // Nobody reads these two yet, so nothing of them is ever trimmed.
+        // Nobody reads this one yet, so nothing of it is ever trimmed.
         (Lane::Inbox, &[]),
-        (Lane::DeadLetter, &[]),
+        (Lane::DeadLetter, &[OPERATOR]),
+        (Lane::Loads, &[LISTENERS]),
     ];
     for (lane, groups) in lanes {
         let failed = |source| RouterError::Prepare { lane: lane.clone(), source };
@@ -66,7 +72,8 @@ pub async fn prepare<B: Bus>(bus: &B) -> Result<(), RouterError> {
     Ok(())
 }
 
-/// Runs the role until the stop begins, then ends its parts in order: what plans, what settles, what follows.
+/// Runs the role until the stop begins: shares in the work with the other routers, then ends its parts in order (what
+/// plans, what dispatches, what settles, what follows) and leaves, so that the others take over at once.
 ///
 /// # Errors
 /// It can't start: the lanes or the store can't be opened, or what they hold can't be used. Once it runs, a part that
@@ -82,7 +89,8 @@ pub async fn run<B: Bus, S: Store>(
     let (master, registry) = (deps.master.clone(), deps.registry.clone());
     let loads = RouteLoads::default();
     let desk = open(config, deps, loads.clone()).await?;
-    let phases = Phases::start(&desk, &stop);
+    let phases = Phases::new(&stop);
+    let _own = phases.start(&desk, &loads);
     farms::start(&desk, loads, &master, &registry, doors, &phases.dispatching).await?;
     tell_prices(&desk, &health);
     health.ready(ROUTER);
@@ -139,71 +147,94 @@ struct Phases {
 }
 
 impl Phases {
-    fn start<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Self {
-        let phases = Phases {
+    fn new(stop: &Stop) -> Self {
+        Phases {
             planning: stop.phase(),
             dispatching: stop.phase(),
             settling: stop.phase(),
             projecting: stop.phase(),
             upkeep: stop.phase(),
-        };
-        phases.start_planning(desk);
-        phases.start_settling(desk);
-        phases.start_projecting(desk);
-        phases.start_upkeep(desk);
-        phases
-    }
-
-    fn start_planning<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
-        for partition in 0..Lane::Accepted.partitions() {
-            keep(desk, &self.planning, Part::Planner, move |desk, stop| async move {
-                Pipeline::new(desk, partition).run(&stop).await
-            });
         }
     }
 
-    fn start_settling<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
-        let caught_up = CaughtUp::default();
-        for partition in 0..Lane::Outcomes.partitions() {
-            let caught_up = caught_up.clone();
-            keep(desk, &self.settling, Part::Settler, move |desk, stop| {
-                let caught_up = caught_up.clone();
-                async move { Settler::new(desk, partition).run(&caught_up, &stop).await }
-            });
-        }
-        keep(desk, &self.planning, Part::Schedule, move |desk, stop| {
-            let caught_up = caught_up.clone();
-            async move {
-                tokio::select! {
-                    () = stop.begun() => return Ok(()),
-                    () = caught_up.wait(Lane::Outcomes.partitions()) => {}
-                }
-                Schedule::new(desk).run(&stop).await
+    /// Joins the groups this role shares in; [`crate::dispatch`] joins the one of the routes' owners. What is returned is
+    /// not shared, and lives as long as it is held.
+    fn start<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, loads: &RouteLoads) -> Vec<Kept> {
+        let planning = Planning::default();
+        self.share_planning(desk, &planning);
+        self.share_settling(desk, &planning);
+        self.share_projecting(desk);
+        let (tell, hear) = (loads.clone(), loads.clone());
+        vec![
+            keep(desk, &self.upkeep, Part::Parties, async |desk, stop| upkeep::follow_parties(&desk, &stop).await),
+            keep(desk, &self.planning, Part::Loads, move |desk, stop| {
+                let loads = hear.clone();
+                async move { tidings::hear(&desk, &loads, &stop).await }
+            }),
+            keep(desk, &self.dispatching, Part::Loads, move |desk, stop| {
+                let (loads, planning) = (tell.clone(), planning.clone());
+                async move { tidings::tell(&desk, &loads, &planning, &stop).await }
+            }),
+        ]
+    }
+
+    fn share_planning<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, shares: &Planning) {
+        let (of, planning, shares) = (desk.clone(), self.planning.clone(), shares.clone());
+        share(desk, Group::PLANNER, Lane::Accepted, &self.planning, move |partition| {
+            let (gate, share) = (Gate::default(), shares.share());
+            let mut parts = vec![
+                keep_schedule(&of, &planning, Maker::Planner(partition), &gate),
+                keep(&of, &planning, Part::Planner, move |desk, stop| {
+                    let _while_it_is_kept = &share;
+                    let planner = Pipeline::new(desk, partition, gate.clone());
+                    async move { planner.run(&stop).await }
+                }),
+            ];
+            let has_deck = !of.config.price_deck_file.as_os_str().is_empty();
+            if partition == ONCE && has_deck {
+                parts.push(keep(&of, &planning, Part::Parties, async |desk, stop| {
+                    upkeep::follow_deck(&desk, &stop).await
+                }));
             }
+            parts
         });
     }
 
-    fn start_projecting<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
-        for partition in 0..Lane::Accepted.partitions() {
-            keep(desk, &self.projecting, Part::Projection, move |desk, stop| async move {
-                Projector::of_accepted(desk, partition).run(&stop).await
-            });
-        }
-        for partition in 0..Lane::Events.partitions() {
-            keep(desk, &self.projecting, Part::Projection, move |desk, stop| async move {
-                Projector::of_events(desk, partition).run(&stop).await
-            });
-        }
+    fn share_settling<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, shares: &Planning) {
+        let (of, planning, settling) = (desk.clone(), self.planning.clone(), self.settling.clone());
+        let shares = shares.clone();
+        share(desk, Group::SETTLER, Lane::Outcomes, &self.settling, move |partition| {
+            let (gate, share) = (Gate::default(), shares.share());
+            vec![
+                // It plans: it stops with the planners.
+                keep_schedule(&of, &planning, Maker::Settler(partition), &gate),
+                keep(&of, &settling, Part::Settler, move |desk, stop| {
+                    let _while_it_is_kept = &share;
+                    let settler = Settler::new(desk, partition, gate.clone());
+                    async move { settler.run(&stop).await }
+                }),
+            ]
+        });
     }
 
-    fn start_upkeep<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
-        keep(desk, &self.upkeep, Part::Parties, async |desk, stop| upkeep::follow_parties(&desk, &stop).await);
-        keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::trim(&desk, &stop).await);
-        keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::sample(&desk, &stop).await);
-        keep(desk, &self.upkeep, Part::Upkeep, async |desk, stop| upkeep::purge(&desk, &stop).await);
-        if !desk.config.price_deck_file.as_os_str().is_empty() {
-            keep(desk, &self.upkeep, Part::Parties, async |desk, stop| upkeep::follow_deck(&desk, &stop).await);
-        }
+    /// Partition p of lane `events` goes along with partition p of lane `accepted`.
+    fn share_projecting<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
+        const _: () = assert!(Lane::Accepted.partitions() == Lane::Events.partitions(), "they go along in pairs");
+        let (of, projecting) = (desk.clone(), self.projecting.clone());
+        share(desk, Group::PROJECTION, Lane::Accepted, &self.projecting, move |partition| {
+            let mut parts = vec![
+                keep(&of, &projecting, Part::Projection, move |desk, stop| async move {
+                    Projector::of_accepted(desk, partition).run(&stop).await
+                }),
+                keep(&of, &projecting, Part::Projection, move |desk, stop| async move {
+                    Projector::of_events(desk, partition).run(&stop).await
+                }),
+            ];
+            if partition == ONCE {
+                parts.extend(keep_upkeep(&of, &projecting));
+            }
+            parts
+        });
     }
 
     async fn drain(self) {
@@ -222,39 +253,19 @@ impl Phases {
     }
 }
 
-/// Keeps a part running until its phase stops: one that fails, or panics, is started again after a pause.
-fn keep<B, S, L, F>(
-    desk: &Desk<B, S, L>,
-    phase: &Stop,
-    part: Part,
-    start: impl Fn(Desk<B, S, L>, Stop) -> F + Send + 'static,
-) where
-    B: Bus,
-    S: Store,
-    L: Loads,
-    F: Future<Output = Result<(), RouterError>> + Send + 'static,
-{
-    let (desk, stop) = (desk.clone(), phase.clone());
-    phase.spawn("router-keeper", async move {
-        let mut pause_ms = 50;
-        loop {
-            let began = tokio::time::Instant::now();
-            let reason = match stop.spawn("router-part", start(desk.clone(), stop.clone())).await {
-                Ok(Ok(Ok(()))) => return,
-                Ok(Ok(Err(error))) => upkeep::in_full(&error),
-                Ok(Err(panicked)) => panicked.to_string(),
-                Err(_) => return,
-            };
-            if stop.has_begun() {
-                return;
-            }
-            desk.metrics.restarts.with(part).increment();
-            tracing::error!(?part, %reason, "a part of the router failed and is started again");
-            if began.elapsed() > Duration::from_secs(60) {
-                pause_ms = 50;
-            }
-            tokio::select! { () = stop.begun() => return, () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {} }
-            pause_ms = (pause_ms * 2).min(desk.config.restart_ms_max);
-        }
-    });
+fn keep_schedule<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, phase: &Stop, maker: Maker, gate: &Gate) -> Kept {
+    let gate = gate.clone();
+    keep(desk, phase, Part::Schedule, move |desk, stop| {
+        let schedule = Schedule::new(desk, maker, gate.clone());
+        async move { schedule.run(&stop).await }
+    })
+}
+
+/// What one router does for all.
+fn keep_upkeep<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, phase: &Stop) -> [Kept; 3] {
+    [
+        keep(desk, phase, Part::Upkeep, async |desk, stop| upkeep::trim(&desk, &stop).await),
+        keep(desk, phase, Part::Upkeep, async |desk, stop| upkeep::sample(&desk, &stop).await),
+        keep(desk, phase, Part::Upkeep, async |desk, stop| upkeep::purge(&desk, &stop).await),
+    ]
 }

@@ -1,54 +1,174 @@
 //! Deliveries that are not due yet. Knows the store and the lanes, no price.
 //!
-//! A row's identity is (delivery, hop). A row whose record has no candidates is planned when it is due, and put back with
-//! its plan before it is appended: after a crash it goes down the same route again, whose owner drops the repeat.
+//! A row's identity is (delivery, hop). Rows are put by planners and settlers, before the commit that moves their watermark
+//! past the record, and fired by whoever has the share of the one that put them: [`Maker`].
+//!
+//! # Why no delivery goes down two routes
+//! * What goes through the schedule is decided by the record alone, never by the clock: a replay puts the same row again,
+//!   and appends nothing beside it.
+//! * A row fires only while its maker has committed everything it put, and has read again what its predecessor had not
+//!   committed ([`Gate`]). So nothing that fired is put again by a replay.
+//! * A row without candidates is planned when it is due, and put back with its plan before it is appended: after a crash it
+//!   goes down the same route again, whose owner drops the repeat.
+//! * Firing is a commit on the maker's behalf: one that lost its share is refused, and what it planned counts for nothing.
+//!   Its last puts may still land, also after its successor fired and cleared the row. The successor remembers what it
+//!   fired, and clears such a row without appending it.
 
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus, Entry};
+use bus::{Bus, Entry, Group};
 use model::record::{Record, RecordError};
 use model::{DeliveryId, Lane, State, Timestamp};
 use runtime::Stop;
 use store::{ScheduledRow, Store};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::deadletter::{self, Origin};
-use crate::desk::Desk;
+use crate::desk::{Desk, Source};
 use crate::routing::{Hop, Loads, Turn, Unreadable};
 use crate::{RouterError, step};
 
-/// Shards of the schedule. Never changed: rows are found by it.
-pub const SHARDS: u32 = 16;
+/// Shards of one maker. Never changed: rows are found by it.
+const SHARDS: u32 = 4;
+/// Shards of one kind of maker, for the same reason.
+const SHARDS_PER_KIND: u32 = 16;
+const _: () = assert!(Lane::Accepted.partitions() * SHARDS <= SHARDS_PER_KIND, "each planner has shards of its own");
+const _: () = assert!(Lane::Outcomes.partitions() * SHARDS <= SHARDS_PER_KIND, "each settler has shards of its own");
+/// Rows remembered as fired, at least; twice as many at most. A member that lost its share has a batch in hand, not more.
+const FIRED_MAX: usize = 50_000;
 
-/// The shard that watches over a delivery.
-#[must_use]
-pub fn shard(delivery: DeliveryId) -> u32 {
-    // The low bits of an id are random, however it was made.
-    u32::try_from(delivery.message.0 % u128::from(SHARDS)).expect("a remainder of a u32 fits one")
+/// Who puts rows, and so whose share it is to fire them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Maker {
+    /// The planner of this partition of lane `accepted`.
+    Planner(u32),
+    /// The settler of this partition of lane `outcomes`.
+    Settler(u32),
 }
 
-/// The row for a delivery's next hop.
-///
-/// # Errors
-/// [`RecordError`] if the record has no id.
-pub fn row(record: &Record, due: Timestamp) -> Result<ScheduledRow, RecordError> {
-    let header = &record.header;
-    let delivery = header.id()?;
-    Ok(ScheduledRow {
-        shard: shard(delivery),
-        due,
-        delivery,
-        hop: header.hop + 1,
-        attempt: header.attempt,
-        payload: record.to_bytes(),
-    })
+impl Maker {
+    /// The shards of this maker's rows; nobody else's are in them.
+    #[must_use]
+    pub const fn shards(self) -> Range<u32> {
+        let first = match self {
+            Maker::Planner(partition) => partition * SHARDS,
+            Maker::Settler(partition) => SHARDS_PER_KIND + partition * SHARDS,
+        };
+        first..first + SHARDS
+    }
+
+    /// The shard of a delivery's row.
+    #[must_use]
+    pub fn shard(self, delivery: DeliveryId) -> u32 {
+        // The low bits of an id are random, however it was made.
+        let low = u32::try_from(delivery.message.0 % u128::from(SHARDS)).expect("a remainder of a u32 fits one");
+        self.shards().start + low
+    }
+
+    /// The row for a delivery's next hop.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the record has no id.
+    pub fn row(self, record: &Record, due: Timestamp) -> Result<ScheduledRow, RecordError> {
+        let header = &record.header;
+        let delivery = header.id()?;
+        Ok(ScheduledRow {
+            shard: self.shard(delivery),
+            due,
+            delivery,
+            hop: header.hop + 1,
+            attempt: header.attempt,
+            payload: record.to_bytes(),
+        })
+    }
+
+    fn source(self) -> Source {
+        match self {
+            Maker::Planner(partition) => Source { group: Group::PLANNER, lane: Lane::Accepted, partition },
+            Maker::Settler(partition) => Source { group: Group::SETTLER, lane: Lane::Outcomes, partition },
+        }
+    }
 }
 
-/// Whoever appends what is due.
+/// Between a maker and the firing of its rows: shut while there may be rows that are not committed. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<Mutex<Passage>>);
+
+#[derive(Debug, Default)]
+struct Passage {
+    open: bool,
+    /// Where the maker's watermark stands.
+    committed: i64,
+    fired: Fired,
+}
+
+/// Rows that fired lately, in two generations.
+#[derive(Debug, Default)]
+struct Fired {
+    young: HashSet<(DeliveryId, u32)>,
+    old: HashSet<(DeliveryId, u32)>,
+}
+
+/// A maker's step under way; nothing fires meanwhile. Dropped before [`Putting::committed`], it leaves the gate shut.
+pub(crate) struct Putting<'a>(MutexGuard<'a, Passage>);
+
+impl Gate {
+    /// A maker begins to read again what may have been put and not committed: nothing fires.
+    pub(crate) async fn shut(&self) {
+        self.0.lock().await.open = false;
+    }
+
+    /// Whether rows may fire.
+    pub async fn is_open(&self) -> bool {
+        self.0.lock().await.open
+    }
+
+    /// A maker begins a step: rows, then the commit.
+    pub(crate) async fn step(&self) -> Putting<'_> {
+        let mut passage = self.0.lock().await;
+        passage.open = false;
+        Putting(passage)
+    }
+
+    /// All that may have been put up to this watermark is committed.
+    pub(crate) async fn open(&self, committed: i64) {
+        self.step().await.committed(committed, true);
+    }
+}
+
+impl Putting<'_> {
+    /// The step is committed. `caught_up`: nothing is left of what a predecessor may have put.
+    pub(crate) fn committed(mut self, up_to: i64, caught_up: bool) {
+        self.0.open = caught_up;
+        self.0.committed = up_to;
+    }
+}
+
+impl Fired {
+    fn has(&self, row: &ScheduledRow) -> bool {
+        let key = (row.delivery, row.hop);
+        self.young.contains(&key) || self.old.contains(&key)
+    }
+
+    fn add(&mut self, row: &ScheduledRow) {
+        if self.young.len() >= FIRED_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert((row.delivery, row.hop));
+    }
+}
+
+/// Fires the rows of one maker.
 pub struct Schedule<B, S, L> {
     desk: Desk<B, S, L>,
+    maker: Maker,
+    gate: Gate,
 }
 
-/// What becomes of rows that are due.
+/// What became of a batch of due rows.
 #[derive(Default)]
 struct Due {
     /// Rows to be put back with their plan before anything is appended.
@@ -57,24 +177,25 @@ struct Due {
     appended: Vec<(Lane, Entry)>,
     /// Rows that are done with after that.
     done: Vec<ScheduledRow>,
+    /// Fired before, and put again by a maker that had lost its share.
+    late: Vec<ScheduledRow>,
 }
 
 impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
-    /// Watches over all shards.
+    /// Fires the rows of this maker, when its gate is open.
     #[must_use]
-    pub fn new(desk: Desk<B, S, L>) -> Self {
-        Schedule { desk }
+    pub fn new(desk: Desk<B, S, L>, maker: Maker, gate: Gate) -> Self {
+        Schedule { desk, maker, gate }
     }
 
-    /// Appends what is due until the stop begins. Start it only when the settlers have read again what they had not
-    /// committed: they put rows back that were fired since.
+    /// Appends what is due until the stop begins.
     ///
     /// # Errors
     /// A lane or the store is away; run again.
     pub async fn run(self, stop: &Stop) -> Result<(), RouterError> {
         let rest = Duration::from_millis(self.desk.config.schedule_poll_ms);
         while !stop.has_begun() {
-            for shard in 0..SHARDS {
+            for shard in self.maker.shards() {
                 while self.fire(shard).await? && !stop.has_begun() {}
             }
             tokio::select! { () = stop.begun() => {} () = tokio::time::sleep(rest) => {} }
@@ -88,22 +209,50 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
     /// As [`Schedule::run`]. What was appended and not cleared is appended again by the next call, as the same hop.
     pub async fn fire(&self, shard: u32) -> Result<bool, RouterError> {
         let (now, max) = (self.desk.clock.now(), self.desk.config.batch_max);
-        let rows = self.desk.store.schedule_due(shard, now, max).await.map_err(RouterError::Schedule)?;
-        let count = rows.len();
-        let mut due = Due::default();
+        let Some((rows, late)) = self.due(shard, now, max).await? else { return Ok(false) };
+        let count = rows.len() + late.len();
+        let mut due = Due { late, ..Due::default() };
         for row in rows {
             self.take(row, now, &mut due);
         }
-        let fired = due.done.len();
+        let gone = due.done.len() + due.late.len();
         if !due.planned.is_empty() {
             self.desk.store.schedule_put(due.planned).await.map_err(RouterError::Schedule)?;
         }
         if !due.done.is_empty() {
-            self.desk.bus.commit(Vec::new(), due.appended).await.map_err(RouterError::Due)?;
-            self.desk.store.schedule_clear(due.done).await.map_err(RouterError::Schedule)?;
-            self.desk.metrics.due.add(fired as u64);
+            self.commit(due.appended, &due.done).await?;
+            self.desk.metrics.due.add(due.done.len() as u64);
         }
-        Ok(count == max && fired > 0)
+        due.done.append(&mut due.late);
+        if !due.done.is_empty() {
+            self.desk.store.schedule_clear(due.done).await.map_err(RouterError::Schedule)?;
+        }
+        Ok(count == max && gone > 0)
+    }
+
+    /// Rows that are due, and rows that fired before. `None` while the gate is shut.
+    async fn due(
+        &self,
+        shard: u32,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Option<(Vec<ScheduledRow>, Vec<ScheduledRow>)>, RouterError> {
+        let passage = self.gate.0.lock().await;
+        if !passage.open {
+            return Ok(None);
+        }
+        // Under the lock: what the maker puts meanwhile is not committed when this is read.
+        let rows = self.desk.store.schedule_due(shard, now, max).await.map_err(RouterError::Schedule)?;
+        Ok(Some(rows.into_iter().partition(|row| !passage.fired.has(row))))
+    }
+
+    /// Commits on the maker's behalf, so that it counts only while the maker has its share.
+    async fn commit(&self, appended: Vec<(Lane, Entry)>, done: &[ScheduledRow]) -> Result<(), RouterError> {
+        let mut passage = self.gate.0.lock().await;
+        let consumed = self.maker.source().consumed(passage.committed);
+        self.desk.bus.commit(vec![consumed], appended).await.map_err(RouterError::Due)?;
+        done.iter().for_each(|row| passage.fired.add(row));
+        Ok(())
     }
 
     fn take(&self, row: ScheduledRow, now: Timestamp, due: &mut Due) {

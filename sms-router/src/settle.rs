@@ -8,7 +8,6 @@ pub mod book;
 pub mod retry;
 pub mod settlement;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use bus::{Bus, Group, Read};
 use model::Lane;
 use runtime::Stop;
 use store::Store;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::deadletter::{self, Origin};
@@ -24,6 +22,7 @@ use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, Metrics};
 use crate::outcome::OutcomeEntry;
 use crate::routing::{Loads, Unreadable};
+use crate::schedule::{Gate, Maker};
 use crate::{RouterError, settle};
 use book::{Book, Changes};
 use settlement::{Mode, Settlement, Work};
@@ -42,6 +41,9 @@ const OVERDUE_MAX: usize = 1_000;
 pub struct Settler<B, S, L> {
     desk: Desk<B, S, L>,
     source: Source,
+    gate: Gate,
+    /// The end of what may have been settled before, and not committed.
+    replayed_at: i64,
     rules: Settlement<L>,
     flushed: Instant,
     /// Up to where the rows of the store follow.
@@ -56,10 +58,6 @@ struct Shown {
     parked: i64,
 }
 
-/// Tells which partitions have read again what they had not committed when they started. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct CaughtUp(Arc<watch::Sender<BTreeSet<u32>>>);
-
 /// What came of a batch.
 struct Batch {
     work: Work,
@@ -68,15 +66,22 @@ struct Batch {
 }
 
 impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
-    /// A settler for a partition. It knows nothing until [`Settler::run`] has read what the store keeps.
+    /// A settler for a partition, with the gate before the rows it puts. It knows nothing until [`Settler::run`] has read
+    /// what the store keeps.
     #[must_use]
-    pub fn new(desk: Desk<B, S, L>, partition: u32) -> Self {
+    pub fn new(desk: Desk<B, S, L>, partition: u32, gate: Gate) -> Self {
         let source = Source { group: Group::SETTLER, lane: Lane::Outcomes, partition };
         let parked_ms_max = i64::try_from(desk.config.receipt_parked_seconds_max).unwrap_or(i64::MAX / 1_000) * 1_000;
         let book = Book::new(partition, desk.config.receipts_parked_max, parked_ms_max);
-        let rules = Settlement::new(book, desk.routing.clone(), desk.metrics.clone(), Arc::clone(&desk.config));
+        let rules = Settlement::new(
+            Maker::Settler(partition),
+            book,
+            desk.routing.clone(),
+            desk.metrics.clone(),
+            Arc::clone(&desk.config),
+        );
         let shown = Shown { metrics: desk.metrics.clone(), references: 0, parked: 0 };
-        Settler { desk, source, rules, flushed: Instant::now(), followed: 0, shown }
+        Settler { desk, source, gate, replayed_at: i64::MAX, rules, flushed: Instant::now(), followed: 0, shown }
     }
 
     /// Settles until the stop begins. What was committed stays, what was not is settled again by the next run, with the
@@ -84,16 +89,17 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
     ///
     /// # Errors
     /// A lane or the store is away; run again.
-    pub async fn run(mut self, caught_up: &CaughtUp, stop: &Stop) -> Result<(), RouterError> {
+    pub async fn run(mut self, stop: &Stop) -> Result<(), RouterError> {
+        self.gate.shut().await;
         let Some(mut from) = self.recall(stop).await? else { return Ok(()) };
-        let end = self.desk.end(&self.source).await?;
+        self.replayed_at = self.desk.end(&self.source).await?;
+        if from >= self.replayed_at {
+            self.gate.open(from).await;
+        }
         let mut batch = None;
         loop {
             let reading = Self::read(&self.desk, &self.source, from, stop);
-            let (next, ()) = tokio::try_join!(reading, Self::write(&self.desk, &self.source, batch.take()))?;
-            if from >= end {
-                caught_up.tell(self.source.partition);
-            }
+            let (next, ()) = tokio::try_join!(reading, self.write(batch.take()))?;
             let Some(reads) = next else { break };
             let settled = self.settle(reads, from).await;
             let moved = settled.up_to > from || !settled.work.appended.is_empty() || settled.changes.is_some();
@@ -101,19 +107,21 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
             batch = moved.then_some(settled);
         }
         let last = self.batch(from);
-        Self::write(&self.desk, &self.source, Some(Batch { changes: Some(self.rules.book.take_changes()), ..last }))
-            .await
+        let changes = Some(self.rules.book.take_changes());
+        self.write(Some(Batch { changes, ..last })).await
     }
 
     /// Reads what the store keeps, and what the lane has since. Returns where settling goes on; `None` when the stop
     /// began before all was read.
     async fn recall(&mut self, stop: &Stop) -> Result<Option<i64>, RouterError> {
+        // In this order: rows that are written meanwhile, by whoever had the share before, are looked at twice, not missed.
+        let followed = self.desk.watermark(&Source { group: REFERENCES, ..self.source.clone() }).await?;
         let rows = self.desk.store.references(self.source.partition).await.map_err(RouterError::References)?;
         for row in rows {
             self.rules.book.load(row);
         }
         let settled = self.desk.watermark(&self.source).await?;
-        let mut from = self.desk.watermark(&Source { group: REFERENCES, ..self.source.clone() }).await?.min(settled);
+        let mut from = followed.min(settled);
         while from < settled {
             let Some(reads) = self.desk.read(&self.source, from, stop).await? else { return Ok(None) };
             let mut batch = self.batch(from);
@@ -161,6 +169,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         let work = Work {
             snapshot: self.desk.world.snapshot(),
             now: self.desk.clock.now(),
+            taken: self.desk.clock.now(),
             offset: from,
             mode: Mode::Live,
             appended: Vec::new(),
@@ -170,7 +179,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
     }
 
     fn take(&mut self, read: Read, batch: &mut Batch) {
-        batch.work.offset = read.offset;
+        (batch.work.offset, batch.work.taken) = (read.offset, read.at);
         let kind = OutcomeEntry::read(read.payload.clone()).map_err(Unreadable::from);
         if let Err(error) = kind.and_then(|kind| self.rules.take(kind, &mut batch.work))
             && batch.work.mode == Mode::Live
@@ -200,14 +209,16 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
     }
 
     /// Writes what came of a batch: first what is not due, then the steps with the watermark, then the rows that follow.
-    async fn write(desk: &Desk<B, S, L>, source: &Source, batch: Option<Batch>) -> Result<(), RouterError> {
+    async fn write(&self, batch: Option<Batch>) -> Result<(), RouterError> {
         let Some(Batch { work, up_to, changes }) = batch else { return Ok(()) };
+        let step = self.gate.step().await;
         if !work.rows.is_empty() {
-            desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
+            self.desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
         }
-        desk.commit(source, up_to, work.appended).await?;
+        self.desk.commit(&self.source, up_to, work.appended).await?;
+        step.committed(up_to, up_to >= self.replayed_at);
         if let Some(changes) = changes {
-            settle::follow(desk, source, up_to, changes).await?;
+            settle::follow(&self.desk, &self.source, up_to, changes).await?;
         }
         Ok(())
     }
@@ -223,7 +234,10 @@ async fn follow<B: Bus, S: Store, L: Loads>(
     if !changes.opened.is_empty() {
         desk.store.references_open(changes.opened).await.map_err(RouterError::References)?;
     }
-    desk.commit(&Source { group: REFERENCES, ..source.clone() }, up_to, Vec::new()).await?;
+    let followed = Source { group: REFERENCES, ..source.clone() };
+    // Both: whoever lost the share must not move the references' watermark under its successor.
+    let consumed = vec![source.consumed(up_to), followed.consumed(up_to)];
+    desk.bus.commit(consumed, Vec::new()).await.map_err(|error| source.commit_failed(error))?;
     // Only now: until the watermark is past them, what closed these may be looked at again, and must find them.
     let gone: Vec<_> = changes.closed.into_iter().chain(changes.found).collect();
     if !gone.is_empty() {
@@ -245,18 +259,5 @@ impl Shown {
 impl Drop for Shown {
     fn drop(&mut self) {
         self.show(0, 0);
-    }
-}
-
-impl CaughtUp {
-    fn tell(&self, partition: u32) {
-        self.0.send_if_modified(|told| told.insert(partition));
-    }
-
-    /// Waits until so many partitions have told.
-    pub async fn wait(&self, partitions: u32) {
-        let mut told = self.0.subscribe();
-        // The sender lives as long as `self`.
-        drop(told.wait_for(|told| told.len() >= partitions as usize).await);
     }
 }

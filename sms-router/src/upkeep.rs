@@ -12,7 +12,7 @@ use store::Store;
 use crate::desk::{Desk, Source};
 use crate::metrics::LagOf;
 use crate::routing::Loads;
-use crate::{RouterError, deck};
+use crate::{RouterError, deck, tidings};
 
 /// How often old messages are looked for.
 const PURGE_REST: Duration = Duration::from_secs(60);
@@ -101,6 +101,7 @@ pub async fn follow_deck<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop:
 /// The lanes can't be trimmed; run again.
 pub async fn trim<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
     while rest(stop, Duration::from_secs(desk.config.trim_seconds)).await {
+        tidings::forget(desk).await?;
         desk.bus.trim().await.map_err(RouterError::Trim)?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use model::{Lane, Money, State};
 use prost::Message as _;
 use sms_router::deadletter::DeadLetter;
 use sms_router::planner::Fitness;
+use sms_router::schedule::Maker;
 use store::Store as _;
 use support::{House, NOW, rate};
 
@@ -157,9 +158,9 @@ async fn a_kill_while_firing_repeats_the_same_hop_on_the_same_route() {
     house.desk.clock.set(NOW.plus_ms(60_000));
     // It dies after the plan was put back and before anything was appended; then the prices turn.
     house.bus.fail_after(0);
-    let schedule = sms_router::schedule::Schedule::new(house.desk.clone());
-    let shard = sms_router::schedule::shard(sent.header.id().unwrap());
-    schedule.fire(shard).await.expect_err("the commit fails");
+    let maker = Maker::Planner(sent.partition());
+    let shard = maker.shard(sent.header.id().unwrap());
+    house.schedule(maker).fire(shard).await.expect_err("the commit fails");
     house.bus.heal();
     house.desk.store.replace_deck(vec![rate("blue", 90_000), rate("green", 50_000)]).await.unwrap();
     house.desk.keeper.refresh(&house.desk.world).await.unwrap();

@@ -23,6 +23,8 @@ pub enum Lane {
     Inbox,
     /// Records that could not be read, with their headers.
     DeadLetter,
+    /// What owners tell planners elsewhere of their routes' loads. Old in seconds; nothing is lost with it.
+    Loads,
 }
 
 impl Lane {
@@ -31,7 +33,7 @@ impl Lane {
     pub const fn partitions(&self) -> u32 {
         match self {
             Lane::Accepted | Lane::Outcomes | Lane::Events => 4,
-            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::Inbox | Lane::DeadLetter => 1,
+            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::Inbox | Lane::DeadLetter | Lane::Loads => 1,
         }
     }
 
@@ -45,6 +47,7 @@ impl Lane {
             "events" => Some(Lane::Events),
             "inbox" => Some(Lane::Inbox),
             "dead-letter" => Some(Lane::DeadLetter),
+            "loads" => Some(Lane::Loads),
             _ => match name.split_once('.')? {
                 ("leases", name) => route(name).map(Lane::Leases),
                 ("routed", rest) => match rest.rsplit_once('.')? {
@@ -69,6 +72,7 @@ impl fmt::Display for Lane {
             Lane::Events => f.write_str("events"),
             Lane::Inbox => f.write_str("inbox"),
             Lane::DeadLetter => f.write_str("dead-letter"),
+            Lane::Loads => f.write_str("loads"),
         }
     }
 }
@@ -89,6 +93,7 @@ mod tests {
             Lane::Events,
             Lane::Inbox,
             Lane::DeadLetter,
+            Lane::Loads,
         ];
         for lane in all {
             assert_eq!(Lane::from_name(&lane.to_string()), Some(lane));

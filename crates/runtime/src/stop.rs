@@ -77,6 +77,12 @@ impl Stop {
         Self::of(self.process.clone())
     }
 
+    /// Makes a stop for some of this stop's tasks, which may have to end before the others: cancelling its token ends
+    /// them alone. It begins when this one does, and this one's drain waits for its tasks.
+    pub fn part(&self) -> Self {
+        Self { token: self.token.child_token(), ..self.clone() }
+    }
+
     /// Shows the panics of this process's tasks as a metric. Once per registry.
     pub fn register(&self, registry: &Registry) {
         self.process.panics.register_in(registry, PANICS);
@@ -284,6 +290,18 @@ mod tests {
         second.begin();
         tokio::task::yield_now().await;
         assert!(second.drain().await.is_complete());
+    }
+
+    #[tokio::test]
+    async fn a_part_may_end_alone_and_ends_with_the_rest() {
+        let root = Stop::new(30);
+        let (alone, other) = (root.part(), root.part());
+        let task = alone.spawn("alone", alone.clone().token.cancelled_owned());
+        let _other = other.spawn("other", other.clone().token.cancelled_owned());
+        alone.token().cancel();
+        assert_eq!(task.await.unwrap(), Ok(()));
+        assert!(!root.has_begun() && !other.has_begun());
+        assert!(root.drain().await.is_complete(), "the other began its stop and was waited for");
     }
 
     #[tokio::test]

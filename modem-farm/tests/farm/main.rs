@@ -3,5 +3,4 @@
 mod bench;
 mod leases;
 mod remote;
-mod replicas;
 mod soak;

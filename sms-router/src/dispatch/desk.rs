@@ -98,7 +98,7 @@ impl Desk {
     pub(super) fn new(start: DeskStart, limits: OwnerLimits, life: &[u8], tools: DeskTools) -> Self {
         let partition = start.owner.partition.clone();
         let load = tools.loads.route(&partition.route);
-        load.reset();
+        load.set_owned(true);
         let (derived_to, reading_start) = (start.owner.derived_to, start.owner.read_from);
         let mut owner = Owner::new(start.owner, limits);
         owner.queue_watermark(Queue::Front, start.front);
@@ -437,7 +437,7 @@ impl Drop for Desk {
         let (waiting, _) = self.load.seen();
         self.tools.metrics.open.add(-self.open_shown);
         self.tools.metrics.waiting.add(-i64::try_from(waiting).unwrap_or(i64::MAX));
-        self.load.reset();
+        self.load.set_owned(false);
     }
 }
 

@@ -14,7 +14,7 @@ use lease::record::Queue;
 use lease::{FarmMessage, LaneId, Now, PartitionId};
 use model::{FarmName, Lane, RouteId};
 use runtime::stop::Panicked;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::state::{Event, State};
@@ -23,8 +23,9 @@ use super::credit::Credits;
 use super::desk::{Desk, DeskStart, DeskTools, Pace};
 use super::hub::Hub;
 use super::lanes::{self, Reader};
-use super::load::RouteLoad;
+use super::load::{Health, RouteLoad};
 use super::mover::Mover;
+use super::seats::Seat;
 use super::session::{Attachment, Command, partition_of};
 
 /// Deliveries fetched at a time.
@@ -39,6 +40,12 @@ const SWEEP: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_millis(500);
 /// A life that lasted so long was a good one: the next pause is short again.
 const GOOD_LIFE: Duration = Duration::from_secs(60);
+/// How long a route whose share is taken lets farms give back or finish what they have. The next owner asks them anyway;
+/// what is back by then is out of its way.
+const HANDOVER_MAX: Duration = Duration::from_secs(3);
+/// How long a route that was refused as another has its share waits for the share to be taken. If it is not, it was given
+/// back meanwhile.
+const TAKEN_MAX: Duration = Duration::from_secs(15);
 
 type Fetching = JoinHandle<Result<Result<(Want, Vec<Read>), BusError>, Panicked>>;
 type Expiring = JoinHandle<Result<Result<Vec<(Queue, Vec<Read>)>, BusError>, Panicked>>;
@@ -58,16 +65,39 @@ enum LifeError {
     Over,
 }
 
+/// How a life ended well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    /// The process stops.
+    Stopped,
+    /// The share went to another router.
+    Taken,
+}
+
+impl LifeError {
+    /// Whether another router has the share: its lanes refused this one's step, whole.
+    fn is_disowned(&self) -> bool {
+        matches!(self, LifeError::Write(BusError::NotOwner { .. }))
+    }
+}
+
 /// One partition of a route.
 pub(super) struct RouteTask<B> {
     hub: Arc<Hub<B>>,
     route: RouteId,
     partition: u32,
+    seat: Seat,
     state: Arc<tokio::sync::Mutex<State>>,
 }
 
 impl<B: Bus> RouteTask<B> {
-    pub(super) fn new(hub: Arc<Hub<B>>, route: RouteId, partition: u32, commands: mpsc::Receiver<Command>) -> Self {
+    pub(super) fn new(
+        hub: Arc<Hub<B>>,
+        route: RouteId,
+        partition: u32,
+        seat: Seat,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
         let state = State {
             commands,
             attachments: BTreeMap::new(),
@@ -75,29 +105,72 @@ impl<B: Bus> RouteTask<B> {
             tokens_shown: 0,
             writing: None,
         };
-        RouteTask { hub, route, partition, state: Arc::new(tokio::sync::Mutex::new(state)) }
+        RouteTask { hub, route, partition, seat, state: Arc::new(tokio::sync::Mutex::new(state)) }
     }
 
-    /// Lives until the process stops. What goes wrong costs this route a pause, and nobody else anything.
-    pub(super) async fn run(self) {
+    /// Lives whenever the share is this process's, until the process stops. What goes wrong costs this route a pause, and
+    /// nobody else anything.
+    pub(super) async fn run(mut self) {
         let mut backoff = control::Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
         loop {
+            if !self.wait().await {
+                return;
+            }
+            if !self.seat.begin() {
+                continue;
+            }
             let began = Instant::now();
             let (hub, route, state) = (self.hub.clone(), self.route.clone(), self.state.clone());
-            let life = live(hub, route, self.partition, state);
-            match self.hub.stop.spawn("dispatch-route", life).await {
-                Ok(Ok(Ok(()))) => return,
+            let life = live(hub, route, self.partition, self.seat.watch(), state);
+            let ended = self.hub.stop.spawn("dispatch-route", life).await;
+            self.seat.end();
+            let mut pause = Duration::ZERO;
+            match ended {
+                Ok(Ok(Ok(Ended::Stopped))) | Err(_) => return,
+                Ok(Ok(Ok(Ended::Taken))) => continue,
+                Ok(Ok(Err(error))) if error.is_disowned() => {
+                    tracing::info!(route = %self.route, reason = %error, "a route's share went to another router");
+                    pause = TAKEN_MAX;
+                }
                 Ok(Ok(Err(error))) => self.say(&error),
-                // Counted and logged by the one who caught it; a task that was aborted died with its runtime.
+                // Counted and logged by the one who caught it.
                 Ok(Err(Panicked { .. })) => {}
-                Err(_) => return,
             }
-            self.hub.metrics.restarts.increment();
-            if began.elapsed() > GOOD_LIFE {
-                backoff.reset();
+            if pause.is_zero() {
+                self.hub.metrics.restarts.increment();
+                if began.elapsed() > GOOD_LIFE {
+                    backoff.reset();
+                }
+                pause = backoff.wait();
             }
-            if self.hub.stop.has_begun() || !self.pause(backoff.wait()).await {
+            if self.hub.stop.has_begun() || !self.pause(pause).await {
                 return;
+            }
+        }
+    }
+
+    /// Waits until the share is this process's, and keeps up with who is attached. Whoever owns the route elsewhere needs
+    /// the tokens. False when the process stops.
+    async fn wait(&mut self) -> bool {
+        if self.seat.is_given() {
+            return !self.hub.stop.has_begun();
+        }
+        let mut state = self.state.lock().await;
+        state.rest(&self.route);
+        // Whoever takes it over here, one day, begins anew.
+        self.hub.loads.route(&self.route).set_health(Health::Unknown);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.hub.stop.begun() => return false,
+                () = self.seat.until(true) => return true,
+                command = state.commands.recv() => match command {
+                    Some(command) => {
+                        drop(state.apply(command));
+                        state.give_up_tokens();
+                    }
+                    None => return false,
+                },
             }
         }
     }
@@ -107,13 +180,15 @@ impl<B: Bus> RouteTask<B> {
         tracing::error!(route = %self.route, %error, cause, "a route's dispatcher failed and starts again");
     }
 
-    /// Waits between two lives, and keeps up with who is attached. Words are lost; farms repeat them when asked.
-    async fn pause(&self, wait: Duration) -> bool {
+    /// Waits between two lives, and keeps up with who is attached. Words are lost; farms repeat them when asked. False when
+    /// the process stops.
+    async fn pause(&mut self, wait: Duration) -> bool {
         let mut state = self.state.lock().await;
         let until = tokio::time::Instant::now() + wait;
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return true,
+                () = self.seat.until(false) => return true,
                 () = self.hub.stop.begun() => return false,
                 command = state.commands.recv() => match command {
                     Some(command) => drop(state.apply(command)),
@@ -124,13 +199,14 @@ impl<B: Bus> RouteTask<B> {
     }
 }
 
-/// A life: from taking over to a failure, or to the stop (`Ok`).
+/// A life: from taking over to a failure, or until the share is taken or the process stops.
 async fn live<B: Bus>(
     hub: Arc<Hub<B>>,
     route: RouteId,
     partition: u32,
+    given: watch::Receiver<bool>,
     state: Arc<tokio::sync::Mutex<State>>,
-) -> Result<(), LifeError> {
+) -> Result<Ended, LifeError> {
     let mut state = state.lock().await;
     if let Some(writing) = state.writing.take() {
         // Whether it landed is seen in the lanes.
@@ -139,7 +215,7 @@ async fn live<B: Bus>(
     let start = open(&hub, &route, partition).await.map_err(LifeError::Open)?;
     let State { attachments, credits, .. } = &mut *state;
     credits.begin_anew(attachments.keys());
-    Life::begin(hub, route, partition, start, attachments).run(&mut state).await
+    Life::begin(hub, route, partition, start, attachments).run(&mut state, given).await
 }
 
 /// Opens the route's lanes and says where its owner begins.
@@ -224,13 +300,13 @@ impl<B: Bus> Life<B> {
         }
     }
 
-    async fn run(mut self, state: &mut State) -> Result<(), LifeError> {
+    async fn run(mut self, state: &mut State, mut given: watch::Receiver<bool>) -> Result<Ended, LifeError> {
         let mut directories = self.hub.directories();
         let mut followed = true;
         let mut commands = Vec::new();
         loop {
             if self.turn(state)? {
-                return Ok(());
+                return Ok(if self.hub.stop.has_begun() { Ended::Stopped } else { Ended::Taken });
             }
             let wake = self.desk.wake_at().map_or(self.next_tick, |at| at.min(self.next_tick));
             let [front_has_room, bulk_has_room] =
@@ -242,7 +318,7 @@ impl<B: Bus> Life<B> {
             tokio::select! {
                 count = state.commands.recv_many(&mut commands, COMMANDS_BATCH_MAX) => {
                     if count == 0 {
-                        return Ok(());
+                        return Ok(Ended::Stopped);
                     }
                     for command in commands.drain(..) {
                         let events = state.apply(command);
@@ -278,13 +354,17 @@ impl<B: Bus> Life<B> {
                     followed = changed.is_ok();
                     self.desk.set_directory(directories.borrow_and_update().clone());
                 }
-                () = self.hub.stop.begun(), if self.draining.is_none() => self.begin_drain(state),
+                () = self.hub.stop.begun(), if self.draining.is_none() => {
+                    self.begin_drain(state, Duration::from_millis(self.hub.options.drain_ms_max));
+                }
+                _ = given.wait_for(|given| !given), if self.draining.is_none() => self.begin_drain(state, HANDOVER_MAX),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
     }
 
-    /// Everything that can be done without waiting. Whether the partition is done with, because the process stops.
+    /// Everything that can be done without waiting. Whether the partition is done with: the share is taken, or the process
+    /// stops.
     fn turn(&mut self, state: &mut State) -> Result<bool, LifeError> {
         let now = now(&self.hub);
         let pace = if self.draining.is_none() { Pace::Open } else { Pace::Draining };
@@ -434,16 +514,14 @@ impl<B: Bus> Life<B> {
         // An idle router returns its tokens at once (lanes, 8); where there is no other, nobody is waiting for them.
         if !waits && state.credits.held() > 0 && (self.hub.has_peers() || self.draining.is_some()) {
             state.give_up_tokens();
-            // The farm takes it for a word that nothing waits; what comes next is told at once.
-            self.reported = Some((0, 0));
         }
         if self.reported.is_none_or(|(segments, _)| segments == 0 && waits) {
             self.report(state);
         }
     }
 
-    fn begin_drain(&mut self, state: &mut State) {
-        self.draining = Some(Instant::now() + Duration::from_millis(self.hub.options.drain_ms_max));
+    fn begin_drain(&mut self, state: &mut State, max: Duration) {
+        self.draining = Some(Instant::now() + max);
         self.desk.cancel_all();
         state.give_up_tokens();
     }

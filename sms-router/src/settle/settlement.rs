@@ -16,8 +16,9 @@ use super::book::{AttemptKey, Book, Key, Part, Waiting};
 use crate::metrics::{Metrics, OutcomeAs, ReceiptAs};
 use crate::outcome::{Fact, Kind, Receipt};
 use crate::routing::{Loads, Routing, Unreadable, unplanned};
+use crate::schedule::Maker;
 use crate::world::Snapshot;
-use crate::{Config, schedule, step};
+use crate::{Config, step};
 
 /// Outcomes remembered per partition, so that a repeat changes nothing.
 const FACTS_MAX: usize = 200_000;
@@ -29,6 +30,7 @@ const HASTE_MS_MAX: i64 = 5_000;
 pub struct Settlement<L> {
     /// Open references and parked receipts.
     pub book: Book,
+    maker: Maker,
     facts: HashMap<AttemptKey, OutcomeKind>,
     facts_order: VecDeque<AttemptKey>,
     routing: Routing<L>,
@@ -42,6 +44,9 @@ pub struct Work {
     pub snapshot: Arc<Snapshot>,
     /// The moment it is judged at.
     pub now: Timestamp,
+    /// When the lane took the entry in hand: what decides between the schedule and another way, since a replay must decide
+    /// the same (see [`crate::schedule`]).
+    pub taken: Timestamp,
     /// The offset of the entry in hand.
     pub offset: i64,
     /// Whether what follows is written, or only remembered: it was written before.
@@ -64,8 +69,8 @@ pub enum Mode {
 impl<L: Loads> Settlement<L> {
     /// The rules of a partition with this book.
     #[must_use]
-    pub fn new(book: Book, routing: Routing<L>, metrics: Metrics, config: Arc<Config>) -> Self {
-        Settlement { book, facts: HashMap::new(), facts_order: VecDeque::new(), routing, metrics, config }
+    pub fn new(maker: Maker, book: Book, routing: Routing<L>, metrics: Metrics, config: Arc<Config>) -> Self {
+        Settlement { book, maker, facts: HashMap::new(), facts_order: VecDeque::new(), routing, metrics, config }
     }
 
     /// Takes in an entry.
@@ -281,12 +286,12 @@ impl<L: Loads> Settlement<L> {
             return Ok(());
         }
         let (header, at) = (record.header.clone(), at(outcome, work));
-        let due = work.now.plus_ms(super::retry::pause_ms(&self.config, &header));
+        let due = work.taken.plus_ms(super::retry::pause_ms(&self.config, &header));
         let valid_at = |moment: Timestamp| header.expires_ms == 0 || moment < header.expires();
         if header.attempt >= self.config.attempts_max {
             self.count(OutcomeAs::Failed);
             self.end(&header, State::Failed, outcome, false, work);
-        } else if !valid_at(work.now) {
+        } else if !valid_at(work.taken) {
             self.count(OutcomeAs::Expired);
             self.end(&header, State::Expired, outcome, false, work);
         } else if let Some(hop) = self.routing.fail_over(&work.snapshot, &record)? {
@@ -299,7 +304,7 @@ impl<L: Loads> Settlement<L> {
             work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));
             let told = Step::Scheduled(Scheduled { due_ms: due.0 });
             work.append(step::entry(&header, header.attempt, work.now, told));
-            work.rows.push(schedule::row(&unplanned(record)?, due)?);
+            work.rows.push(self.maker.row(&unplanned(record)?, due)?);
         } else {
             self.count(OutcomeAs::Failed);
             self.end(&header, State::Failed, outcome, false, work);

@@ -28,8 +28,8 @@ use sms_router::pipeline::Pipeline;
 use sms_router::planner::{Conditions, Fitness};
 use sms_router::project::Projector;
 use sms_router::routing::{Loads, Routing};
-use sms_router::schedule::Schedule;
-use sms_router::settle::{CaughtUp, Settler};
+use sms_router::schedule::{Gate, Maker, Schedule};
+use sms_router::settle::Settler;
 use sms_router::world::World;
 use store::{EmbeddedStore, Ledger, Store};
 
@@ -40,11 +40,15 @@ pub(crate) const NUMBER: &str = "+447700900123";
 
 static COUNTRIES: std::sync::LazyLock<Countries> = std::sync::LazyLock::new(|| Countries::load(10_000));
 
-/// Lanes whose next commit can be made to fail, before or after it happened: what a kill does.
+/// Lanes whose next commit can be made to fail, before or after it happened: what a kill does. They live by the test's
+/// clock.
 #[derive(Clone)]
 pub(crate) struct FrailBus {
     inner: EmbeddedBus,
     commits_left: Arc<AtomicI64>,
+    clock: Clock,
+    /// When entries were appended: read again, they still say so.
+    taken: Arc<Mutex<HashMap<(Lane, u32, i64), Timestamp>>>,
 }
 
 /// Routes as the test says they are.
@@ -62,6 +66,8 @@ pub(crate) struct House {
     pub(crate) bus: FrailBus,
     pub(crate) master: MasterKey,
     pub(crate) tenant: TenantId,
+    /// Between each planner or settler and the firing of its rows; they outlive its runs.
+    gates: Mutex<HashMap<Maker, Gate>>,
     _directory: tempfile::TempDir,
 }
 
@@ -91,7 +97,10 @@ impl Bus for FrailBus {
         self.inner.declare(lane, groups).await
     }
     async fn append(&self, lane: &Lane, batch: Vec<Entry>) -> Result<Vec<Position>, BusError> {
-        self.inner.append(lane, batch).await
+        let positions = self.inner.append(lane, batch).await?;
+        let (now, mut taken) = (self.clock.now(), self.taken.lock().unwrap());
+        taken.extend(positions.iter().map(|at| ((lane.clone(), at.partition, at.offset), now)));
+        Ok(positions)
     }
     async fn commit(&self, consumed: Vec<Consumed>, appended: Vec<(Lane, Entry)>) -> Result<Vec<Position>, BusError> {
         if self.commits_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
@@ -100,7 +109,12 @@ impl Bus for FrailBus {
         self.inner.commit(consumed, appended).await
     }
     async fn read(&self, lane: &Lane, partition: u32, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
-        self.inner.read(lane, partition, from, max).await
+        let mut reads = self.inner.read(lane, partition, from, max).await?;
+        let taken = self.taken.lock().unwrap();
+        for read in &mut reads {
+            read.at = taken.get(&(lane.clone(), partition, read.offset)).copied().unwrap_or(read.at);
+        }
+        Ok(reads)
     }
     async fn fetch(&self, lane: &Lane, partition: u32, offsets: &[i64]) -> Result<Vec<Read>, BusError> {
         self.inner.fetch(lane, partition, offsets).await
@@ -162,11 +176,17 @@ impl House {
         let database =
             embedded::Database::open(&directory.path().join("house.db"), &embedded::Options::default()).unwrap();
         let inner = EmbeddedBus::open(database.clone(), bus::Options::default()).await.unwrap();
-        let bus = FrailBus { inner, commits_left: Arc::new(AtomicI64::new(i64::MAX)) };
+        let clock = Clock::standing(NOW);
+        let bus = FrailBus {
+            inner,
+            commits_left: Arc::new(AtomicI64::new(i64::MAX)),
+            clock: clock.clone(),
+            taken: Arc::default(),
+        };
         let store = EmbeddedStore::open(database).await.unwrap();
         put_parties(&store).await;
         sms_router::prepare(&bus).await.unwrap();
-        let (master, clock) = (MasterKey::new([7; 32]), Clock::standing(NOW));
+        let master = MasterKey::new([7; 32]);
         let keeper = Keeper::new(bus.clone(), store.clone(), master.clone(), clock.clone(), 1);
         let world = World::new(keeper.take().await.unwrap());
         let script = Script::default();
@@ -180,7 +200,8 @@ impl House {
             metrics: Metrics::new(&Registry::new()),
             config: Arc::new(config),
         };
-        House { desk, script, bus, master, tenant: TenantId::new("acme").unwrap(), _directory: directory }
+        let (tenant, gates) = (TenantId::new("acme").unwrap(), Mutex::default());
+        House { desk, script, bus, master, tenant, gates, _directory: directory }
     }
 
     /// A message of one segment that asks for a receipt.
@@ -229,9 +250,11 @@ impl House {
 
     /// Plans a partition until it has taken everything, or fails.
     pub(crate) async fn plan_partition(&self, partition: u32) -> Result<(), sms_router::RouterError> {
-        let pipeline = Pipeline::new(self.desk.clone(), partition);
-        self.run_until_taken(Group::PLANNER, Lane::Accepted, partition, async move |stop| pipeline.run(&stop).await)
-            .await
+        let gate = self.fresh_gate(Maker::Planner(partition));
+        let pipeline = Pipeline::new(self.desk.clone(), partition, gate.clone());
+        let (stop, taken) = (Stop::new(30), self.taken(Group::PLANNER, &Lane::Accepted, partition));
+        let until = stop.clone();
+        self.run_until(opened(taken, gate), stop, async move || pipeline.run(&until).await).await
     }
 
     /// Settles all outcomes.
@@ -242,21 +265,36 @@ impl House {
     }
 
     pub(crate) async fn settle_partition(&self, partition: u32) -> Result<(), sms_router::RouterError> {
-        let (settler, caught_up) = (Settler::new(self.desk.clone(), partition), CaughtUp::default());
-        let (told, stop) = (caught_up.clone(), Stop::new(30));
+        let gate = self.fresh_gate(Maker::Settler(partition));
+        let settler = Settler::new(self.desk.clone(), partition, gate.clone());
+        let (stop, taken) = (Stop::new(30), self.taken(Group::SETTLER, &Lane::Outcomes, partition));
         let until = stop.clone();
-        let taken = async {
-            self.taken(Group::SETTLER, &Lane::Outcomes, partition).await;
-            told.wait(1).await;
-        };
-        self.run_until(taken, stop, async move || settler.run(&caught_up, &until).await).await
+        self.run_until(opened(taken, gate), stop, async move || settler.run(&until).await).await
+    }
+
+    /// The gate between a planner or settler and the firing of its rows.
+    pub(crate) fn gate(&self, maker: Maker) -> Gate {
+        self.gates.lock().unwrap().entry(maker).or_default().clone()
+    }
+
+    /// Another router takes over a planner or settler.
+    fn fresh_gate(&self, maker: Maker) -> Gate {
+        self.gates.lock().unwrap().remove(&maker);
+        self.gate(maker)
+    }
+
+    /// Whoever fires the rows of a planner or settler.
+    pub(crate) fn schedule(&self, maker: Maker) -> Schedule<FrailBus, EmbeddedStore, Script> {
+        Schedule::new(self.desk.clone(), maker, self.gate(maker))
     }
 
     /// Appends all that is due.
     pub(crate) async fn fire(&self) {
-        let schedule = Schedule::new(self.desk.clone());
-        for shard in 0..sms_router::schedule::SHARDS {
-            while schedule.fire(shard).await.unwrap() {}
+        let planners = (0..Lane::Accepted.partitions()).map(Maker::Planner);
+        for maker in planners.chain((0..Lane::Outcomes.partitions()).map(Maker::Settler)) {
+            for shard in maker.shards() {
+                while self.schedule(maker).fire(shard).await.unwrap() {}
+            }
         }
     }
 
@@ -405,6 +443,14 @@ impl House {
         let ledger = self.desk.store.ledger(None).await.unwrap();
         assert_eq!(ledger.difference, 0, "accepted = final + pending: {ledger:?}");
         ledger
+    }
+}
+
+/// Waits until all is taken, and nothing is left of what a predecessor may have put.
+async fn opened(taken: impl Future<Output = ()>, gate: Gate) {
+    taken.await;
+    while !gate.is_open().await {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }
 

@@ -383,8 +383,9 @@ impl Turn<'_> {
                 (before, taken, marks.next())
             });
             undo.push((Arc::clone(partition), *group, taken));
-            // A group is declared by its first acknowledgement, even one that moves nothing.
-            if watermark > before || !partition.is_declared(*group) {
+            // A group is declared by its first acknowledgement, even one that moves nothing. And only who names a group is
+            // fenced by it: a member that lost its seat without hearing of it must not append on the group's behalf.
+            if watermark > before || !partition.is_declared(*group) || self.desk.groups.is_joined(*group) {
                 let stand = Stand { partition: Arc::clone(partition), watermark };
                 moved.entry(*group).or_default().insert(key(partition, *group), stand);
             }

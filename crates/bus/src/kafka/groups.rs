@@ -171,6 +171,11 @@ impl Groups {
         }
     }
 
+    /// Whether this process is a member of the group.
+    pub(super) fn is_joined(&self, group: Group) -> bool {
+        self.members.get(group).is_some()
+    }
+
     /// Whether this process may commit for a group in these partitions: it joined nothing, or has them.
     pub(super) fn allows(&self, group: Group, partition: &Partition) -> bool {
         self.members.get(group).is_none_or(|member: Arc<Member>| member.has(partition))

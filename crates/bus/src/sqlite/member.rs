@@ -29,16 +29,28 @@ impl Members {
             return Err(BusError::Joined { group: group.name() });
         }
         let (membership, end) = Membership::new(lanes);
-        let members = Arc::clone(self);
+        let joined = Joined { members: Arc::clone(self), group };
         tokio::spawn(async move {
             tokio::select! {
                 () = share_out(&end, partitions) => {}
                 _ = closed.wait_for(|closed| *closed) => {}
             }
-            lock(&members.joined).remove(&group);
+            drop(joined);
             drop(end);
         });
         Ok(membership)
+    }
+}
+
+/// While it lives the process is a member; also if its runtime is gone from one moment to the next.
+struct Joined {
+    members: Arc<Members>,
+    group: Group,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        lock(&self.members.joined).remove(&self.group);
     }
 }
 

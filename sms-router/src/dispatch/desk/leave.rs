@@ -83,7 +83,8 @@ impl Desk {
         let Some(route) = moved.record.body().ok().and_then(|body| body.candidates.first()?.route().ok()) else {
             return;
         };
-        let open = self.tools.directory.has_route(&route) && self.tools.loads.health(&route) != Health::Down;
+        let open =
+            self.tools.directory.has_route(&route) && self.tools.loads.health(&route, now.instant) != Health::Down;
         if !open || !self.backlog.remove(&slip.tenant, slip.place) {
             return;
         }

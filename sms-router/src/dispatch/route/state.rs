@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bus::BusError;
 use lease::FarmMessage;
 use lease::message::{RouterMessage, Token};
-use model::{FarmName, LinkName};
+use model::{FarmName, LinkName, RouteId};
 use runtime::stop::Panicked;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -80,6 +80,14 @@ impl State {
         if let Some(attachment) = self.attachments.get(farm).filter(|_| !tokens.is_empty()) {
             attachment.send(vec![RouterMessage::TokensReturned { link, tokens }]);
         }
+    }
+
+    /// Nothing is handed out here until the share comes: farms are told that nothing waits, and get their tokens back.
+    pub(super) fn rest(&mut self, route: &RouteId) {
+        self.credits.begin_anew(self.attachments.keys());
+        self.give_up_tokens();
+        let nothing = RouterMessage::Backlog { route: route.clone(), segments: 0, weight: 0 };
+        self.attachments.values().for_each(|attachment| attachment.send(vec![nothing.clone()]));
     }
 
     pub(super) fn give_up_tokens(&mut self) {
