@@ -111,7 +111,12 @@ impl<L: Loads> Settlement<L> {
         let kind = fact.outcome.kind();
         let known = self.facts.get(&owner).copied().or_else(|| self.book.outcome(owner));
         if known.is_some_and(|known| known == kind || known != OutcomeKind::Uncertain) {
-            self.metrics.outcomes.with(OutcomeAs::Repeated).increment();
+            if work.mode == Mode::Recall {
+                // Its rows were written, and the receipts it had found were not removed yet.
+                self.take_parked(&record.header, &fact.outcome, work);
+            } else {
+                self.metrics.outcomes.with(OutcomeAs::Repeated).increment();
+            }
             return Ok(());
         }
         self.remember(owner, kind);
@@ -199,19 +204,21 @@ impl<L: Loads> Settlement<L> {
 
     /// Opens the references, and takes in receipts that came before.
     fn wait(&mut self, owner: AttemptKey, header: &Header, outcome: &Outcome, ended: bool, work: &mut Work) {
-        let (imsi, recipient_hash): (Arc<str>, _) = (outcome.imsi.as_str().into(), hash(&header.recipient_hash));
-        let key = |reference: &u32| Key { imsi: imsi.clone(), recipient_hash, reference: *reference };
-        let parts: Vec<(Part, Key)> = outcome.references.iter().map(|reference| (Part::Open, key(reference))).collect();
-        let keys: Vec<Key> = parts.iter().map(|(_, key)| key.clone()).collect();
+        let parts: Vec<(Part, Key)> = keys(header, outcome).map(|key| (Part::Open, key)).collect();
         let grace = i64::try_from(self.config.receipt_grace_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         let until = Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace);
         let template = step::template(header, owner.1);
         let waiting = Waiting { template, submitted: submitted(outcome), until, uncertain: ended, parts };
-        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
         for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
             self.end_unheard(robbed, &waiting, "its reference was used again", work);
         }
-        for key in keys {
+        self.take_parked(header, outcome, work);
+    }
+
+    /// Takes in the receipts that came before their outcome.
+    fn take_parked(&mut self, header: &Header, outcome: &Outcome, work: &mut Work) {
+        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
+        for key in keys(header, outcome) {
             if let Some(receipt) = self.book.unpark(&key, heard_from, work.offset) {
                 self.metrics.receipts.with(ReceiptAs::Matched).increment();
                 self.apply(&key, &receipt, work);
@@ -368,6 +375,12 @@ fn is_resent(header: &Header) -> bool {
 /// Whether receipts of this outcome can be found again.
 fn can_be_found(outcome: &Outcome) -> bool {
     !outcome.imsi.is_empty() && !outcome.references.is_empty()
+}
+
+/// What the receipts of an outcome are found by.
+fn keys(header: &Header, outcome: &Outcome) -> impl Iterator<Item = Key> {
+    let (imsi, recipient_hash): (Arc<str>, _) = (outcome.imsi.as_str().into(), hash(&header.recipient_hash));
+    outcome.references.iter().map(move |reference| Key { imsi: imsi.clone(), recipient_hash, reference: *reference })
 }
 
 fn at(outcome: &Outcome, work: &Work) -> Timestamp {
