@@ -32,6 +32,8 @@ impl Context {
 
     fn remember(&self, code: RDKafkaErrorCode, reason: &str) {
         let mut errors = lock(&self.errors);
+        // The newest of each kind: that all brokers are away is said again and again, why only once.
+        errors.retain(|(known, _)| *known != code);
         if errors.len() == ERRORS_MAX {
             errors.pop_front();
         }
@@ -51,6 +53,9 @@ fn is_chatter(facility: &str) -> bool {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let message = short(message);
+        if facility == "FAIL" {
+            self.remember(RDKafkaErrorCode::Fail, &message);
+        }
         match level {
             _ if is_chatter(facility) => tracing::debug!(facility, message, "kafka client"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {

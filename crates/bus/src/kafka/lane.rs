@@ -87,10 +87,19 @@ struct Known {
     newest_bytes: usize,
     fetched: VecDeque<Arc<Block>>,
     fetched_bytes: usize,
+    backlog: Option<Backlog>,
     /// The end of the last block before this end of the log.
     end: Option<(i64, i64)>,
     /// When the block in this record was appended.
     oldest: Option<(i64, Timestamp)>,
+}
+
+/// What was counted between two offsets.
+#[derive(Clone, Copy)]
+struct Backlog {
+    lowest: i64,
+    high: i64,
+    entries: u64,
 }
 
 /// A group in a partition, as this process knows it.
@@ -249,10 +258,12 @@ impl Partition {
     }
 
     fn backlog(&self) -> u64 {
-        let known = lock(&self.known);
-        let first = first_of(known.low);
-        let lowest = known.groups.values().map(Progress::watermark).min().map_or(first, |lowest| lowest.max(first));
-        known.extents.between(lowest, first_of(known.high))
+        lock(&self.known).backlog()
+    }
+
+    /// Has the backlog counted anew: what was guessed of it may be known now.
+    pub(super) fn recount(&self) {
+        lock(&self.known).backlog = None;
     }
 
     /// A group's watermark, as the brokers told it.
@@ -313,6 +324,22 @@ impl Partition {
 }
 
 impl Known {
+    /// Entries that some group still needs. Only what changed since the last time is looked at.
+    fn backlog(&mut self) -> u64 {
+        let first = first_of(self.low);
+        let lowest = self.groups.values().map(Progress::watermark).min().map_or(first, |lowest| lowest.max(first));
+        let high = first_of(self.high);
+        let entries = match self.backlog {
+            Some(before) if before.lowest <= lowest && before.high <= high => {
+                let come = self.extents.between(before.high, high);
+                (before.entries + come).saturating_sub(self.extents.between(before.lowest, lowest))
+            }
+            _ => self.extents.between(lowest, high),
+        };
+        self.backlog = Some(Backlog { lowest, high, entries });
+        entries
+    }
+
     fn learn(&mut self, block: &Block) {
         self.extents.read(block.record, block.count(), block.after);
         self.high = self.high.max(block.record + 1);

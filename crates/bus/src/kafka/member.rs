@@ -272,21 +272,10 @@ impl Seat {
             drop(lock(&consumer.context().end).take());
         }
         match self.options.group_protocol {
-            GroupProtocol::Consumer => {
-                self.subscribe(&[]);
-                let late = Instant::now() + EMPTY_MAX;
-                let has_any = || consumer.assignment().is_ok_and(|list| list.count() > 0);
-                while has_any() && Instant::now() < late {
-                    self.poll();
-                }
-                let told = Instant::now() + WORD_REST;
-                while Instant::now() < told {
-                    self.poll();
-                }
-            }
-            GroupProtocol::Classic => {}
+            GroupProtocol::Consumer => self.subscribe(&[]),
+            GroupProtocol::Classic => consumer.unsubscribe(),
         }
-        consumer.unsubscribe();
+        self.empty();
         if let Err(error) = consumer.close_queue() {
             tracing::warn!(group = self.group.name(), %error, "a member could not close");
         }
@@ -298,5 +287,18 @@ impl Seat {
             groups.members.remove(self.group);
         }
         drop(lock(&consumer.context().end).take());
+    }
+
+    /// Waits until nothing is on the seat any more, and the word of it is out.
+    fn empty(&self) {
+        let late = Instant::now() + EMPTY_MAX;
+        let has_any = || self.member.consumer.assignment().is_ok_and(|list| list.count() > 0);
+        while has_any() && Instant::now() < late {
+            self.poll();
+        }
+        let told = Instant::now() + WORD_REST;
+        while Instant::now() < told {
+            self.poll();
+        }
     }
 }

@@ -27,7 +27,7 @@ mod transaction;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::Lane;
@@ -50,7 +50,9 @@ use sync::blocking;
 use topics::Topics;
 
 /// How long one try to reach the brokers takes.
-const OPEN_STEP: std::time::Duration = std::time::Duration::from_secs(2);
+const OPEN_STEP: Duration = Duration::from_secs(2);
+/// Words of the client that are taken up after each.
+const EVENTS_MAX: usize = 256;
 
 /// Lanes on Kafka. Cheap to clone; clones are the same bus.
 #[derive(Clone)]
@@ -237,7 +239,9 @@ impl KafkaBus {
                 stretches.push((offset, offset + 1));
                 continue;
             }
-            if partition.after(record).is_none() {
+            // Where somebody only began to look is not where the block before it ends.
+            let ends_there = |after: i64| index_of(after) > 0 || after <= next;
+            if !partition.after(record).is_some_and(ends_there) {
                 self.inner.reader.learn(partition, next, record).await?;
             }
             stretches.push((partition.after(record).unwrap_or(offset).min(offset), offset + 1));
@@ -328,7 +332,8 @@ async fn connect(options: &Arc<Options>) -> Result<Arc<Consumer>, BusError> {
         let asked = Arc::clone(&meta);
         let told = blocking(move || {
             let told = asked.fetch_metadata(None, OPEN_STEP).map(drop);
-            while asked.poll(std::time::Duration::ZERO).is_some() {}
+            // One poll ends at a line for the log as well as at an error.
+            (0..EVENTS_MAX).for_each(|_| drop(asked.poll(Duration::ZERO)));
             told
         });
         let Err(error) = told.await else { return Ok(meta) };

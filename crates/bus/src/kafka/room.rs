@@ -61,5 +61,6 @@ async fn sample(bus: &KafkaBus, lane: &LaneState) -> Result<(), BusError> {
             watermark.map(|watermark| partition.saw_watermark(group, watermark));
         }
     }
+    lane.partitions.iter().for_each(|partition| partition.recount());
     Ok(())
 }

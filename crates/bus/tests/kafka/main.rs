@@ -1,5 +1,8 @@
 //! The Kafka engine against real brokers: the common suite, and what only it can be asked.
 
+mod engine;
+mod faults;
+mod members;
 mod support;
 
 use bus::conformance::{NARROW_ENTRIES_MAX, Room, conformance};

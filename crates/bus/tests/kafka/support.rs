@@ -26,6 +26,19 @@ impl Cluster {
         }
     }
 
+    /// Other brokers than the environment's.
+    pub(crate) fn at(bootstrap: Vec<String>) -> Self {
+        Cluster { bootstrap, prefix: format!("test-{:016x}", rand::random::<u64>()) }
+    }
+
+    pub(crate) fn topic(&self, lane: &model::Lane) -> String {
+        format!("{}.{lane}", self.prefix)
+    }
+
+    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
     pub(crate) fn options(&self, name: &str) -> Options {
         let mut options = Options::new(self.bootstrap.clone(), self.prefix.clone(), name);
         let (replication, min_isr) = if self.bootstrap.len() < 3 { (1, 1) } else { (3, 2) };
