@@ -284,7 +284,7 @@ fn decode(batch: impl IntoIterator<Item = Read>) -> Vec<Decoded> {
 
 fn look(seen: &mut Seen, offset: i64, header: &Header, claims: &Claims) -> Sight {
     let Ok(delivery) = header.id() else { return Sight::Original };
-    if !header.keyed {
+    if !header.keyed || header.replayed {
         return Sight::Original;
     }
     seen.look(delivery, offset, &header.digest, claims.get(&delivery.message))

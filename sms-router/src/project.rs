@@ -1,13 +1,14 @@
 //! Carries lanes `accepted` and `events` into the store. Knows no rule of routing.
 
-use bus::{Bus, Group, Read};
+use bus::{Bus, Entry, Group, Read};
 use model::Lane;
 use model::event::Event;
-use model::record::Record;
+use model::record::{Record, RecordError};
 use runtime::Stop;
 use store::{AcceptedRow, Projection, Store};
 
 use crate::RouterError;
+use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
 use crate::metrics::LagOf;
 use crate::routing::Loads;
@@ -50,7 +51,11 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
             let (next, ()) = tokio::try_join!(self.desk.read(&self.source, from, stop), self.mark(done.take()))?;
             let Some(batch) = next else { return Ok(()) };
             self.desk.metrics.batch.with(self.label).observe(batch.len() as f64);
-            let projection = self.stretch(batch);
+            let (projection, letters) = self.stretch(batch);
+            if !letters.is_empty() {
+                // Before the store's position passes them; a letter that is written twice tells of the same event.
+                self.desk.commit(&self.source, from, letters).await?;
+            }
             from = projection.next_offset;
             self.desk.store.project(projection).await.map_err(failed)?;
             done = Some(from);
@@ -64,23 +69,38 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         }
     }
 
-    /// What the store takes of a batch. Records nobody can read are the planner's to bury; here they count for nothing.
-    fn stretch(&self, batch: Vec<Read>) -> Projection {
+    /// What the store takes of a batch, and what goes to the dead letters: events nobody can read. Records of lane `accepted`
+    /// are the planner's to bury; here they count for nothing.
+    fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
         let next_offset = batch.last().map_or(0, |read| read.offset + 1);
-        let (mut accepted, mut events) = (Vec::new(), Vec::new());
+        let (mut accepted, mut events, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         for read in batch {
             let offset = read.offset;
-            let taken = if self.source.lane == Lane::Accepted {
+            if self.source.lane == Lane::Accepted {
                 let row = Record::read(read.payload).and_then(|record| AcceptedRow::of(offset, &record.header));
-                row.map(|row| accepted.push(row))
-            } else {
-                Event::read(read.payload).map(|event| events.push((offset, event)))
-            };
-            if let Err(error) = taken {
-                let Source { lane, partition, .. } = &self.source;
-                tracing::error!(%lane, partition, offset, %error, "an entry can't be read and is not in the store");
+                accepted.extend(row.ok());
+                continue;
+            }
+            match event(&read) {
+                Ok(event) => events.push((offset, event)),
+                Err(error) => letters.push(self.bury(read, &error)),
             }
         }
-        Projection { lane: self.source.lane.clone(), partition: self.source.partition, next_offset, accepted, events }
+        let Source { lane, partition, .. } = self.source.clone();
+        (Projection { lane, partition, next_offset, accepted, events }, letters)
     }
+
+    fn bury(&self, read: Read, error: &RecordError) -> (Lane, Entry) {
+        let Source { lane, partition, .. } = self.source.clone();
+        tracing::error!(%lane, partition, offset = read.offset, %error, "an event can't be read and went to the dead letters");
+        self.desk.metrics.dead_letters.increment();
+        let origin = Origin { lane, partition, offset: read.offset };
+        deadletter::entry(&origin, read.payload, error.to_string(), self.desk.clock.now())
+    }
+}
+
+/// An event; one of a kind this build does not know is not read as nothing.
+fn event(read: &Read) -> Result<Event, RecordError> {
+    let event = Event::read(read.payload.clone())?;
+    if event.step.is_some() { Ok(event) } else { Err(RecordError::Field("step")) }
 }

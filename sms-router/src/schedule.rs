@@ -308,7 +308,9 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
     fn bury(&self, row: ScheduledRow, error: &Unreadable, now: Timestamp, due: &mut Due) {
         tracing::error!(delivery = %row.delivery, %error, "a scheduled record can't be read and went to the dead letters");
         self.desk.metrics.dead_letters.increment();
-        let origin = Origin { lane: Lane::Accepted, partition: row.shard, offset: -1 };
+        // From there it is planned again, as the hop it was to be.
+        let partition = bus::partition_of(&row.delivery.message.to_bytes(), Lane::Accepted.partitions());
+        let origin = Origin { lane: Lane::Accepted, partition, offset: -1 };
         due.appended.push(deadletter::entry(&origin, row.payload.clone(), error.to_string(), now));
         due.done.push(row);
     }

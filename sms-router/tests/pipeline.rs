@@ -171,6 +171,48 @@ async fn a_kill_while_firing_repeats_the_same_hop_on_the_same_route() {
 }
 
 #[tokio::test]
+async fn a_kill_between_the_row_and_the_commit_sends_it_one_way() {
+    let house = House::open().await;
+    let sent = house.message(1).with(|header| header.not_before_ms = NOW.plus_ms(60_000).0);
+    house.accept(std::slice::from_ref(&sent)).await;
+    house.bus.fail_after(0);
+    house.plan_partition(sent.partition()).await.expect_err("the commit fails, and the row is there");
+    house.bus.heal();
+    // Its time comes before anybody plans again: neither may the row fire, nor the replay go past the schedule.
+    house.desk.clock.set(NOW.plus_ms(120_000));
+    house.fire().await;
+    assert_eq!(house.story(&sent).await, [""; 0], "what is not committed does not fire");
+    house.plan().await;
+    assert_eq!(house.story(&sent).await, ["scheduled"]);
+    house.fire().await;
+    house.fire().await;
+    assert_eq!(house.story(&sent).await, ["scheduled", "routed"]);
+    assert_eq!(house.routed("blue-gb").await.len() + house.routed("green-gb").await.len(), 1);
+    house.ledger().await;
+}
+
+#[tokio::test]
+async fn a_row_put_again_by_one_that_lost_its_share_does_not_fire() {
+    let house = House::open().await;
+    let sent = house.message(1).with(|header| header.not_before_ms = NOW.plus_ms(60_000).0);
+    house.accept(std::slice::from_ref(&sent)).await;
+    house.plan().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    let maker = Maker::Planner(sent.partition());
+    let shard = maker.shard(sent.header.id().unwrap());
+    let row = house.desk.store.schedule_due(shard, NOW.plus_ms(60_000), 1).await.unwrap();
+    house.fire().await;
+    assert_eq!(house.routed("blue-gb").await.len(), 1);
+    // It comes back as it was before it was planned, and another route is cheaper by now.
+    house.desk.store.schedule_put(row).await.unwrap();
+    house.desk.store.replace_deck(vec![rate("blue", 90_000), rate("green", 50_000)]).await.unwrap();
+    house.desk.keeper.refresh(&house.desk.world).await.unwrap();
+    house.fire().await;
+    assert_eq!((house.routed("blue-gb").await.len(), house.routed("green-gb").await.len()), (1, 0));
+    assert_eq!(house.desk.store.schedule_due(shard, NOW.plus_ms(60_000), 1).await.unwrap(), [], "it is cleared");
+}
+
+#[tokio::test]
 async fn an_expired_schedule_ends_as_expired() {
     let house = House::open().await;
     let sent = house.message(1).with(|header| {

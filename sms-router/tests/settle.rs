@@ -233,6 +233,28 @@ async fn when_every_candidate_failed_it_is_tried_again_later_while_it_is_valid()
 }
 
 #[tokio::test]
+async fn a_kill_between_a_retry_s_row_and_the_commit_decides_the_same_later() {
+    let house = House::open().await;
+    let sent = house.message(1);
+    let record = routed(&house, &sent).await;
+    house.outcome(&record, OutcomeKind::FailedForNow, &[]).await;
+    house.settle().await;
+    let record = house.routed("green-gb").await.pop().unwrap();
+    house.outcome(&record, OutcomeKind::FailedForNow, &[]).await;
+    house.bus.fail_after(0);
+    house.settle_partition(sent.settled_in()).await.expect_err("the commit fails, and the row is there");
+    house.bus.heal();
+    // By now it would not be tried again: but the row is there, so that is what counts.
+    house.desk.clock.set(NOW.plus_ms(2 * 3_600_000));
+    house.fire().await;
+    house.settle().await;
+    assert_eq!(house.story(&sent).await, ["routed", "retried", "routed", "retried", "scheduled"]);
+    house.fire().await;
+    assert_eq!(house.ending(&sent).await.0, State::Expired);
+    house.ledger().await;
+}
+
+#[tokio::test]
 async fn retries_are_bounded_by_number_and_by_validity() {
     let house = House::open_with(Config { attempts_max: 1, ..Config::default() }).await;
     let sent = house.message(1);

@@ -20,7 +20,7 @@ pub use any::AnyBus;
 pub use error::{BusError, EngineError, WrongTopic};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaBus;
-pub use membership::{Change, Membership, RELEASE_MAX, Release, Share};
+pub use membership::{Change, Membership, MembershipEnd, RELEASE_MAX, Release, Share};
 pub use sqlite::{EmbeddedBus, Options};
 
 /// What is appended: bytes, and what picks their partition.
@@ -191,8 +191,7 @@ pub trait Bus: Clone + Send + Sync + 'static {
     /// none, whenever the process dies, and follow each other in the order of `batch`.
     ///
     /// # Errors
-    /// [`BusError::Full`] at once when the lane is at its bound; then nothing was appended. After [`BusError::Write`] the
-    /// entries of some keys may be there and those of others not: who needs all or none commits them.
+    /// [`BusError::Full`] at once when the lane is at its bound; then nothing was appended.
     fn append(&self, lane: &Lane, batch: Vec<Entry>) -> impl Future<Output = Result<Vec<Position>, BusError>> + Send;
 
     /// Marks what was consumed and appends what came of it, in any lanes: both or neither, whenever the process dies.

@@ -47,16 +47,18 @@ pub struct Membership {
 
 /// The engine's side of a [`Membership`].
 #[derive(Debug)]
-pub(crate) struct MembershipEnd {
+pub struct MembershipEnd {
     changes: mpsc::Sender<Change>,
     /// The lanes to share in; closed when the member leaves.
-    pub(crate) lanes: watch::Receiver<Vec<Lane>>,
+    pub lanes: watch::Receiver<Vec<Lane>>,
     // Dropping it says that the member is gone.
     _left: oneshot::Sender<()>,
 }
 
 impl Membership {
-    pub(crate) fn new(lanes: Vec<Lane>) -> (Self, MembershipEnd) {
+    /// A membership that shares in these lanes, and the side of the engine that hands out shares.
+    #[must_use]
+    pub fn new(lanes: Vec<Lane>) -> (Self, MembershipEnd) {
         let (changed, changes) = mpsc::channel(CHANGES_MAX);
         let (lanes, wanted) = watch::channel(lanes);
         let (gone, left) = oneshot::channel();
@@ -84,12 +86,12 @@ impl Membership {
 
 impl MembershipEnd {
     /// Gives shares. False if the member is gone.
-    pub(crate) async fn give(&self, shares: Vec<Share>) -> bool {
+    pub async fn give(&self, shares: Vec<Share>) -> bool {
         shares.is_empty() || self.changes.send(Change::Given(shares)).await.is_ok()
     }
 
     /// Takes shares, and waits until their work has ended or [`RELEASE_MAX`] has passed. False if it passed.
-    pub(crate) async fn take(&self, shares: Vec<Share>) -> bool {
+    pub async fn take(&self, shares: Vec<Share>) -> bool {
         if shares.is_empty() {
             return true;
         }

@@ -97,6 +97,9 @@ pub struct Header {
     /// A keyed hash of the order key (16 bytes); empty if order does not matter.
     #[prost(bytes = "vec", tag = "24")]
     pub order_key: Vec<u8>,
+    /// Put back from the dead letters: it is seen at another offset, and yet is no repeat.
+    #[prost(bool, tag = "25")]
+    pub replayed: bool,
 }
 
 /// The account a record belongs to, from the provider down.

@@ -48,8 +48,11 @@ pub(crate) struct FrailBus {
     commits_left: Arc<AtomicI64>,
     clock: Clock,
     /// When entries were appended: read again, they still say so.
-    taken: Arc<Mutex<HashMap<(Lane, u32, i64), Timestamp>>>,
+    taken: Arc<Mutex<HashMap<Place, Timestamp>>>,
 }
+
+/// A lane, a partition, an offset.
+type Place = (Lane, u32, i64);
 
 /// Routes as the test says they are.
 #[derive(Clone, Default)]

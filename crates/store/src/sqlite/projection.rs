@@ -14,10 +14,7 @@ use crate::{AcceptedRow, Projection};
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
 #[derive(Default)]
-pub(super) struct Memory(HashMap<DeliveryId, Numbered>);
-
-/// A delivery and the number of its row.
-type Numbered = (i64, Delivery);
+pub(super) struct Memory(HashMap<DeliveryId, Delivery>);
 
 /// Deliveries the memory holds; when it is full, it starts afresh.
 const MEMORY_MAX: usize = 100_000;
@@ -28,14 +25,14 @@ impl Memory {
     }
 
     /// Keeps a delivery that has more to come.
-    fn note(&mut self, id: DeliveryId, (number, delivery): Numbered) {
+    fn note(&mut self, id: DeliveryId, delivery: Delivery) {
         if delivery.counted && delivery.state.is_final() {
             return;
         }
         if self.0.len() >= MEMORY_MAX {
             self.0.clear();
         }
-        self.0.insert(id, (number, delivery));
+        self.0.insert(id, delivery);
     }
 }
 
@@ -69,7 +66,6 @@ struct Work<'a> {
 
 /// A delivery as read, or made, and changed.
 struct Touched {
-    number: i64,
     delivery: Delivery,
     stored: Stored,
 }
@@ -124,7 +120,7 @@ impl<'a> Work<'a> {
     }
 
     fn accept(&mut self, batch: &Projection, row: &AcceptedRow) -> rusqlite::Result<()> {
-        let make = || Delivery::unknown(row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
+        let make = |number| Delivery::unknown(number, row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
         let touched = self.touch(row.delivery, make)?;
         let acceptance = touched.delivery.accept(row, batch.partition);
         let state = touched.delivery.state;
@@ -152,16 +148,16 @@ impl<'a> Work<'a> {
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
         // What the row's place says is not said again in its bytes.
         let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
-        let make = || Delivery::unknown(teller.clone(), event.deliveries, event.at_ms, event.segments);
-        let touched = self.touch(id, make)?;
-        let number = touched.number;
-        if touched.delivery.counted && touched.delivery.tenant != teller {
+        let make = |number| Delivery::unknown(number, teller.clone(), event.deliveries, event.at_ms, event.segments);
+        let delivery = &self.touch(id, make)?.delivery;
+        let number = delivery.number;
+        if delivery.counted && delivery.tenant != teller {
             return Ok(()); // nobody tells into another tenant's message
         }
         if !tell(&mut self.tell, number, offset, &event)? {
             return Ok(()); // told before
         }
-        let touched = self.touch(id, || unreachable!("it was touched above"))?;
+        let touched = self.touch(id, |_| unreachable!("it was touched above"))?;
         let moved = touched.delivery.step(&event);
         touched.change();
         let (tenant, accepted_ms, counted) =
@@ -189,20 +185,20 @@ impl<'a> Work<'a> {
     }
 
     /// The delivery as it stands in this step: changed in it already, read, or made.
-    fn touch(&mut self, id: DeliveryId, make: impl FnOnce() -> Delivery) -> rusqlite::Result<&mut Touched> {
+    fn touch(&mut self, id: DeliveryId, make: impl FnOnce(i64) -> Delivery) -> rusqlite::Result<&mut Touched> {
         use std::collections::hash_map::Entry;
         match self.deliveries.entry(id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let known = match self.memory.0.remove(&id) {
-                    Some(known) => Some(known),
+                    Some(delivery) => Some(delivery),
                     None => read(&mut self.find, id)?,
                 };
                 let touched = match known {
-                    Some((number, delivery)) => Touched { number, delivery, stored: Stored::Same },
+                    Some(delivery) => Touched { delivery, stored: Stored::Same },
                     None => {
                         self.numbers += 1;
-                        Touched { number: self.numbers, delivery: make(), stored: Stored::Absent }
+                        Touched { delivery: make(self.numbers), stored: Stored::Absent }
                     }
                 };
                 Ok(entry.insert(touched))
@@ -214,12 +210,12 @@ impl<'a> Work<'a> {
         let mut touched: Vec<_> =
             self.deliveries.iter().filter(|(_, touched)| touched.stored != Stored::Same).collect();
         // In the order of numbers, neighbours share pages.
-        touched.sort_unstable_by_key(|(_, touched)| touched.number);
+        touched.sort_unstable_by_key(|(_, touched)| touched.delivery.number);
         write_deliveries(self.tx, &touched)?;
         write_totals(self.tx, &self.totals)?;
         write_costs(self.tx, &self.costs)?;
         for (id, touched) in self.deliveries {
-            self.memory.note(id, (touched.number, touched.delivery));
+            self.memory.note(id, touched.delivery);
         }
         Ok(())
     }
@@ -233,13 +229,14 @@ impl Touched {
     }
 }
 
-fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Numbered>> {
+fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
     find.query_row(params![id.message.to_bytes(), id.index], delivery).optional()
 }
 
-fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
+fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
     let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
-    let delivery = Delivery {
+    Ok(Delivery {
+        number: row.get(0)?,
         tenant: TenantId::new(text(1)?).map_err(|_| damaged(1))?,
         deliveries: row.get(2)?,
         accepted_ms: row.get(3)?,
@@ -255,8 +252,7 @@ fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
         charged_attempt: row.get(13)?,
         unit_micros: row.get(14)?,
         currency: text(15)?.parse().ok(),
-    };
-    Ok((row.get(0)?, delivery))
+    })
 }
 
 /// A column with a value it can't have.
@@ -294,12 +290,12 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
         unit_micros = ?6, currency = ?7 WHERE number = ?1";
     let (mut insert, mut accept, mut update) =
         (tx.prepare_cached(insert)?, tx.prepare_cached(accept)?, tx.prepare_cached(update)?);
-    for (id, Touched { number, delivery: d, stored }) in touched {
+    for (id, Touched { delivery: d, stored }) in touched {
         let currency = d.currency.as_ref().map_or("", |currency| currency.as_str());
         let (tenant, state) = (d.tenant.as_str(), d.state.rank());
         if *stored == Stored::Absent {
             insert.execute(params![
-                number,
+                d.number,
                 id.message.to_bytes(),
                 id.index,
                 tenant,
@@ -322,7 +318,7 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
         }
         if *stored == Stored::Accepted {
             accept.execute(params![
-                number,
+                d.number,
                 tenant,
                 d.deliveries,
                 d.accepted_ms,
@@ -335,7 +331,7 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
             ])?;
         }
         update.execute(params![
-            number,
+            d.number,
             state,
             d.state_attempt,
             d.over_attempt,

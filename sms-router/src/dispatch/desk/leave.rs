@@ -1,6 +1,7 @@
 //! Deliveries that leave a route without a grant: expired, moved to another route, repeated, unreadable.
 
 use bus::{Entry, Read};
+use bytes::Bytes;
 use lease::Now;
 use lease::owner::NotTaken;
 use lease::record::{Place, Queue};
@@ -56,13 +57,18 @@ impl Desk {
 
     /// An unreadable record goes where somebody will look at it; its deliveries stay pending (lanes, 2).
     pub(super) fn bury(&mut self, place: Place, read: Read, error: &RecordError, now: Now) {
-        let route = &self.partition.route;
-        tracing::error!(route = %route, offset = read.offset, %error, "a record of a route lane is unreadable");
-        self.tools.metrics.unreadable.increment();
         self.progress[place.queue as usize].settle(place.offset);
-        let lane = lane_of(route, place.queue);
-        let origin = Origin { lane, partition: self.partition.index, offset: place.offset };
-        self.derivations.push(deadletter::entry(&origin, read.payload, error.to_string(), now.utc));
+        let letter = self.letter(place, read.payload, error, now);
+        self.derivations.push(letter);
+    }
+
+    fn letter(&self, place: Place, payload: Bytes, error: &RecordError, now: Now) -> Derivation {
+        let route = &self.partition.route;
+        tracing::error!(route = %route, offset = place.offset, %error, "a record of a route lane is unreadable");
+        self.tools.metrics.unreadable.increment();
+        let origin =
+            Origin { lane: lane_of(route, place.queue), partition: self.partition.index, offset: place.offset };
+        deadletter::entry(&origin, payload, error.to_string(), now.utc)
     }
 
     pub(super) fn expire(&mut self, slip: &Slip, now: Now) {
@@ -71,7 +77,10 @@ impl Desk {
                 self.tools.metrics.expired.increment();
                 self.settle(slip, vec![event]);
             }
-            Err(error) => tracing::error!(route = %self.partition.route, %error, "an expired record is unreadable"),
+            Err(error) => {
+                let letter = self.letter(slip.place, slip.envelope.clone(), &error, now);
+                self.settle(slip, vec![letter]);
+            }
         }
     }
 
