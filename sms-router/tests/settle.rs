@@ -185,6 +185,29 @@ async fn a_reference_used_again_belongs_to_the_newest() {
     house.ledger().await;
 }
 
+/// A router may die after it kept a receipt and before it said so: the farm tells another one again.
+#[tokio::test]
+async fn a_repeated_receipt_proves_no_later_delivery() {
+    let house = House::open().await;
+    let (old, new) = (house.message(1), house.message(2));
+    let record = routed(&house, &old).await;
+    house.outcome(&record, OutcomeKind::Sent, &[9]).await;
+    house.receipt(&old, 9, DELIVERED).await;
+    house.settle().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    let record = routed(&house, &new).await;
+    house.outcome(&record, OutcomeKind::Sent, &[9]).await;
+    house.desk.clock.set(NOW);
+    house.receipt(&old, 9, DELIVERED).await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.settle().await;
+    assert_eq!(house.story(&new).await, ["routed", "submitted"]);
+    house.receipt(&new, 9, DELIVERED).await;
+    house.settle().await;
+    assert_eq!(house.ending(&new).await.0, State::Delivered);
+    house.ledger().await;
+}
+
 #[tokio::test]
 async fn failing_for_now_goes_to_the_next_candidate_at_its_own_price() {
     let house = House::open().await;

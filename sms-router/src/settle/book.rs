@@ -39,6 +39,8 @@ pub struct Waiting {
     pub template: Event,
     /// Who handed it over, under which references.
     pub submitted: Submitted,
+    /// From when on receipts are its own: one that was heard before is about an earlier delivery, and told again.
+    pub heard_from: Timestamp,
     /// Until when receipts are awaited.
     pub until: Timestamp,
     /// It ended as uncertain: what comes is a correction.
@@ -73,6 +75,8 @@ struct Payload {
     /// A receipt that waits for its outcome; then the row is no reference.
     #[prost(message, optional, tag = "5")]
     parked: Option<Receipt>,
+    #[prost(int64, tag = "6")]
+    heard_from_ms: i64,
 }
 
 /// Rows of the store that have to follow.
@@ -165,6 +169,7 @@ impl Book {
         let waiting = self.waiting.entry(owner).or_insert_with(|| Waiting {
             template: payload.template.unwrap_or_default(),
             submitted: payload.submitted.unwrap_or_default(),
+            heard_from: Timestamp(payload.heard_from_ms),
             until: row.until,
             uncertain: payload.uncertain,
             // A part without a row lost its reference to a later delivery.
@@ -331,6 +336,7 @@ impl Book {
             part: waiting.parts.get(part)?.0 as i32,
             uncertain: waiting.uncertain,
             parked: None,
+            heard_from_ms: waiting.heard_from.0,
         };
         let count = |number: usize| u32::try_from(number).expect("a message has few parts");
         let row = self.row(key, owner, offset, waiting.until, payload);

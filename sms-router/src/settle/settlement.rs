@@ -208,7 +208,8 @@ impl<L: Loads> Settlement<L> {
         let grace = i64::try_from(self.config.receipt_grace_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         let until = Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace);
         let template = step::template(header, owner.1);
-        let waiting = Waiting { template, submitted: submitted(outcome), until, uncertain: ended, parts };
+        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
+        let waiting = Waiting { template, submitted: submitted(outcome), heard_from, until, uncertain: ended, parts };
         for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
             self.end_unheard(robbed, &waiting, "its reference was used again", work);
         }
@@ -238,7 +239,11 @@ impl<L: Loads> Settlement<L> {
 
     /// Applies a receipt to the delivery that waits for it; false if none does.
     fn apply(&mut self, key: &Key, receipt: &Receipt, work: &mut Work) -> bool {
-        let Some((owner, part, _)) = self.book.find(key) else { return false };
+        let Some((owner, part, waiting)) = self.book.find(key) else { return false };
+        if receipt.at_ms < waiting.heard_from.0 {
+            // A farm repeats what a dying router took, and the reference has been used again since.
+            return false;
+        }
         let (counted, ended) = match class(receipt) {
             StatusClass::Temporary => (ReceiptAs::Temporary, None),
             StatusClass::Delivered => {
