@@ -11,7 +11,7 @@ use bus::{AnyBus, Bus, BusError, Group};
 use model::keyring::MasterKey;
 use model::seal::SealError;
 use model::{Lane, Refusal};
-use runtime::tls::{Certificates, TlsError, TlsFiles};
+use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsError, TlsFiles};
 use runtime::{Health, Registry, Stop};
 use store::{AnyStore, Store, StoreError};
 use tokio::net::TcpListener;
@@ -109,7 +109,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
     deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
     let first = load(&deps).await?;
     let (publish, snapshot) = watch::channel(Arc::new(first));
-    let tls = tls(&config).map_err(GatewayError::Tls)?;
+    let tls = tls(&config, &stop).map_err(GatewayError::Tls)?;
     let metrics = Metrics::new(&deps.registry);
     let gateway = Arc::new(Gateway {
         bus: deps.bus.clone(),
@@ -203,12 +203,13 @@ async fn refreshed(deps: &Deps, version: u64) -> Result<Option<Snapshot>, Gatewa
     if newest == version { Ok(None) } else { load(deps).await.map(Some) }
 }
 
-fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+fn tls(config: &Config, stop: &Stop) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
     if config.tls_certificate_file.as_os_str().is_empty() {
         return Ok(None);
     }
     let files = TlsFiles { certificate: config.tls_certificate_file.clone(), key: config.tls_key_file.clone() };
     let certificates = Certificates::load(&[files], "tls_certificate_file")?;
+    certificates.follow(CERTIFICATES_LOOK, stop);
     runtime::tls::server_config(certificates).map(Some)
 }
 

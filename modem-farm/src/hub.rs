@@ -33,8 +33,8 @@ const BATCH_MAX: usize = 1024;
 const WRITES_MAX: usize = 2;
 /// A write nobody waits for is done after so long at the latest.
 const LAZY_WRITE: Duration = Duration::from_millis(50);
-/// How often routers that were idle are offered tokens again, whatever they said.
-const DOUBT: Duration = Duration::from_secs(1);
+/// How often links that idle are looked after.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long the last words to the routers may take at a stop.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -101,7 +101,7 @@ impl Hub {
     /// # Errors
     /// The journal failed: what it holds is unknown, and only a restart reads it.
     pub(crate) async fn run(mut self, mut ears: Ears, hang_up: CancellationToken) -> Result<(), FarmError> {
-        let mut doubt = tokio::time::interval(DOUBT);
+        let mut look = tokio::time::interval(LOOK);
         let (mut words, mut linked) = (Vec::new(), true);
         let shared = self.shared.clone();
         while linked {
@@ -115,7 +115,7 @@ impl Hub {
                 Some(written) = self.writing.next() => self.written(written)?,
                 () = shared.outbox.filled.notified() => {}
                 () = tokio::time::sleep_until(wake.into()) => self.machine.handle_timeout(self.now()),
-                _ = doubt.tick() => self.credit.doubt(),
+                _ = look.tick() => self.look_after_links(),
             }
             while let Ok(heard) = ears.routers.try_recv() {
                 self.hear_router(heard);

@@ -11,7 +11,7 @@ use control::{FarmIdentity, KeepAlive, RouterEnd, Server};
 use lease::message::Peer;
 use model::Timestamp;
 use model::keyring::MasterKey;
-use runtime::tls::{Certificates, TlsFiles};
+use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsFiles};
 use runtime::{Registry, Stop};
 use store::{Parties, RouterSeat, Store, StoreError};
 use tokio::sync::{mpsc, watch};
@@ -48,14 +48,15 @@ pub async fn listen(control: &Control, stop: &Stop) -> Result<Option<Server>, Ro
     if !control.enabled {
         return Ok(None);
     }
-    let tls = tls(control, &control.farm_ca_file)?;
+    let tls = tls(control, &control.farm_ca_file, stop)?;
     let server = Server::bind(control.listen, tls, KeepAlive::default(), stop).await;
     server.map(Some).map_err(RouterError::Control)
 }
 
-fn tls(control: &Control, farm_ca_file: &Path) -> Result<Arc<rustls::ServerConfig>, RouterError> {
+fn tls(control: &Control, farm_ca_file: &Path, stop: &Stop) -> Result<Arc<rustls::ServerConfig>, RouterError> {
     let files = TlsFiles { certificate: control.certificate_file.clone(), key: control.key_file.clone() };
     let certificates = Certificates::load(&[files], "control.certificate_file").map_err(RouterError::Tls)?;
+    certificates.follow(CERTIFICATES_LOOK, stop);
     runtime::tls::mutual_server_config(certificates, farm_ca_file, "control.farm_ca_file").map_err(RouterError::Tls)
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use control::{Dialer, FarmIdentity, KeepAlive, Server};
 use dispatching::{Disk, FakeFarm, Router, record, route};
 use lease::RouterMessage;
+use lease::message::{KnownSession, Peer};
 use lease::record::OutcomeKind;
-use model::{FarmName, Lane};
+use model::{FarmName, Lane, RouterName};
 use runtime::pki::Authority;
 use runtime::{Stop, tls};
 
@@ -83,6 +84,47 @@ async fn a_farm_that_calls_itself_otherwise_is_refused() {
     let RouterMessage::Refused { reason } = farm.hear().await else { panic!("a refusal comes first") };
     assert_eq!(reason, "the farm calls itself `cellar`, its certificate says `attic`");
     assert!(farm.end.receiver.next().await.is_err(), "the stream ends");
+    router.stop().await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_second_way_to_a_router_leaves_the_first_alone_and_peers_are_told() {
+    let disk = Disk::new().await;
+    disk.append(Lane::Front(route("slow")), [record("quiet", 1, &["slow"])]).await;
+    let router = Router::start(&disk);
+    let site = Site::open(&router).await;
+    let mut farm = FakeFarm::hello(site.dialer("cellar").dial().await.unwrap(), "cellar", &["slow"]).await;
+    farm.welcomed().await;
+    let first = farm.session;
+    let known = |open| vec![KnownSession { router: RouterName::new("router-1").unwrap(), session: first, open }];
+    let dial = async |open| {
+        let end = site.dialer("cellar").dial().await.unwrap();
+        FakeFarm::hello_again(end, "cellar", &["slow"], known(open)).await
+    };
+    let mut second = dial(true).await;
+    let RouterMessage::AlreadyAttached { session, .. } = second.hear().await else { panic!("it is attached") };
+    assert_eq!(session, first);
+    assert!(second.end.receiver.next().await.is_err(), "the second stream ends");
+
+    let peers: Vec<Peer> = ["router-1", "router-2"]
+        .map(|name| Peer { router: RouterName::new(name).unwrap(), address: name.into() })
+        .into();
+    router.dispatch.set_peers(peers.clone());
+    router.dispatch.set_peers(peers.clone());
+    assert_eq!(farm.listen().await, RouterMessage::Peers { peers: peers.clone() });
+    farm.grant("slow", "modem-1", 1).await;
+    let lease = farm.next_lease().await;
+    farm.report(&lease, OutcomeKind::Sent).await;
+    assert_eq!(farm.forgotten().await, [lease.attempt]);
+
+    // A farm that lost its stream, and says so, takes the session over; its welcome names the peers.
+    let mut third = dial(false).await;
+    let RouterMessage::Welcome { session, peers: named, .. } = third.hear().await else { panic!("it is welcome") };
+    assert!(session > first);
+    assert_eq!(named, peers);
+    while farm.end.receiver.next().await.is_ok() {}
+    drop(third);
     router.stop().await;
     site.close().await;
 }

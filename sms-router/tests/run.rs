@@ -4,10 +4,12 @@ mod support;
 
 use std::time::Duration;
 
-use model::{Lane, State};
+use model::{Lane, RouterName, State, Timestamp};
+use runtime::pki::Authority;
 use runtime::{Health, Registry, Stop};
+use sms_router::config::Control;
 use sms_router::{Config, Deps, Doors};
-use store::Store as _;
+use store::{RouterSeat, Store as _};
 use support::House;
 
 struct Running {
@@ -19,6 +21,10 @@ struct Running {
 }
 
 async fn start(house: House) -> Running {
+    start_with(house, Config::default(), None).await
+}
+
+async fn start_with(house: House, config: Config, control: Option<control::Server>) -> Running {
     let (health, registry, stop) = (Health::new(), Registry::new(), Stop::new(30));
     let deps = Deps {
         bus: house.bus.clone(),
@@ -28,8 +34,8 @@ async fn start(house: House) -> Running {
         health: health.clone(),
         clock: house.desk.clock.clone(),
     };
-    let doors = Doors { local: tokio::sync::mpsc::channel(1).1, control: None };
-    let role = tokio::spawn(sms_router::run(Config::default(), deps, doors, stop.clone()));
+    let doors = Doors { local: tokio::sync::mpsc::channel(1).1, control };
+    let role = tokio::spawn(sms_router::run(config, deps, doors, stop.clone()));
     Running { house, health, registry, stop, role }
 }
 
@@ -92,4 +98,39 @@ async fn it_is_not_ready_without_prices() {
     running.until("readiness", async || running.health.readiness().ready).await;
     running.stop.begin();
     running.role.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn replicas_take_their_seats_and_leave_them() {
+    let house = House::open().await;
+    let other = RouterSeat {
+        name: RouterName::new("router-2").unwrap(),
+        address: "127.0.0.1:2".into(),
+        until: Timestamp(house.desk.clock.now().0 + 3_600_000),
+    };
+    house.desk.store.put_router(other.clone()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    runtime::tls::install_provider();
+    let authority = Authority::open(directory.path()).unwrap();
+    let served = authority.issue_server(&["127.0.0.1"]).unwrap().write(directory.path(), "server").unwrap();
+    let control = Control {
+        enabled: true,
+        listen: "127.0.0.1:0".parse().unwrap(),
+        certificate_file: served.certificate,
+        key_file: served.key,
+        farm_ca_file: directory.path().join("ca.pem"),
+        ..Control::default()
+    };
+    let connections = Stop::new(5);
+    let server = sms_router::listen(&control, &connections).await.unwrap().unwrap();
+    let address = server.address().to_string();
+    let running = start_with(house, Config { control, ..Config::default() }, Some(server)).await;
+    let seats = async || running.house.desk.store.routers(running.house.desk.clock.now()).await.unwrap();
+    running.until("the seat", async || seats().await.len() == 2).await;
+    let [mine, theirs] = seats().await.try_into().unwrap();
+    assert_eq!((mine.name.as_str(), mine.address, theirs), ("router-1", address, other.clone()));
+    running.stop.begin();
+    running.until("the seat to be empty", async || seats().await == [other.clone()]).await;
+    running.role.await.unwrap().unwrap();
+    assert!(connections.drain().await.is_complete());
 }

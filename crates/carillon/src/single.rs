@@ -77,7 +77,7 @@ pub(crate) async fn sms_router(common: &Common) -> anyhow::Result<ExitCode> {
 
 /// Runs a farm node.
 pub(crate) async fn modem_farm(common: &Common) -> anyhow::Result<ExitCode> {
-    let loaded = runtime::config::load(common.config.as_deref(), "CARILLON");
+    let loaded = runtime::config::load(common.config.as_deref(), "CARILLON_MODEM_FARM");
     let mut config: modem_farm::Config = loaded.context("the settings are not usable")?;
     if let Some(listen) = common.ops_listen {
         config.ops_listen = listen;

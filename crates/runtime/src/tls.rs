@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,11 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::Stop;
+
+/// How often servers look whether their certificates have changed.
+pub const CERTIFICATES_LOOK: Duration = Duration::from_secs(10);
 
 /// A certificate chain and its key, as files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -125,6 +131,38 @@ impl Certificates {
         let loaded = load_all(&self.files, self.setting)?;
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(())
+    }
+
+    /// Reads the files again whenever they have changed, looking every so often until `stop` begins. What cannot be used is said
+    /// once, and the old certificates stay.
+    pub fn follow(&self, every: Duration, stop: &Stop) {
+        let (certificates, until, mut seen) = (self.clone(), stop.clone(), self.stamps());
+        stop.spawn("certificates", async move {
+            while until.token().run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+                let newest = certificates.stamps();
+                if newest == seen {
+                    continue;
+                }
+                seen = newest;
+                match certificates.reload() {
+                    Ok(()) => tracing::info!(setting = certificates.setting, "the certificates were read again"),
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the certificates changed and cannot be used: the old ones stay"
+                    ),
+                }
+            }
+        });
+    }
+
+    /// By what a change of the files is seen.
+    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let files = self.files.iter().flat_map(|files| [&files.certificate, &files.key]);
+        let stamp = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        files.map(stamp).collect()
     }
 
     fn choose(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
@@ -293,6 +331,28 @@ mod tests {
         files(directory.path(), &authority, "a.test");
         certificates.reload().unwrap();
         assert_ne!(certificates.choose(None).unwrap().cert[0], before);
+    }
+
+    #[tokio::test]
+    async fn changed_files_are_read_again_and_broken_ones_are_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let pair = files(directory.path(), &authority, "a.test");
+        let certificates = Certificates::load(std::slice::from_ref(&pair), "tls").unwrap();
+        let stop = Stop::new(5);
+        certificates.follow(Duration::from_millis(5), &stop);
+        let before = certificates.choose(None).unwrap().cert[0].clone();
+        std::fs::write(&pair.certificate, "broken").unwrap();
+        assert_eq!(certificates.choose(None).unwrap().cert[0], before);
+        files(directory.path(), &authority, "a.test");
+        let newest = read_chain(&pair.certificate, "tls").unwrap()[0].clone();
+        let shown = async {
+            while certificates.choose(None).unwrap().cert[0] != newest {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), shown).await.expect("the newest is shown");
+        assert!(stop.drain().await.is_complete());
     }
 
     #[track_caller]

@@ -61,7 +61,6 @@ impl Hub {
     /// Gives a lease to the link it names, or to another of its route that can take it.
     pub(super) fn deliver(&mut self, lease: Lease) {
         self.shared.metrics.leases.increment();
-        self.credit.used(&lease.link, lease.token);
         let attempt = lease.attempt;
         let begin_by = Instant::now() + Duration::from_millis(lease.begin_within_ms);
         let Some(link) = self.link_for(&lease) else { return self.give_back(attempt, GiveBack::NoLink) };

@@ -61,6 +61,11 @@ impl Hub {
             RouterMessage::Backlog { route, segments, weight } => {
                 self.credit.backlog(&router, route, segments, weight);
             }
+            RouterMessage::Lease(lease) => {
+                // Also one that is refused: its token is gone.
+                self.credit.used(&router, &lease.link, lease.token);
+                self.machine.handle_message(&router, RouterMessage::Lease(lease), self.now());
+            }
             RouterMessage::Peers { peers } => self.peers.listed(&router, &peers),
             RouterMessage::Refused { reason } => self.refused(&reason),
             other => self.machine.handle_message(&router, other, self.now()),
@@ -133,6 +138,16 @@ impl Hub {
         self.count_sessions();
     }
 
+    /// A router that keeps links idle for others loses its session, and its tokens with it.
+    pub(super) fn look_after_links(&mut self) {
+        let now = Instant::now();
+        self.credit.look(now);
+        for router in self.credit.silent(now) {
+            tracing::warn!(router.name = %router, "a router keeps links idle and is hung up on");
+            self.detach(&router);
+        }
+    }
+
     fn count_sessions(&self) {
         self.shared.metrics.sessions.set(self.routers.len() as i64);
         if self.routers.is_empty() {
@@ -165,7 +180,7 @@ impl Hub {
         while let Some((router, message)) = self.machine.poll_send() {
             self.tell(&router, message);
         }
-        for (router, message) in self.credit.share_out() {
+        for (router, message) in self.credit.share_out(Instant::now()) {
             self.tell(&router, message);
         }
         self.send_arrivals();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{FarmEnd, RouterEnd, pair};
-use lease::message::{JournalState, Lease, SessionKey, Token};
+use lease::message::{Hello, JournalState, Lease, Peer, SessionKey, Token};
 use lease::record::OutcomeKind;
 use lease::{Attempt, FarmMessage, LaneId, Outcome, PartitionId, RouterMessage};
 use model::record::{Account, Body, Content, Header, Record};
@@ -45,6 +45,9 @@ pub(crate) struct Farm {
 /// The router's end of one stream.
 pub(crate) struct Router {
     end: RouterEnd,
+    /// What the farm said first.
+    pub(crate) hello: Hello,
+    pub(crate) partition: PartitionId,
     pub(crate) session: u64,
     pub(crate) epoch: i64,
     heard: Vec<FarmMessage>,
@@ -68,6 +71,12 @@ pub(crate) fn route() -> RouteId {
 
 pub(crate) fn partition() -> PartitionId {
     PartitionId { route: route(), index: 0 }
+}
+
+pub(crate) fn peers_of(peers: &[(&str, String)]) -> Vec<Peer> {
+    let peer =
+        |(name, address): &(&str, String)| Peer { router: RouterName::new(name).unwrap(), address: address.clone() };
+    peers.iter().map(peer).collect()
 }
 
 pub(crate) fn attempt(delivery: u32, number: u32) -> Attempt {
@@ -165,9 +174,21 @@ impl Farm {
     }
 
     pub(crate) async fn welcome(&self, session: u64) -> Router {
+        Router::welcoming(self.stream().await, session).await
+    }
+
+    /// As [`Farm::attach`], for a router of this name that owns that partition of the route.
+    pub(crate) async fn attach_as(&self, name: &str, session: u64, partition: PartitionId, epoch: i64) -> Router {
+        let mut router = Router::welcoming_as(self.stream().await, name, session, &[]).await;
+        (router.partition, router.epoch) = (partition, epoch);
+        router.ask().await;
+        router
+    }
+
+    async fn stream(&self) -> RouterEnd {
         let (end, farm_end) = pair();
         self.ends.send(farm_end).await.unwrap();
-        Router::welcoming(end, session).await
+        end
     }
 
     /// Dies without a word, as by `kill -9`: nothing that was not awaited happens any more.
@@ -207,13 +228,36 @@ impl Drop for Farm {
 impl Router {
     /// Hears the farm's hello on a new stream, and says who it is.
     pub(crate) async fn welcoming(end: RouterEnd, session: u64) -> Self {
-        let (tokens, journal) = (BTreeMap::new(), Vec::new());
-        let mut router = Router { end, session, epoch: 1, heard: Vec::new(), tokens, journal };
-        router.until(|message| matches!(message, FarmMessage::Hello(_)).then_some(())).await;
-        let name = RouterName::new("router-1").unwrap();
-        router.say(RouterMessage::Welcome { router: name, session, peers: Vec::new() }).await;
+        Router::welcoming_as(end, "router-1", session, &[]).await
+    }
+
+    /// As [`Router::welcoming`], under a name of its own; it names these replicas and where they are.
+    pub(crate) async fn welcoming_as(end: RouterEnd, name: &str, session: u64, peers: &[(&str, String)]) -> Self {
+        let router = Router::greeted(end, session).await;
+        let (name, peers) = (RouterName::new(name).unwrap(), peers_of(peers));
+        router.say(RouterMessage::Welcome { router: name, session, peers }).await;
         router.say(RouterMessage::Key(SessionKey { id: "acme.1".into(), secret: KEY })).await;
         router
+    }
+
+    /// Hears the farm's hello on a new stream, and says nothing.
+    pub(crate) async fn greeted(mut end: RouterEnd, session: u64) -> Self {
+        let first = tokio::time::timeout(PATIENCE, end.receiver.next()).await.expect("the farm says hello");
+        let mut heard = first.expect("the farm speaks");
+        let FarmMessage::Hello(hello) = heard.remove(0) else { panic!("a hello comes first") };
+        let (tokens, journal) = (BTreeMap::new(), Vec::new());
+        Router { end, hello, partition: partition(), session, epoch: 1, heard, tokens, journal }
+    }
+
+    /// Whether the farm says it has this session of `router-1` open.
+    pub(crate) fn is_told_of(&self, session: u64) -> bool {
+        self.hello.sessions.iter().any(|known| known.session == session && known.open)
+    }
+
+    /// Waits until the farm has ended the stream.
+    pub(crate) async fn ended(mut self) {
+        let ended = async { while self.end.receiver.next().await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the farm ends the stream");
     }
 
     pub(crate) async fn say(&self, message: RouterMessage) {
@@ -222,7 +266,8 @@ impl Router {
 
     pub(crate) async fn ask(&mut self) {
         let (epoch, session) = (self.epoch, self.session);
-        self.say(RouterMessage::Ask { partition: partition(), lane: LANE, epoch, session }).await;
+        let partition = self.partition.clone();
+        self.say(RouterMessage::Ask { partition, lane: LANE, epoch, session }).await;
         self.journal = self
             .until(|message| match message {
                 FarmMessage::Answer { journal, .. } => Some(journal.clone()),
@@ -246,12 +291,17 @@ impl Router {
     }
 
     async fn hear(&mut self) {
-        for message in self.end.receiver.next().await.expect("the farm speaks") {
+        self.try_hear().await.expect("the farm speaks");
+    }
+
+    async fn try_hear(&mut self) -> Result<(), control::Closed> {
+        for message in self.end.receiver.next().await? {
             if let FarmMessage::Credit { link, tokens, .. } = &message {
                 self.tokens.entry(link.clone()).or_default().extend(tokens);
             }
             self.heard.push(message);
         }
+        Ok(())
     }
 
     /// Waits for a token of a link and takes it.
@@ -267,6 +317,13 @@ impl Router {
         tokio::time::timeout(PATIENCE, waiting).await.expect("the farm grants credit in time")
     }
 
+    /// Gives back what it has and is asked for.
+    pub(crate) async fn give_all_back(&mut self, link: &LinkName) {
+        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(100), self.try_hear()).await {}
+        let tokens = self.tokens.remove(link).unwrap_or_default();
+        self.say(RouterMessage::TokensReturned { link: link.clone(), tokens }).await;
+    }
+
     /// A lease for modem 1, as soon as it may be had.
     pub(crate) async fn lease(&mut self, attempt: Attempt, to: &str, text: &str) {
         let token = self.token(&link_name(1)).await;
@@ -276,7 +333,7 @@ impl Router {
 
     pub(crate) fn lease_of(&self, attempt: Attempt, to: &str, text: &str, token: Token) -> Lease {
         Lease {
-            partition: partition(),
+            partition: self.partition.clone(),
             epoch: self.epoch,
             session: self.session,
             attempt,
@@ -325,7 +382,8 @@ impl Router {
 
     pub(crate) async fn forget(&mut self, attempt: Attempt) {
         let session = self.session;
-        self.say(RouterMessage::Forget { partition: partition(), session, attempts: vec![attempt] }).await;
+        let partition = self.partition.clone();
+        self.say(RouterMessage::Forget { partition, session, attempts: vec![attempt] }).await;
         self.until(|message| match message {
             FarmMessage::Forgotten { attempts, .. } => attempts.contains(&attempt).then_some(()),
             _ => None,

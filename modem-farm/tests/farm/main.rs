@@ -3,4 +3,5 @@
 mod bench;
 mod leases;
 mod remote;
+mod replicas;
 mod soak;

@@ -514,6 +514,8 @@ impl<B: Bus> Life<B> {
         // An idle router returns its tokens at once (lanes, 8); where there is no other, nobody is waiting for them.
         if !waits && state.credits.held() > 0 && (self.hub.has_peers() || self.draining.is_some()) {
             state.give_up_tokens();
+            // The farm takes it for a word that nothing waits; what comes next is told at once.
+            self.reported = Some((0, 0));
         }
         if self.reported.is_none_or(|(segments, _)| segments == 0 && waits) {
             self.report(state);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bus::{Bus, EmbeddedBus, Entry, Read};
 use control::{FarmEnd, FarmIdentity};
-use lease::message::{Hello, Incarnation, JournalState, Lease, LinkState, Session, Token};
+use lease::message::{Hello, Incarnation, JournalState, KnownSession, Lease, LinkState, Session, Token};
 use lease::record::OutcomeKind;
 use lease::{Attempt, FarmMessage, Outcome, RouterMessage};
 use model::event::{Event, Step};
@@ -300,12 +300,17 @@ impl FakeFarm {
 
     /// Says hello on a stream; what comes then is not awaited.
     pub async fn hello(end: FarmEnd, said: &str, routes: &[&str]) -> Self {
+        FakeFarm::hello_again(end, said, routes, Vec::new()).await
+    }
+
+    /// As [`FakeFarm::hello`], for a farm that has heard of sessions before.
+    pub async fn hello_again(end: FarmEnd, said: &str, routes: &[&str], sessions: Vec<KnownSession>) -> Self {
         let hello = Hello {
             farm: FarmName::new(said).unwrap(),
             incarnation: Incarnation(77),
             version: "test".into(),
             routes: routes.iter().map(|name| route(name)).collect(),
-            sessions: Vec::new(),
+            sessions,
         };
         let farm = FakeFarm {
             end,

@@ -315,6 +315,19 @@ mod tests {
         assert_eq!(FarmMessage::read(unknown(true), &mut skipped), Err(FieldError::CriticalKind));
     }
 
+    /// A newer build's fields are skipped, an older build's missing ones are empty.
+    #[test]
+    fn other_builds_hellos_are_read() {
+        let FarmMessage::Hello(ours) = everything().remove(0) else { panic!("the first is a hello") };
+        let read = |bytes: &[u8]| hello_of(&proto::Hello::decode(bytes).unwrap()).unwrap();
+        let bytes = hello_to(ours.clone()).encode_to_vec();
+        // Field 99, a string, as nobody here knows it.
+        let newer = [bytes.as_slice(), &[0x9a, 0x06, 0x03, b'n', b'e', b'w']].concat();
+        assert_eq!(read(&newer), ours);
+        let older = hello_to(Hello { sessions: Vec::new(), ..ours.clone() }).encode_to_vec();
+        assert_eq!(read(&older), Hello { sessions: Vec::new(), ..ours });
+    }
+
     #[test]
     fn numbers_stay_out_of_debug() {
         let frame = FarmMessage::frame(&mut everything(), usize::MAX);

@@ -259,6 +259,19 @@ mod tests {
         assert_eq!(skipped, 1);
     }
 
+    /// A build that knows neither of them skips what this one says of other replicas, and goes on.
+    #[test]
+    fn what_older_builds_do_not_know_is_not_critical() {
+        let router = RouterName::new("router-0").unwrap();
+        let said = [
+            RouterMessage::Peers { peers: Vec::new() },
+            RouterMessage::AlreadyAttached { router, session: 1 },
+            RouterMessage::Backlog { route: RouteId::new("a").unwrap(), segments: 1, weight: 1 },
+        ];
+        assert!(said.into_iter().all(|message| !to_proto(message).critical));
+        assert!(to_proto(RouterMessage::Taken { numbers: Vec::new() }).critical);
+    }
+
     #[test]
     fn secrets_stay_out_of_debug() {
         let frame = RouterMessage::frame(&mut everything(), usize::MAX);
