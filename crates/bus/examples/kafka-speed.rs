@@ -166,5 +166,10 @@ async fn main() {
         (moved, commits) = (moved + more, commits + times);
     }
     rate.show(&format!("4 movers read, commit and append, {commits} commits"), moved);
+
+    let (before, idle) = (cpu(), Duration::from_secs(10));
+    tokio::time::sleep(idle).await;
+    let share = (cpu() - before).as_secs_f64() / idle.as_secs_f64() * 100.0;
+    println!("at rest, with 5 partitions followed: {share:.1} % of a core");
     bus.close().await;
 }

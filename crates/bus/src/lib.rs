@@ -191,7 +191,8 @@ pub trait Bus: Clone + Send + Sync + 'static {
     /// none, whenever the process dies, and follow each other in the order of `batch`.
     ///
     /// # Errors
-    /// [`BusError::Full`] at once when the lane is at its bound; then nothing was appended.
+    /// [`BusError::Full`] at once when the lane is at its bound; then nothing was appended. After [`BusError::Write`] the
+    /// entries of some keys may be there and those of others not: who needs all or none commits them.
     fn append(&self, lane: &Lane, batch: Vec<Entry>) -> impl Future<Output = Result<Vec<Position>, BusError>> + Send;
 
     /// Marks what was consumed and appends what came of it, in any lanes: both or neither, whenever the process dies.

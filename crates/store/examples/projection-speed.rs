@@ -1,5 +1,6 @@
 //! Measures what a step costs in the projection: whole lives of deliveries, told through the partitions of both lanes.
-//! Knows the embedded engine. `cargo run --release -p store --features conformance --example projection-speed [DIR]`
+//! `cargo run --release -p store --features conformance --example projection-speed [DIR]` measures the embedded engine; with
+//! feature `cql` and a node in `CARILLON_CQL`, a CQL cluster too.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -20,6 +21,30 @@ async fn main() {
     let dir = std::env::args().nth(1).map_or_else(|| dir.path().to_owned(), PathBuf::from);
     let database = Database::open(&dir.join("state.db"), &embedded::Options::default()).expect("a fresh file opens");
     let store = EmbeddedStore::open(database.clone()).await.expect("fresh state opens");
+    measure("embedded", &store).await;
+    database.close().await;
+    #[cfg(feature = "cql")]
+    measure_cql().await;
+}
+
+#[cfg(feature = "cql")]
+async fn measure_cql() {
+    use store::cql::{CqlStore, Faults, Options};
+    let Ok(address) = std::env::var("CARILLON_CQL") else {
+        return println!("no node in CARILLON_CQL: CQL is not measured");
+    };
+    let contact_points = address.split(',').map(str::to_owned).collect();
+    let options = Options { contact_points, keyspace: format!("speed_{}", std::process::id()), ..Options::default() };
+    let wire = Faults::new();
+    let store = CqlStore::open_with(options, wire.clone()).await.expect("the node takes a keyspace");
+    wire.take_sent();
+    measure("CQL", &store).await;
+    let lives = PARTITIONS as usize * ROUNDS * BATCH;
+    println!("CQL: {:.3} requests a life", wire.take_sent() as f64 / lives as f64);
+    store.drop_keyspace().await.expect("it is ours to drop");
+}
+
+async fn measure<S: Store>(engine: &str, store: &S) {
     let stretches: Vec<_> = (0..PARTITIONS).map(lives).collect();
     let (before, begun) = (cpu(), Instant::now());
     let mut writers = Vec::new();
@@ -35,16 +60,20 @@ async fn main() {
     let each = cpu.as_secs_f64() * 1e6 / count as f64;
     let rate = count as f64 / wall.as_secs_f64();
     println!(
-        "{count} lives of 1 record and {EVENTS_EACH} events: {rate:.0} lives/s, {:.0} events/s, {each:.1} µs CPU a life",
+        "{engine}: {count} lives of 1 record and {EVENTS_EACH} events: {rate:.0} lives/s, {:.0} events/s, {each:.1} µs CPU a life",
         rate * EVENTS_EACH as f64
     );
     let begun = Instant::now();
     let ledger = store.ledger(None).await.expect("the ledger is read");
-    println!("ledger in {:?}: accepted {}, difference {}", begun.elapsed(), ledger.accepted, ledger.difference);
-    database.close().await;
+    println!(
+        "{engine}: ledger in {:?}: accepted {}, difference {}",
+        begun.elapsed(),
+        ledger.accepted,
+        ledger.difference
+    );
 }
 
-async fn carry(store: EmbeddedStore, stretches: Vec<Projection>) {
+async fn carry<S: Store>(store: S, stretches: Vec<Projection>) {
     for stretch in stretches {
         store.project(stretch).await.expect("a stretch in order is taken");
     }

@@ -8,7 +8,6 @@ use crate::AcceptedRow;
 /// A delivery's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    pub(crate) number: i64,
     pub(crate) tenant: TenantId,
     pub(crate) deliveries: u32,
     /// When it was accepted; until that is known, when it was first heard of.
@@ -50,9 +49,8 @@ pub(crate) enum Acceptance {
 
 impl Delivery {
     /// A delivery that was not heard of before.
-    pub(crate) fn unknown(number: i64, tenant: TenantId, deliveries: u32, at_ms: i64, segments: u32) -> Self {
+    pub(crate) fn unknown(tenant: TenantId, deliveries: u32, at_ms: i64, segments: u32) -> Self {
         Delivery {
-            number,
             tenant,
             deliveries,
             accepted_ms: at_ms,
@@ -195,7 +193,7 @@ mod tests {
     /// Takes the steps with their attempts, and shows the states passed and what is owed.
     #[track_caller]
     fn check(steps: &[(u32, Step)], states: &[State], micros: i64) {
-        let mut delivery = Delivery::unknown(1, TenantId::new("acme").unwrap(), 1, 0, 2);
+        let mut delivery = Delivery::unknown(TenantId::new("acme").unwrap(), 1, 0, 2);
         let (mut passed, mut owed) = (vec![], 0);
         for (attempt, step) in steps {
             let moved = delivery.step(&Event { attempt: *attempt, step: Some(step.clone()), ..Event::default() });

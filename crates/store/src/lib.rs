@@ -31,7 +31,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// How long a row, and with it the claim on its id, is kept at least.
 pub const KEEP_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 
-/// The state seam. Every write is durable when it returns, whole or not at all, and may be repeated.
+/// The state seam. Every write is durable and whole when it returns, and may be repeated. One that fails may be in in part,
+/// where it has several rows; repeated, it becomes whole. (Where a method says *one step*, it is whole or not at all.)
 pub trait Store: Clone + Send + Sync + 'static {
     /// Everyone who takes part, as one snapshot.
     fn parties(&self) -> impl Future<Output = Result<Parties>> + Send;
@@ -70,9 +71,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The router replicas that are there at `now`, by name.
     fn routers(&self, now: Timestamp) -> impl Future<Output = Result<Vec<RouterSeat>>> + Send;
 
-    /// Carries the projection on by a stretch of a lane. Rows, totals, claims and position move in one step; what stands
-    /// below the stored position is skipped, so a stretch may come twice. Lanes and partitions may come in any order
-    /// among each other; each partition of its own comes in order.
+    /// Carries the projection on by a stretch of a lane. Totals and position move in one step, and rows and claims are there
+    /// when they do; what stands below the stored position is skipped, so a stretch may come twice. Lanes and partitions
+    /// may come in any order among each other; each partition of its own comes in order. A partition of `accepted` and the
+    /// one of `events` with its number tell of the same messages, and one process at a time carries both on: one that lost
+    /// them is refused, or what it writes changes nothing.
     fn project(&self, batch: Projection) -> impl Future<Output = Result<()>> + Send;
 
     /// The next offset the projection needs of this partition.
@@ -84,7 +87,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A tenant's message with its timeline. `None` also if it is another tenant's.
     fn message(&self, tenant: &TenantId, id: MessageId) -> impl Future<Output = Result<Option<MessageView>>> + Send;
 
-    /// The ledger of one tenant, or of all, as of one instant.
+    /// The ledger of one tenant, or of all. What it says of a lane partition is as of one instant and balances by itself, so
+    /// the difference is 0 in every reading; different partitions may be a moment apart.
     fn ledger(&self, tenant: Option<&TenantId>) -> impl Future<Output = Result<Ledger>> + Send;
 
     /// A tenant's usage per hour, hours that begin at or after `from` and before `to`.

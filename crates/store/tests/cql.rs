@@ -1,27 +1,43 @@
 //! The engine on a CQL cluster: the common suite, and what only it can be asked. Needs a real node: `cargo xtask engines up`
 //! starts one and says what to export.
 
-use std::time::Duration;
+#[path = "cql/crash.rs"]
+mod crash;
+#[path = "cql/fence.rs"]
+mod fence;
+#[path = "cql/keyspace.rs"]
+mod keyspace;
+#[path = "cql/node.rs"]
+mod node;
+#[path = "cql/schema.rs"]
+mod schema;
+#[path = "cql/words.rs"]
+mod words;
 
+use keyspace::Keyspace;
 use store::conformance::conformance;
-use store::cql::{CqlStore, Options};
-
-/// Settings for a keyspace of this test's own.
-fn options(name: &str) -> Options {
-    let address = std::env::var("CARILLON_CQL")
-        .expect("CARILLON_CQL names a CQL node (`host:port`); start one with `cargo xtask engines up`");
-    let keyspace = format!("t_{name}_{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
-    Options {
-        contact_points: address.split(',').map(str::to_owned).collect(),
-        keyspace,
-        startup_deadline: Duration::from_secs(60),
-        ..Options::default()
-    }
-}
+use store::cql::{CqlStore, Severity};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
-    let options = options("suite");
-    conformance(async || CqlStore::open(options.clone()).await.unwrap()).await;
-    CqlStore::open(options).await.unwrap().drop_keyspace().await.unwrap();
+    let keyspace = Keyspace::new("suite");
+    conformance(async || CqlStore::open(keyspace.options()).await.unwrap()).await;
+    let store = keyspace.open().await;
+    keyspace.drop(&store).await;
+}
+
+#[tokio::test]
+async fn the_check_tells_what_one_node_cannot_promise() {
+    let keyspace = Keyspace::new("check");
+    let store = keyspace.open().await;
+    let findings = store.check().await.unwrap();
+    let said = |severity, words: &str| {
+        assert!(
+            findings.iter().any(|finding| finding.severity == severity && finding.text.contains(words)),
+            "{words}: {findings:?}"
+        );
+    };
+    said(Severity::Note, "the state is on");
+    said(Severity::Warning, "keeps 1 copy of each row");
+    keyspace.drop(&store).await;
 }

@@ -28,6 +28,8 @@ const POLL_MAX: Duration = Duration::from_millis(50);
 const EMPTY_MAX: Duration = Duration::from_secs(5);
 /// How long it then waits for the word of it to be out, before it closes.
 const WORD_REST: Duration = Duration::from_millis(250);
+/// Rest before a seat that is taken is tried again.
+const SEAT_REST: Duration = Duration::from_millis(500);
 /// A lane nobody has: a member that follows nothing follows this, and so keeps its seat.
 const NOTHING: &str = "nothing";
 
@@ -52,15 +54,16 @@ struct Held {
 }
 
 /// What hears of partitions that come and go.
+#[derive(Clone)]
 pub(super) struct MemberContext {
     context: Context,
     group: Group,
     held: Arc<Held>,
     runtime: Handle,
     /// Taken when the member leaves.
-    end: Mutex<Option<Arc<MembershipEnd>>>,
+    end: Arc<Mutex<Option<Arc<MembershipEnd>>>>,
     /// Told of a partition before it is given: what is known of it from earlier is stale.
-    given: Box<dyn Fn(Group, u32) + Send + Sync>,
+    given: Arc<dyn Fn(Group, u32) + Send + Sync>,
 }
 
 impl Member {
@@ -128,7 +131,8 @@ impl MemberContext {
 
     /// Blocks until the work on what is lost has ended: only then do the brokers hear that it is free.
     fn lose(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
-        let shares = self.held.shares_of(list);
+        let mut shares = self.held.shares_of(list);
+        shares.retain(|share| lock(&self.held.shares).contains(share)); // each is taken once
         let gone = consumer.assignment_lost();
         let forget = || lock(&self.held.shares).retain(|share| !shares.contains(share));
         if gone {
@@ -151,6 +155,10 @@ impl Members {
         lock(&self.seats).get(&group).cloned()
     }
 
+    fn put(&self, group: Group, member: Arc<Member>) {
+        lock(&self.seats).insert(group, member);
+    }
+
     fn remove(&self, group: Group) {
         lock(&self.seats).remove(&group);
         self.left.notify_all();
@@ -170,7 +178,7 @@ pub(super) struct Joining {
     pub(super) lanes: Vec<Lane>,
     pub(super) closed: watch::Receiver<bool>,
     /// Told of a partition before it is given.
-    pub(super) given: Box<dyn Fn(Group, u32) + Send + Sync>,
+    pub(super) given: Arc<dyn Fn(Group, u32) + Send + Sync>,
 }
 
 /// Makes this process a member of a group.
@@ -188,7 +196,7 @@ pub(super) fn join(
         group,
         held: Arc::clone(&held),
         runtime: Handle::current(),
-        end: Mutex::new(Some(Arc::new(end))),
+        end: Arc::new(Mutex::new(Some(Arc::new(end)))),
         given,
     };
     let mut members = lock(&groups.members.seats);
@@ -228,6 +236,9 @@ impl Seat {
         self.follow();
         while !*self.closed.borrow() {
             self.poll();
+            if self.member.consumer.client().fatal_error().is_some() {
+                self.sit_down_again();
+            }
             match self.wanted.has_changed() {
                 Ok(true) => self.follow(),
                 Ok(false) => {}
@@ -235,6 +246,32 @@ impl Seat {
             }
         }
         self.leave();
+    }
+
+    /// Takes the seat with another client. The brokers refuse one that comes back from a crash before its predecessor's
+    /// session has ended, and the client takes that for the end of all things.
+    fn sit_down_again(&mut self) {
+        let old = &self.member.consumer;
+        if let Some((code, reason)) = old.client().fatal_error() {
+            tracing::warn!(group = self.group.name(), %code, reason, "a member's seat is taken; it tries again");
+        }
+        std::thread::sleep(SEAT_REST);
+        let context = MemberContext::clone(old.context());
+        match client::create(&self.options, &client::member(&self.options, self.group.name()), context) {
+            Ok(consumer) => {
+                let had: Vec<Share> = std::mem::take(&mut *lock(&self.member.held.shares)).into_iter().collect();
+                let seen = self.member.consumer.context();
+                if let Some(end) = seen.end() {
+                    seen.runtime.block_on(end.take(had)); // late or not, it is lost
+                }
+                self.member = Arc::new(Member { consumer: Arc::new(consumer), held: Arc::clone(&self.member.held) });
+                if let Some(groups) = self.groups.upgrade() {
+                    groups.members.put(self.group, Arc::clone(&self.member));
+                }
+                self.follow();
+            }
+            Err(error) => tracing::error!(group = self.group.name(), %error, "no member could be made"),
+        }
     }
 
     fn poll(&self) {

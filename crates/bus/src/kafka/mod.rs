@@ -448,7 +448,7 @@ impl Bus for KafkaBus {
             let along = lanes.values().filter_map(|lane| lane.partitions.get(partition as usize));
             along.for_each(|partition| partition.forget_marks(group));
         };
-        let joining = member::Joining { group, lanes, closed: self.inner.closed.subscribe(), given: Box::new(given) };
+        let joining = member::Joining { group, lanes, closed: self.inner.closed.subscribe(), given: Arc::new(given) };
         let (groups, options) = (Arc::clone(&self.inner.groups), Arc::clone(&self.inner.options));
         member::join(&groups, &options, joining)
     }

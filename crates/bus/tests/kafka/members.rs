@@ -146,6 +146,18 @@ impl Drop for Stopped {
     }
 }
 
+fn start(cluster: &Cluster) -> (Stopped, impl Iterator<Item = String>) {
+    let spawned = Command::new(std::env::current_exe().unwrap())
+        .args(["members::child", "--exact", "--nocapture"])
+        .env(CHILD, &cluster.prefix)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = Stopped(spawned.unwrap());
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    (child, lines)
+}
+
 fn signal(child: &Child, signal: &str) {
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
@@ -159,14 +171,7 @@ async fn a_member_that_slept_past_its_session_commits_nothing() {
         bus.create(lane).await.unwrap();
     }
     let ends = bus.append(&LANE, (0..2).map(|n| Entry::to_partition(0, format!("{n}"))).collect()).await.unwrap();
-    let spawned = Command::new(std::env::current_exe().unwrap())
-        .args(["members::child", "--exact", "--nocapture"])
-        .env(CHILD, &cluster.prefix)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = Stopped(spawned.unwrap());
-    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (mut child, mut lines) = start(&cluster);
     assert!(lines.any(|line| line == "has all"));
     signal(&child.0, "-STOP");
     // Its session ends, and all it had is somebody else's.
@@ -191,6 +196,29 @@ async fn a_member_that_slept_past_its_session_commits_nothing() {
             "it appended nothing: {bounds:?}"
         );
     }
+    bus.close().await;
+    cluster.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_killed_comes_back_under_its_name() {
+    let cluster = Cluster::new();
+    let bus = cluster.open(cluster.options("helper")).await;
+    bus.create(&LANE).await.unwrap();
+    let (child, mut lines) = start(&cluster);
+    assert!(lines.any(|line| line == "has all"));
+    signal(&child.0, "-KILL");
+    let began = std::time::Instant::now();
+    let again = cluster.open(cluster.options("child")).await;
+    let mut seat = Seat::take(&again).await;
+    let all = async {
+        while seat.has.len() < 4 {
+            seat.change().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("it has its seat again");
+    println!("seated {:?} after the kill", began.elapsed());
+    again.close().await;
     bus.close().await;
     cluster.remove().await;
 }

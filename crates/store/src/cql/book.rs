@@ -173,8 +173,8 @@ impl Book {
         for row in batch.accepted.iter().filter(|row| row.offset >= next) {
             self.accept(row, work);
         }
-        for (offset, event) in batch.events.iter().filter(|(offset, _)| *offset >= next) {
-            self.step(*offset, event, work);
+        for (offset, event) in batch.events.into_iter().filter(|(offset, _)| *offset >= next) {
+            self.step(offset, event, work);
         }
         let moved = if batch.lane == Lane::Accepted {
             &mut work.position.accepted_next
@@ -198,7 +198,7 @@ impl Book {
         }
         let heard_of = known.has(id.index);
         let life = known.life(id.index, &mut self.lives, || {
-            Life::new(Delivery::unknown(0, row.tenant.clone(), row.deliveries, row.accepted.0, row.segments))
+            Life::new(Delivery::unknown(row.tenant.clone(), row.deliveries, row.accepted.0, row.segments))
         });
         let acceptance = life.accept(row, self.partition);
         if acceptance != Acceptance::First {
@@ -226,7 +226,7 @@ impl Book {
         work.enter(row, state, &owed);
     }
 
-    fn step(&mut self, offset: i64, event: &Event, work: &mut Work) {
+    fn step(&mut self, offset: i64, event: Event, work: &mut Work) {
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return };
         if event.step.is_none() {
@@ -238,8 +238,8 @@ impl Book {
             self.early_here += 1;
             work.position.early += 1;
         }
-        let life = known.life(id.index, &mut self.lives, || Life::of_event(teller.clone(), event));
-        let Some(moved) = life.tell(&teller, event) else { return };
+        let life = known.life(id.index, &mut self.lives, || Life::of_event(teller.clone(), &event));
+        let Some(moved) = life.tell(&teller, &event) else { return };
         let (counted, accepted_ms) = (life.delivery.counted, life.delivery.accepted_ms);
         if life.is_over() {
             work.over.insert(id.message);

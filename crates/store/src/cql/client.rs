@@ -66,14 +66,14 @@ impl Client {
     where
         R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
     {
-        self.faults.before().await?;
+        self.faults.before()?;
         let pager = self.session.execute_iter(statement.prepared.clone(), values).await;
         let pager = pager.map_err(|error| CqlError::statement(statement.what, error))?;
         let mut rows = pager.rows_stream::<R>().map_err(|error| CqlError::statement(statement.what, error))?;
         while let Some(row) = rows.try_next().await.map_err(|error| CqlError::statement(statement.what, error))? {
             take(row)?;
         }
-        self.faults.after().await
+        self.faults.after()
     }
 
     /// Writes rows of one partition, as many per request as a batch may have. Each row may be written again.
@@ -106,9 +106,9 @@ impl Client {
         batch: &Batch,
         rows: &[R],
     ) -> Result<QueryResult, CqlError> {
-        self.faults.before().await?;
+        self.faults.before()?;
         let answer = self.session.batch(batch, rows).await.map_err(|error| CqlError::statement(what, error))?;
-        self.faults.after().await?;
+        self.faults.after()?;
         Ok(answer)
     }
 
@@ -122,10 +122,10 @@ impl Client {
     }
 
     async fn answer(&self, statement: &Statement, values: impl SerializeRow) -> Result<QueryResult, CqlError> {
-        self.faults.before().await?;
+        self.faults.before()?;
         let answer = self.session.execute_unpaged(&statement.prepared, values).await;
         let answer = answer.map_err(|error| CqlError::statement(statement.what, error))?;
-        self.faults.after().await?;
+        self.faults.after()?;
         Ok(answer)
     }
 }

@@ -28,7 +28,9 @@ const STEPS: &[Step] = &[Step { number: 1, name: "tables", text: include_str!(".
 
 const SCOPE: &str = "carillon";
 /// How long the lock holds unless it is taken again: longer than a step takes.
-const LOCK_SECONDS: u64 = 60;
+const LOCK_SECONDS: u64 = 120;
+/// How long one change of the schema may take: seconds, on a busy machine.
+pub(super) const CHANGE_MAX: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(250);
 /// Looks at whether all nodes know the same schema, before one gives up.
 const AGREEMENT_LOOKS_MAX: usize = 120;
@@ -57,6 +59,13 @@ pub(super) async fn run_steps(session: &Session, options: &Options, steps: &[Ste
     let done = books.apply(steps, &owner).await;
     books.unlock(&owner).await?;
     done
+}
+
+/// Notes that a step is in.
+pub(super) async fn note(session: &Session, number: i32, name: &str, compatible: bool) -> Result<(), CqlError> {
+    let put = "INSERT INTO schema_migrations (scope, number, name, compatible, applied) \
+               VALUES (?, ?, ?, ?, toTimestamp(now()))";
+    session.query_unpaged(put, (SCOPE, number, name, compatible)).await.map_err(failed).map(drop)
 }
 
 struct Books<'a> {
@@ -96,10 +105,7 @@ impl Books<'_> {
                 self.change(&statement).await?;
                 self.relock(owner).await?;
             }
-            let put = "INSERT INTO schema_migrations (scope, number, name, compatible, applied) \
-                       VALUES (?, ?, ?, ?, toTimestamp(now()))";
-            let row = (SCOPE, step.number, step.name, is_compatible(step.text));
-            self.session.query_unpaged(put, row).await.map_err(failed)?;
+            note(self.session, step.number, step.name, is_compatible(step.text)).await?;
             tracing::info!(cql.keyspace = %self.options.keyspace, step = step.number, name = step.name, "the schema was changed");
         }
         Ok(())
@@ -116,6 +122,7 @@ impl Books<'_> {
             change.set_load_balancing_policy(Some(policy));
         }
         change.set_is_idempotent(true);
+        change.set_request_timeout(Some(CHANGE_MAX));
         self.session.query_unpaged(change, ()).await.map_err(failed)?;
         self.agree().await
     }

@@ -10,6 +10,7 @@ mod error;
 mod faults;
 mod figures;
 mod migrate;
+mod notes;
 mod options;
 mod parties;
 mod place;
@@ -124,8 +125,32 @@ impl CqlStore {
     #[cfg(any(test, feature = "conformance"))]
     pub async fn drop_keyspace(&self) -> Result<()> {
         let statement = format!("DROP KEYSPACE IF EXISTS {}", self.engine().options.keyspace);
-        let dropped = self.engine().client.session.query_unpaged(statement, ()).await;
+        let mut drop_all = scylla::statement::unprepared::Statement::new(statement);
+        drop_all.set_request_timeout(Some(migrate::CHANGE_MAX));
+        drop_all.set_is_idempotent(true);
+        let dropped = self.engine().client.session.query_unpaged(drop_all, ()).await;
         dropped.map(drop).map_err(|error| StoreError::Open(CqlError::statement("drop the keyspace", error).into()))
+    }
+
+    /// Notes a step of the schema, as another build would.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    #[cfg(any(test, feature = "conformance"))]
+    pub async fn note_migration(&self, number: i32, name: &str, compatible: bool) -> Result<()> {
+        let noted = migrate::note(&self.engine().client.session, number, name, compatible).await;
+        noted.map_err(|error| StoreError::Open(error.into()))
+    }
+
+    /// Makes a login that may do nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    #[cfg(any(test, feature = "conformance"))]
+    pub async fn make_login(&self, user: &str, password: &str) -> Result<()> {
+        let statement = format!("CREATE ROLE {user} WITH LOGIN = true AND PASSWORD = '{password}'");
+        let made = self.engine().client.session.query_unpaged(statement, ()).await;
+        made.map(drop).map_err(|error| StoreError::Open(CqlError::statement("make a login", error).into()))
     }
 
     fn engine(&self) -> &Engine {

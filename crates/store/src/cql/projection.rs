@@ -31,6 +31,9 @@ use crate::{Claim, Projection};
 /// Messages one query asks for at most.
 const MESSAGES_MAX: usize = 100;
 
+/// Minutes so much older than the newest are noted again with every row: half of what rows are kept at least.
+const NOTE_OLD_MS: i64 = crate::KEEP_MS_MIN / 2;
+
 /// Opens the book of a partition, and makes it if there is none.
 pub(super) async fn open(engine: &Engine, partition: u32) -> Result<Book, CqlError> {
     let Engine { client, statements, .. } = engine;
@@ -267,7 +270,10 @@ async fn read_used(engine: &Engine, partition: i32, tenant: &str, hour: i64) -> 
 async fn write_rows(engine: &Engine, book: &mut Book, work: &mut Work, due: &[UsageDue]) -> Result<(), CqlError> {
     let Engine { client, statements, .. } = engine;
     let told = std::mem::take(&mut work.told);
-    let fresh: Vec<Place> = told.keys().filter(|place| book.filed.insert(**place)).copied().collect();
+    // What is old may be removed meanwhile, note and all.
+    let old = told.keys().next_back().map_or(0, |newest| newest.minute.saturating_sub(NOTE_OLD_MS));
+    let fresh: Vec<Place> =
+        told.keys().filter(|place| book.filed.insert(**place) || place.minute < old).copied().collect();
     let months: Vec<_> = due
         .iter()
         .map(|due| (due.tenant.clone(), place::month(due.hour)))

@@ -4,13 +4,14 @@
 //! while, so that what was deleted in it is not read over and over.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use model::{State, Timestamp};
 use scylla::value::CqlTimestamp;
 
 use super::place::Place;
 use super::timeline::ACCEPTED;
-use super::{CqlError, Engine};
+use super::{CqlError, Engine, notes};
 use crate::KEEP_MS_MIN;
 
 /// How long a minute that had to keep something is left alone.
@@ -31,6 +32,7 @@ async fn purge_hour(engine: &Engine, hour: i64, before: i64, now: Timestamp) -> 
     type Columns = (CqlTimestamp, i32, Option<CqlTimestamp>);
     let minutes: Vec<Columns> = engine.client.rows(&engine.statements.minutes, (CqlTimestamp(hour),)).await?;
     let (mut removed, mut left) = (0, minutes.len());
+    let drop_at = notes::written_before(SystemTime::now());
     for (minute, shard, looked) in minutes {
         let rests = looked.is_some_and(|looked| now.0.saturating_sub(looked.0) < LOOK_REST_MS);
         if minute.0 >= before || rests {
@@ -39,8 +41,8 @@ async fn purge_hour(engine: &Engine, hour: i64, before: i64, now: Timestamp) -> 
         let place = Place { minute: minute.0, shard };
         let (gone, is_empty) = purge_minute(engine, place, before).await?;
         removed += gone;
-        let key = (CqlTimestamp(hour), minute, shard);
         if is_empty {
+            let key = (drop_at, CqlTimestamp(hour), minute, shard);
             engine.client.write(&engine.statements.minute_drop, key).await?;
             left -= 1;
         } else {
@@ -50,7 +52,7 @@ async fn purge_hour(engine: &Engine, hour: i64, before: i64, now: Timestamp) -> 
     }
     // An hour may get minutes as long as it lasts, and a little longer.
     if left == 0 && hour.saturating_add(2 * LOOK_REST_MS) < before {
-        engine.client.write(&engine.statements.hour_drop, (CqlTimestamp(hour),)).await?;
+        engine.client.write(&engine.statements.hour_drop, (drop_at, CqlTimestamp(hour))).await?;
     }
     Ok(removed)
 }

@@ -1,11 +1,10 @@
 //! What is not due, by shard and minute. Knows where rows are, not what comes of one.
 //!
-//! A minute that has rows is noted before its first row is written, and the note is removed, when the minute is past and
-//! empty, at a write time before that look: a row that comes at the same moment keeps its note.
+//! A minute that has rows is noted before its first row is written; the note is removed when the minute is past and empty.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use model::{DeliveryId, Timestamp};
@@ -13,7 +12,7 @@ use scylla::value::CqlTimestamp;
 
 use super::place::{self, minute};
 use super::timeline::{blob, count, int};
-use super::{CqlError, Engine, lock};
+use super::{CqlError, Engine, lock, notes};
 use crate::ScheduledRow;
 
 const MINUTE_MS: i64 = 60_000;
@@ -21,9 +20,6 @@ const MINUTE_MS: i64 = 60_000;
 const LOOK_BACK_MS: i64 = 10 * MINUTE_MS;
 /// How often every minute is looked at, however long ago: what an outage of days left is found.
 const WHOLE_REST: Duration = Duration::from_secs(60);
-/// How much younger than a look a note has to be to outlive it: longer than a write may take and clocks may differ.
-const NOTE_LEAD: Duration = Duration::from_secs(60);
-
 /// Up to where each shard was found empty, and when all of it was looked at.
 #[derive(Default)]
 pub(super) struct Swept(Mutex<HashMap<u32, (i64, Instant)>>);
@@ -139,7 +135,8 @@ pub(super) async fn due(
         let found = due_in(engine, shard, at, until, max - rows.len()).await?;
         let is_past = at.saturating_add(MINUTE_MS) <= until.0;
         if found.is_empty() && is_past {
-            forget(engine, shard, at, looked).await?;
+            let key = (notes::written_before(looked), int(shard), CqlTimestamp(at));
+            engine.client.write(&engine.statements.schedule_minute_drop, key).await?;
         } else {
             first = first.or(Some(at));
         }
@@ -171,12 +168,4 @@ async fn due_in(
         })
     };
     rows.into_iter().map(|columns| row(columns).ok_or(CqlError::Row { table: "schedule" })).collect()
-}
-
-/// Removes the note of a minute that was found empty, unless it was written shortly before the look or since.
-async fn forget(engine: &Engine, shard: u32, minute: i64, looked: SystemTime) -> Result<(), CqlError> {
-    let before = looked.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(NOTE_LEAD);
-    let micros = i64::try_from(before.as_micros()).unwrap_or(i64::MAX);
-    let key = (micros, int(shard), CqlTimestamp(minute));
-    engine.client.write(&engine.statements.schedule_minute_drop, key).await
 }

@@ -13,6 +13,7 @@ use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::statement::unprepared::Statement as Unprepared;
 use scylla::statement::{Consistency, SerialConsistency};
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +21,8 @@ use super::options::Tls;
 use super::{CqlError, Options};
 
 const REST_MIN: Duration = Duration::from_millis(200);
+/// How often a keyspace that is there may be unknown.
+const USES_MAX: u32 = 50;
 const REST_MAX: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 
@@ -30,9 +33,22 @@ pub(super) async fn open(options: &Options) -> Result<Session, CqlError> {
     let deadline = Instant::now() + options.startup_deadline;
     let session = connect(&builder, options, deadline).await?;
     prepare_keyspace(&session, options).await?;
-    let used = session.use_keyspace(&options.keyspace, true).await;
-    used.map_err(|error| CqlError::statement("use the keyspace", error))?;
+    use_keyspace(&session, options).await?;
     Ok(session)
+}
+
+/// Works in the keyspace from here on. A keyspace that another process is just making is in the tables of the schema before
+/// every connection knows it.
+async fn use_keyspace(session: &Session, options: &Options) -> Result<(), CqlError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match session.use_keyspace(&options.keyspace, true).await {
+            Ok(()) => return Ok(()),
+            Err(_) if tries < USES_MAX => sleep(REST_MIN).await,
+            Err(error) => return Err(CqlError::statement("use the keyspace", error)),
+        }
+    }
 }
 
 fn builder(options: &Options) -> Result<SessionBuilder, CqlError> {
@@ -153,7 +169,9 @@ async fn prepare_keyspace(session: &Session, options: &Options) -> Result<(), Cq
     if !options.create_keyspace {
         return Err(absent("setting `create_keyspace` is off".into()));
     }
-    session.query_unpaged(statement.as_str(), ()).await.map_err(|error| absent(chain(&error)))?;
+    let mut create = Unprepared::new(statement.as_str());
+    create.set_request_timeout(Some(super::migrate::CHANGE_MAX));
+    session.query_unpaged(create, ()).await.map_err(|error| absent(chain(&error)))?;
     session.await_schema_agreement().await.map_err(|error| CqlError::statement("wait for the keyspace", error))?;
     Ok(())
 }

@@ -27,9 +27,11 @@ macro_rules! statements {
         impl Statements {
             /// Prepares them all.
             pub(super) async fn prepare(session: &Session) -> Result<Self, CqlError> {
-                Ok(Statements {
-                    $($name: prepare(session, Kind::$kind, $what, $cql).await?,)*
-                })
+                // At once: one after the other is a second of waiting.
+                let made = vec![$(prepare(session, Kind::$kind, $what, $cql)),*];
+                let mut made = futures_util::future::try_join_all(made).await?.into_iter();
+                let mut next = || made.next().expect("there are as many as were asked for");
+                Ok(Statements { $($name: next(),)* })
             }
         }
     };
@@ -70,14 +72,15 @@ statements! {
     told_drop_all: Repeatable, "remove an old minute", "DELETE FROM timeline WHERE minute = ? AND shard = ?";
     hour_put: Repeatable, "note an hour", "INSERT INTO timeline_hour (what, hour) VALUES ('timeline', ?)";
     hours: Repeatable, "read the hours", "SELECT hour FROM timeline_hour WHERE what = 'timeline' AND hour <= ?";
-    hour_drop: Repeatable, "remove an hour", "DELETE FROM timeline_hour WHERE what = 'timeline' AND hour = ?";
+    hour_drop: Repeatable, "remove an hour",
+        "DELETE FROM timeline_hour USING TIMESTAMP ? WHERE what = 'timeline' AND hour = ?";
     minute_put: Repeatable, "note a minute", "INSERT INTO timeline_minute (hour, minute, shard) VALUES (?, ?, ?)";
     minute_looked: Repeatable, "note a look at a minute",
         "UPDATE timeline_minute SET looked = ? WHERE hour = ? AND minute = ? AND shard = ?";
     minutes: Repeatable, "read the minutes of an hour",
         "SELECT minute, shard, looked FROM timeline_minute WHERE hour = ?";
     minute_drop: Repeatable, "remove a minute",
-        "DELETE FROM timeline_minute WHERE hour = ? AND minute = ? AND shard = ?";
+        "DELETE FROM timeline_minute USING TIMESTAMP ? WHERE hour = ? AND minute = ? AND shard = ?";
 
     claim_put: Repeatable, "write a claim",
         "INSERT INTO claim (message, tenant, accepted, keyed, lane_partition, first_offset, digest) \

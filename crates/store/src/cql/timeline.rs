@@ -82,16 +82,15 @@ impl Told {
         partition: i32,
         id: DeliveryId,
         offset: i64,
-        tenant: &TenantId,
-        event: &Event,
+        teller: &TenantId,
+        event: Event,
     ) -> Self {
-        let row = Told::new(place, partition, id, offset, event.at_ms, tenant);
+        let row = Told::new(place, partition, id, offset, event.at_ms, teller);
+        // What the row's other columns say is not said again in its bytes.
+        let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
         let Some(step) = &event.step else { return row };
         let detail = Detail::of(step);
         let text = |text: Option<&str>| text.map_or(MaybeUnset::Unset, |text| MaybeUnset::Set(text.to_owned()));
-        // What the row's other columns say is not said again in its bytes.
-        let bytes =
-            Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event.clone() }.encode_to_vec();
         Told {
             attempt: int(event.attempt),
             step: step.name(),
@@ -99,7 +98,7 @@ impl Told {
             route: text(detail.route),
             link: text(detail.link),
             reason: text(detail.reason),
-            event: MaybeUnset::Set(bytes),
+            event: MaybeUnset::Set(event.encode_to_vec()),
             ..row
         }
     }
@@ -179,7 +178,7 @@ impl Life {
     /// A life whose acceptance was not heard of, only this step.
     pub(super) fn of_event(teller: TenantId, event: &Event) -> Self {
         let at_ms = if event.accepted_ms > 0 { event.accepted_ms } else { event.at_ms };
-        Life::new(Delivery::unknown(0, teller, event.deliveries, at_ms, event.segments))
+        Life::new(Delivery::unknown(teller, event.deliveries, at_ms, event.segments))
     }
 
     /// Takes in a step; `None` if it was told before, or is not this tenant's to tell.
@@ -202,7 +201,7 @@ impl Life {
     /// Takes in the acceptance. What another tenant told before it is undone.
     pub(super) fn accept(&mut self, row: &AcceptedRow, partition: u32) -> Acceptance {
         if !self.delivery.counted && self.delivery.tenant != row.tenant {
-            let fresh = Delivery::unknown(0, row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
+            let fresh = Delivery::unknown(row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
             *self = Life::new(fresh);
         }
         self.delivery.accept(row, partition)
@@ -252,7 +251,7 @@ impl Found {
         if self.step == ACCEPTED {
             let row = self.accepted(DeliveryId { message, index }, &tenant);
             let partition = count(self.lane_partition.unwrap_or(0));
-            let mut life = Life::new(Delivery::unknown(0, tenant, row.deliveries, row.accepted.0, row.segments));
+            let mut life = Life::new(Delivery::unknown(tenant, row.deliveries, row.accepted.0, row.segments));
             life.accept(&row, partition);
             lives.push(Folded { message, index, life, events: Vec::new() });
             return Ok(());

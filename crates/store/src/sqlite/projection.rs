@@ -14,7 +14,10 @@ use crate::{AcceptedRow, Projection};
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
 #[derive(Default)]
-pub(super) struct Memory(HashMap<DeliveryId, Delivery>);
+pub(super) struct Memory(HashMap<DeliveryId, Numbered>);
+
+/// A delivery and the number of its row.
+type Numbered = (i64, Delivery);
 
 /// Deliveries the memory holds; when it is full, it starts afresh.
 const MEMORY_MAX: usize = 100_000;
@@ -25,14 +28,14 @@ impl Memory {
     }
 
     /// Keeps a delivery that has more to come.
-    fn note(&mut self, id: DeliveryId, delivery: Delivery) {
+    fn note(&mut self, id: DeliveryId, (number, delivery): Numbered) {
         if delivery.counted && delivery.state.is_final() {
             return;
         }
         if self.0.len() >= MEMORY_MAX {
             self.0.clear();
         }
-        self.0.insert(id, delivery);
+        self.0.insert(id, (number, delivery));
     }
 }
 
@@ -66,6 +69,7 @@ struct Work<'a> {
 
 /// A delivery as read, or made, and changed.
 struct Touched {
+    number: i64,
     delivery: Delivery,
     stored: Stored,
 }
@@ -120,7 +124,7 @@ impl<'a> Work<'a> {
     }
 
     fn accept(&mut self, batch: &Projection, row: &AcceptedRow) -> rusqlite::Result<()> {
-        let make = |number| Delivery::unknown(number, row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
+        let make = || Delivery::unknown(row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
         let touched = self.touch(row.delivery, make)?;
         let acceptance = touched.delivery.accept(row, batch.partition);
         let state = touched.delivery.state;
@@ -148,16 +152,16 @@ impl<'a> Work<'a> {
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
         // What the row's place says is not said again in its bytes.
         let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
-        let make = |number| Delivery::unknown(number, teller.clone(), event.deliveries, event.at_ms, event.segments);
-        let delivery = &self.touch(id, make)?.delivery;
-        let number = delivery.number;
-        if delivery.counted && delivery.tenant != teller {
+        let make = || Delivery::unknown(teller.clone(), event.deliveries, event.at_ms, event.segments);
+        let touched = self.touch(id, make)?;
+        let number = touched.number;
+        if touched.delivery.counted && touched.delivery.tenant != teller {
             return Ok(()); // nobody tells into another tenant's message
         }
         if !tell(&mut self.tell, number, offset, &event)? {
             return Ok(()); // told before
         }
-        let touched = self.touch(id, |_| unreachable!("it was touched above"))?;
+        let touched = self.touch(id, || unreachable!("it was touched above"))?;
         let moved = touched.delivery.step(&event);
         touched.change();
         let (tenant, accepted_ms, counted) =
@@ -185,20 +189,20 @@ impl<'a> Work<'a> {
     }
 
     /// The delivery as it stands in this step: changed in it already, read, or made.
-    fn touch(&mut self, id: DeliveryId, make: impl FnOnce(i64) -> Delivery) -> rusqlite::Result<&mut Touched> {
+    fn touch(&mut self, id: DeliveryId, make: impl FnOnce() -> Delivery) -> rusqlite::Result<&mut Touched> {
         use std::collections::hash_map::Entry;
         match self.deliveries.entry(id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let known = match self.memory.0.remove(&id) {
-                    Some(delivery) => Some(delivery),
+                    Some(known) => Some(known),
                     None => read(&mut self.find, id)?,
                 };
                 let touched = match known {
-                    Some(delivery) => Touched { delivery, stored: Stored::Same },
+                    Some((number, delivery)) => Touched { number, delivery, stored: Stored::Same },
                     None => {
                         self.numbers += 1;
-                        Touched { delivery: make(self.numbers), stored: Stored::Absent }
+                        Touched { number: self.numbers, delivery: make(), stored: Stored::Absent }
                     }
                 };
                 Ok(entry.insert(touched))
@@ -210,12 +214,12 @@ impl<'a> Work<'a> {
         let mut touched: Vec<_> =
             self.deliveries.iter().filter(|(_, touched)| touched.stored != Stored::Same).collect();
         // In the order of numbers, neighbours share pages.
-        touched.sort_unstable_by_key(|(_, touched)| touched.delivery.number);
+        touched.sort_unstable_by_key(|(_, touched)| touched.number);
         write_deliveries(self.tx, &touched)?;
         write_totals(self.tx, &self.totals)?;
         write_costs(self.tx, &self.costs)?;
         for (id, touched) in self.deliveries {
-            self.memory.note(id, touched.delivery);
+            self.memory.note(id, (touched.number, touched.delivery));
         }
         Ok(())
     }
@@ -229,14 +233,13 @@ impl Touched {
     }
 }
 
-fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Numbered>> {
     find.query_row(params![id.message.to_bytes(), id.index], delivery).optional()
 }
 
-fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
+fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
     let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
-    Ok(Delivery {
-        number: row.get(0)?,
+    let delivery = Delivery {
         tenant: TenantId::new(text(1)?).map_err(|_| damaged(1))?,
         deliveries: row.get(2)?,
         accepted_ms: row.get(3)?,
@@ -252,7 +255,8 @@ fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
         charged_attempt: row.get(13)?,
         unit_micros: row.get(14)?,
         currency: text(15)?.parse().ok(),
-    })
+    };
+    Ok((row.get(0)?, delivery))
 }
 
 /// A column with a value it can't have.
@@ -290,12 +294,12 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
         unit_micros = ?6, currency = ?7 WHERE number = ?1";
     let (mut insert, mut accept, mut update) =
         (tx.prepare_cached(insert)?, tx.prepare_cached(accept)?, tx.prepare_cached(update)?);
-    for (id, Touched { delivery: d, stored }) in touched {
+    for (id, Touched { number, delivery: d, stored }) in touched {
         let currency = d.currency.as_ref().map_or("", |currency| currency.as_str());
         let (tenant, state) = (d.tenant.as_str(), d.state.rank());
         if *stored == Stored::Absent {
             insert.execute(params![
-                d.number,
+                number,
                 id.message.to_bytes(),
                 id.index,
                 tenant,
@@ -318,7 +322,7 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
         }
         if *stored == Stored::Accepted {
             accept.execute(params![
-                d.number,
+                number,
                 tenant,
                 d.deliveries,
                 d.accepted_ms,
@@ -331,7 +335,7 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
             ])?;
         }
         update.execute(params![
-            d.number,
+            number,
             state,
             d.state_attempt,
             d.over_attempt,
