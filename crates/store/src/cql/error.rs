@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// An operation on the cluster that failed.
@@ -122,7 +124,70 @@ pub enum CqlError {
 }
 
 impl CqlError {
+    /// Whether the same may work later without anybody changing anything: the cluster is busy, or away for a moment.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            CqlError::Statement { source, .. } => match source.downcast_ref::<ExecutionError>() {
+                Some(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _))) => is_busy(error),
+                Some(ExecutionError::BadQuery(_)) => false,
+                // Prepared, agreed on, or asked in pages: these say little of why, and trying again does no harm.
+                _ => true,
+            },
+            CqlError::Unreachable { .. }
+            | CqlError::Login { .. }
+            | CqlError::Locked { .. }
+            | CqlError::Superseded { .. }
+            | CqlError::Contended { .. }
+            | CqlError::Abandoned => true,
+            CqlError::Setting { .. }
+            | CqlError::Tls { .. }
+            | CqlError::Keyspace { .. }
+            | CqlError::Newer { .. }
+            | CqlError::Row { .. } => false,
+        }
+    }
+
     pub(super) fn statement(what: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         CqlError::Statement { what, reason: source.to_string(), source: Arc::new(source) }
+    }
+}
+
+/// Whether a node says that it can't just now.
+fn is_busy(error: &DbError) -> bool {
+    use DbError::{
+        IsBootstrapping, Overloaded, RateLimitReached, ReadFailure, ReadTimeout, ServerError, TruncateError,
+        Unavailable, WriteFailure, WriteTimeout,
+    };
+    matches!(
+        error,
+        IsBootstrapping
+            | Overloaded
+            | RateLimitReached { .. }
+            | ReadFailure { .. }
+            | ReadTimeout { .. }
+            | ServerError
+            | TruncateError
+            | Unavailable { .. }
+            | WriteFailure { .. }
+            | WriteTimeout { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use scylla::statement::Consistency;
+
+    use super::*;
+
+    #[test]
+    fn a_busy_node_passes_and_a_refusal_does_not() {
+        let said = |error| {
+            let attempt = RequestAttemptError::DbError(error, String::new());
+            CqlError::statement("try", ExecutionError::LastAttemptError(attempt)).passes()
+        };
+        assert!(said(DbError::Unavailable { consistency: Consistency::LocalQuorum, required: 2, alive: 1 }));
+        assert!(!said(DbError::Unauthorized) && !said(DbError::Invalid));
+        assert!(!CqlError::Setting { setting: "keyspace", reason: String::new() }.passes());
     }
 }

@@ -11,16 +11,17 @@ use scylla::statement::unprepared::Statement as Unprepared;
 use tokio::time::{Instant, sleep};
 
 use super::client::applied;
+use super::session::Patience;
 use super::{CqlError, Options};
 
 /// A step of the schema.
-pub(super) struct Step {
+struct Step {
     /// Its number, from 1 without gaps.
-    pub(super) number: i32,
+    number: i32,
     /// Its name.
-    pub(super) name: &'static str,
+    name: &'static str,
     /// Its statements, each ended by `;`, with comments of whole lines.
-    pub(super) text: &'static str,
+    text: &'static str,
 }
 
 /// All steps this build knows, in order.
@@ -46,7 +47,17 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result<(), CqlE
     run_steps(session, options, STEPS).await
 }
 
-pub(super) async fn run_steps(session: &Session, options: &Options, steps: &[Step]) -> Result<(), CqlError> {
+async fn run_steps(session: &Session, options: &Options, steps: &[Step]) -> Result<(), CqlError> {
+    let owner = format!("{:032x}", uuid::Uuid::now_v7().as_u128());
+    let mut patience = Patience::new(options);
+    while let Err(error) = try_steps(session, options, steps, &owner).await {
+        patience.after(error).await?;
+    }
+    Ok(())
+}
+
+/// Every part of it may be done twice: also taking the lock, by whoever has it.
+async fn try_steps(session: &Session, options: &Options, steps: &[Step], owner: &str) -> Result<(), CqlError> {
     let books = Books { session, options };
     if books.are_there().await? && books.missing(steps).await?.is_empty() {
         return Ok(());
@@ -54,11 +65,10 @@ pub(super) async fn run_steps(session: &Session, options: &Options, steps: &[Ste
     for book in BOOKS {
         books.change(book).await?;
     }
-    let owner = format!("{:032x}", uuid::Uuid::now_v7().as_u128());
-    books.lock(&owner).await?;
-    let done = books.apply(steps, &owner).await;
-    books.unlock(&owner).await?;
-    done
+    books.lock(owner).await?;
+    let done = books.apply(steps, owner).await;
+    let unlocked = books.unlock(owner).await;
+    done.and(unlocked)
 }
 
 /// Notes that a step is in.
@@ -146,7 +156,8 @@ impl Books<'_> {
         let deadline = Instant::now() + wait;
         loop {
             let answer = self.session.query_unpaged(take.as_str(), (SCOPE, owner)).await.map_err(failed)?;
-            if applied("take the lock of the migrations", answer)? {
+            // An attempt whose answer was lost may have been the one that took it.
+            if applied("take the lock of the migrations", answer)? || self.holder().await? == owner {
                 return Ok(());
             }
             if Instant::now() >= deadline {

@@ -32,9 +32,35 @@ pub(super) async fn open(options: &Options) -> Result<Session, CqlError> {
     let builder = builder(options)?;
     let deadline = Instant::now() + options.startup_deadline;
     let session = connect(&builder, options, deadline).await?;
-    prepare_keyspace(&session, options).await?;
+    let mut patience = Patience::new(options);
+    while let Err(error) = prepare_keyspace(&session, options).await {
+        patience.after(error).await?;
+    }
     use_keyspace(&session, options).await?;
     Ok(session)
+}
+
+/// How long the start goes on trying what may be done twice.
+pub(super) struct Patience {
+    deadline: Instant,
+    rest: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(options: &Options) -> Self {
+        Patience { deadline: Instant::now() + options.startup_deadline, rest: REST_MIN }
+    }
+
+    /// Rests before the next try; the error itself, if that can't help or there is no time left.
+    pub(super) async fn after(&mut self, error: CqlError) -> Result<(), CqlError> {
+        if !error.passes() || Instant::now() >= self.deadline {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the CQL nodes are busy, trying again");
+        sleep(self.rest).await;
+        self.rest = (self.rest * 2).min(REST_MAX);
+        Ok(())
+    }
 }
 
 /// Works in the keyspace from here on. A keyspace that another process is just making is in the tables of the schema before
@@ -171,7 +197,11 @@ async fn prepare_keyspace(session: &Session, options: &Options) -> Result<(), Cq
     }
     let mut create = Unprepared::new(statement.as_str());
     create.set_request_timeout(Some(super::migrate::CHANGE_MAX));
-    session.query_unpaged(create, ()).await.map_err(|error| absent(chain(&error)))?;
+    session.query_unpaged(create, ()).await.map_err(|error| {
+        let why = chain(&error);
+        let failed = CqlError::statement("make the keyspace", error);
+        if failed.passes() { failed } else { absent(why) }
+    })?;
     session.await_schema_agreement().await.map_err(|error| CqlError::statement("wait for the keyspace", error))?;
     Ok(())
 }

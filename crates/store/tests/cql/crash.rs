@@ -2,7 +2,6 @@
 //! What they should be, the embedded engine says, which does a step in one transaction.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use embedded::Database;
 use model::event::KeyReused;
@@ -12,7 +11,7 @@ use store::conformance::{Story, corrected, ended, leased, retried, routed, submi
 use store::cql::{CqlStore, Faults};
 use store::{EmbeddedStore, Ledger, MessageView, Projection, Store, Usage};
 
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, until_taken};
 
 /// The stretches of a partition, by lane, and the ids in them.
 struct Lives {
@@ -89,16 +88,16 @@ async fn told<S: Store>(store: &S, lives: &Lives) -> Told {
     let (mut ledgers, mut usage, mut views) = (Vec::new(), Vec::new(), Vec::new());
     let partition = lives.accepted[0].partition;
     for tenant in &lives.tenants {
-        let ledger = store.ledger(Some(tenant)).await.unwrap();
+        let ledger = until_taken(async || store.ledger(Some(tenant)).await).await;
         assert_eq!(ledger.difference, 0, "{ledger:?}");
         ledgers.push(ledger);
-        usage.push(store.usage(tenant, Timestamp(0), Timestamp(i64::MAX)).await.unwrap());
+        usage.push(until_taken(async || store.usage(tenant, Timestamp(0), Timestamp(i64::MAX)).await).await);
         for message in &lives.messages {
-            views.push(store.message(tenant, *message).await.unwrap().map(plain));
+            views.push(until_taken(async || store.message(tenant, *message).await).await.map(plain));
         }
     }
-    let claims = store.claims(&lives.messages).await.unwrap().iter().map(Option::is_some).collect();
-    let next = async |lane: Lane| store.projected(&lane, partition).await.unwrap();
+    let claims = until_taken(async || store.claims(&lives.messages).await).await.iter().map(Option::is_some).collect();
+    let next = async |lane: Lane| until_taken(async || store.projected(&lane, partition).await).await;
     Told { ledgers, usage, views, claims, positions: [next(Lane::Accepted).await, next(Lane::Events).await] }
 }
 
@@ -141,17 +140,16 @@ const STATEMENTS_MAX: i64 = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_is_cut_anywhere_leaves_what_its_replay_makes_whole() {
-    let keyspace = Arc::new(Keyspace::new("crash"));
+    let keyspace = Keyspace::new("crash");
     let healthy = keyspace.open().await;
-    let mut all = tokio::task::JoinSet::new();
+    let mut all = Vec::new();
     for (nth, name) in cuts(&lives("x", 0)).into_keys().enumerate() {
-        let (keyspace, healthy) = (Arc::clone(&keyspace), healthy.clone());
         let first = 1_000 * (1 + u32::try_from(nth).unwrap());
-        all.spawn(async move { cut_everywhere(name, first, &keyspace, &healthy).await });
+        all.push(cut_everywhere(name, first, &keyspace, &healthy));
     }
-    let tried: u32 = all.join_all().await.into_iter().sum();
+    let tried: u32 = futures_util::future::join_all(all).await.into_iter().sum();
     assert!(tried > 60, "only {tried} cuts were tried");
-    healthy.drop_keyspace().await.unwrap();
+    keyspace.drop(&healthy).await;
 }
 
 /// Cuts a step after every number of statements it has, each time in a partition of its own. Returns how often.
@@ -165,7 +163,7 @@ async fn cut_everywhere(name: &str, first: u32, keyspace: &Keyspace, healthy: &C
             let lives = lives(&format!("t{partition}"), partition);
             let (before, cut, after) = cuts(&lives).remove(name).unwrap();
             for stretch in before {
-                victim.project(stretch.clone()).await.unwrap();
+                until_taken(async || victim.project(stretch.clone()).await).await;
             }
             faults.cut_after(statements, arrives);
             let survived = victim.project(cut.clone()).await.is_ok();
@@ -173,7 +171,7 @@ async fn cut_everywhere(name: &str, first: u32, keyspace: &Keyspace, healthy: &C
             // Whoever comes next has nothing but the tables: another process, or this one after its failure.
             let next = if partition.is_multiple_of(2) { &victim } else { healthy };
             for stretch in after {
-                next.project(stretch.clone()).await.unwrap();
+                until_taken(async || next.project(stretch.clone()).await).await;
             }
             let what = format!("{name}, cut after {statements} statements (the next arrives: {arrives})");
             assert_eq!(told(next, &lives).await, wanted(&lives).await, "{what}");

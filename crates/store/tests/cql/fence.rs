@@ -5,7 +5,7 @@ use store::conformance::{Story, ended, leased, routed};
 use store::cql::CqlError;
 use store::{EngineError, Store, StoreError};
 
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, until_taken};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_lost_its_partition_is_refused() {
@@ -13,13 +13,14 @@ async fn a_writer_that_lost_its_partition_is_refused() {
     let (old, new) = (keyspace.open().await, keyspace.open().await);
     let mut story = Story::new("fence", 0);
     let (a, b) = (story.delivery("a", 0), story.delivery("b", 0));
-    old.project(story.accept(&[(a, "x")])).await.unwrap();
+    let first = story.accept(&[(a, "x")]);
+    until_taken(async || old.project(first.clone()).await).await;
     let (accepted, begun, done) = (
         story.accept(&[(b, "x")]),
         story.tell(&[(a, 0, routed(1)), (a, 1, leased())]),
         story.tell(&[(a, 1, ended(State::Sent)), (b, 0, ended(State::Rejected))]),
     );
-    new.project(accepted.clone()).await.unwrap();
+    until_taken(async || new.project(accepted.clone()).await).await;
     // The old one still thinks it is its own; what it says differs from what came to be.
     let refused = old.project(begun.clone()).await.unwrap_err();
     assert!(
@@ -29,10 +30,10 @@ async fn a_writer_that_lost_its_partition_is_refused() {
     let ledger = new.ledger(None).await.unwrap();
     assert_eq!((ledger.accepted, ledger.pending.get(&State::Accepted), ledger.difference), (2, Some(&2), 0));
     assert_eq!(new.projected(&Lane::Events, 0).await.unwrap(), 0);
-    new.project(begun).await.unwrap();
+    until_taken(async || new.project(begun.clone()).await).await;
     // It got the partition back, asks where it stands, and goes on.
     assert_eq!(old.projected(&Lane::Events, 0).await.unwrap(), 2);
-    old.project(done).await.unwrap();
+    until_taken(async || old.project(done.clone()).await).await;
     let ledger = old.ledger(Some(story.tenant())).await.unwrap();
     assert_eq!((ledger.finals.values().sum::<u64>(), ledger.difference), (2, 0));
     keyspace.drop(&new).await;

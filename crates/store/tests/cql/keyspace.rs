@@ -1,8 +1,24 @@
 //! A keyspace of a test's own. Knows the environment, not what is tested.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use store::StoreError;
 use store::cql::{CqlStore, Faults, Options};
+
+/// How long a node may be too busy to answer.
+const BUSY_MAX: Duration = Duration::from_secs(120);
+
+/// Does it until a node that is busy, or away for a moment, takes it: as callers of the store do.
+pub(crate) async fn until_taken<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    let begun = Instant::now();
+    loop {
+        match work().await {
+            Ok(taken) => return taken,
+            Err(error) => assert!(begun.elapsed() < BUSY_MAX, "it is never taken: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
 
 /// A keyspace nobody else uses.
 pub(crate) struct Keyspace {
@@ -41,6 +57,6 @@ impl Keyspace {
 
     /// Takes it away.
     pub(crate) async fn drop(self, store: &CqlStore) {
-        store.drop_keyspace().await.expect("it is ours to drop");
+        until_taken(async || store.drop_keyspace().await).await;
     }
 }

@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 
 use engines::{Credentials, EnginesError, Node, Parts, Temporary};
 use model::State;
+use store::Store;
 use store::conformance::{Story, ended, leased, routed};
 use store::cql::{CqlStore, Identity, Login, Options, Severity, Tls};
-use store::{Projection, Store};
 
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, until_taken};
 use super::words::refused;
 
 const READY_MAX: Duration = Duration::from_secs(240);
 const FREE_MAX: Duration = Duration::from_secs(30);
-/// How long an open store may take to find a node that is back.
-const HEAL_MAX: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_may_die_under_an_open_store_and_its_doors_may_be_locked() {
@@ -45,20 +43,11 @@ async fn a_store_outlives_its_node(node: &Node, options: &Options) {
     assert!(begun.elapsed() < 3 * options.request_timeout, "a caller is told in time: {:?}", begun.elapsed());
     start(node);
     for stretch in &stretches[1..] {
-        until_taken(&store, stretch).await;
+        until_taken(async || store.project(stretch.clone()).await).await;
     }
     let ledger = store.ledger(Some(story.tenant())).await.unwrap();
     assert_eq!((ledger.accepted, ledger.finals.values().sum::<u64>(), ledger.difference), (2, 2, 0));
     assert!(store.message(story.tenant(), a.message).await.unwrap().is_some());
-}
-
-/// Tries again, as callers do, until the store is whole.
-async fn until_taken(store: &CqlStore, stretch: &Projection) {
-    let begun = Instant::now();
-    while let Err(error) = store.project(stretch.clone()).await {
-        assert!(begun.elapsed() < HEAL_MAX, "the store does not heal: {error:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Starts the node again with logins and with TLS that asks for certificates.
