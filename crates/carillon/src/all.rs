@@ -51,7 +51,9 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     };
 
     drop(process.stop.spawn("issued farms", watch_issued(engines.store.clone(), data.clone(), process.stop.clone())));
+    process.health.not_ready(single::ROUTER, "starting");
     roles.start(config, &engines, &process, &master, Sockets { public, control });
+    process.started();
     match demo {
         Some((demo, fresh)) => tell(demo.at(&addresses, &modems), fresh, data)?,
         None => println!("carillon is up: doors on {}, health on {}", addresses.public, addresses.ops),

@@ -1,5 +1,7 @@
 //! `carillon lanes`: what stands in the lanes, for operators. Knows lanes and groups, shows no record's content.
 
+mod letters;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -7,6 +9,7 @@ use bus::{Bus, BusError, Group};
 use clap::{Args, Subcommand};
 use model::Lane;
 use serde::Serialize;
+use sms_router::deadletter::OPERATOR;
 use sms_router::settle::REFERENCES;
 use store::Store;
 
@@ -29,6 +32,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What was put aside since it could not be read.
+    #[command(subcommand)]
+    DeadLetters(letters::DeadLetters),
 }
 
 impl Lanes {
@@ -38,6 +44,7 @@ impl Lanes {
         let engines = Engines::open(&config, &common.data, &member, &Patience::of_command()).await?;
         let done = match &self.command {
             Command::List { json } => list(&engines, *json).await,
+            Command::DeadLetters(letters) => letters.run(&engines.bus).await,
         };
         engines.close().await;
         done.map(|()| ExitCode::SUCCESS)
@@ -103,7 +110,7 @@ async fn lanes(engines: &Engines) -> anyhow::Result<Vec<(Lane, &'static [Group])
         (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
         (Lane::Events, &[Group::PROJECTION]),
         (Lane::Inbox, &[]),
-        (Lane::DeadLetter, &[]),
+        (Lane::DeadLetter, &[OPERATOR]),
     ];
     for route in engines.store.parties().await.context("cannot read the routes")?.routes {
         lanes.push((Lane::Front(route.id.clone()), &[Group::OWNER]));

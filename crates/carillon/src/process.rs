@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::engines::Patience;
 
+/// The readiness condition until a role has begun to tell its own.
+const START: &str = "start";
+
 /// What every process has: health, metrics and an end.
 pub(crate) struct Process {
     pub(crate) registry: Registry,
@@ -25,6 +28,8 @@ impl Process {
     /// Serves health and metrics at once, so that a slow start can be watched, and listens to signals.
     pub(crate) async fn start(ops_listen: SocketAddr, drain_seconds_max: u64) -> anyhow::Result<Self> {
         let (registry, health, stop) = (Registry::new(), Health::new(), Stop::new(drain_seconds_max));
+        // Nothing of a role is known to be missing before it has said so itself.
+        health.not_ready(START, "starting");
         runtime::process::register(&registry);
         stop.register(&registry);
         stop.listen_to_signals()?;
@@ -36,6 +41,11 @@ impl Process {
         let serve = runtime::http::serve(listener, router, HttpLimits::default(), None, ops_stop.clone());
         drop(ops_stop.spawn("ops listener", serve));
         Ok(Process { registry, health, stop, ops, ops_stop })
+    }
+
+    /// Says that the role's own conditions tell its readiness from here on.
+    pub(crate) fn started(&self) {
+        self.health.ready(START);
     }
 
     /// The patience of this process with its engines.

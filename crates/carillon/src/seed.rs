@@ -32,14 +32,13 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     engines::make_private(data)?;
     let ops = common.ops_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let process = Process::start(ops, config.drain_seconds_max).await?;
-    process.health.not_ready(DEMO, "starting");
     let (demo, fresh) = seed(&config, data, &process).await?;
     let modems = demo::modems(&config.demo);
     let stop = CancellationToken::new();
     let network = demo::start_network(&config.demo, data, &demo, modems.clone(), stop.clone()).await?;
     let demo = demo.at(&addresses(&config, process.ops), &modems);
     demo.write(data)?;
-    process.health.ready(DEMO);
+    process.started();
     report::seeded(&demo, fresh, data);
     process.stop.begun().await;
     process.health.stopping();
@@ -48,14 +47,10 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     process.end(&[]).await
 }
 
-const DEMO: &str = "demo";
-
 async fn seed(config: &Config, data: &Path, process: &Process) -> anyhow::Result<(Demo, Fresh)> {
     let master = secrets::master_key(config, data, Absent::Make)?;
     let engines = Engines::open(config, data, &config.member("demo"), &process.patience(config)).await?;
     secrets::check(&master, &engines.store, &secrets::path(config, data)).await?;
-    // Roles that start at the same time find the lanes made.
-    sms_router::prepare(&engines.bus).await.context("cannot create the lanes")?;
     let prepared = demo::prepare(&engines.store, &master, data, demo::now()).await?;
     engines.bus.close().await;
     prepared.with_context(|| {

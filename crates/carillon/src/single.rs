@@ -14,6 +14,11 @@ use crate::process::Process;
 use crate::secrets::{self, Absent};
 use crate::{doctor, issue};
 
+/// What the router says of itself, said before it can.
+pub(crate) const ROUTER: &str = "router";
+/// What the farm says of itself.
+const ROUTERS: &str = "routers";
+
 /// Runs the gateway alone: it accepts and makes durable; a router must run to carry on.
 pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
     let config = Config::load(common, Door::Public)?;
@@ -33,6 +38,7 @@ pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
         registry: process.registry.clone(),
         health: process.health.clone(),
     };
+    process.started();
     println!("gateway listens on {}, health and metrics on {}", public.local_addr()?, process.ops);
     let stop = process.stop.phase();
     let serving = gateway::run(config.gateway, deps, gateway::Listeners { public }, stop.clone());
@@ -68,6 +74,8 @@ pub(crate) async fn sms_router(common: &Common) -> anyhow::Result<ExitCode> {
     // No farm is in this process.
     let (_, local) = tokio::sync::mpsc::channel(1);
     let doors = sms_router::Doors { local, control };
+    process.health.not_ready(ROUTER, "starting");
+    process.started();
     let serving = sms_router::run(config.sms_router, deps, doors, stop.clone());
     let code = process.until_stopped(stop, serving).await;
     drop(connections.drain().await);
@@ -90,6 +98,8 @@ pub(crate) async fn modem_farm(common: &Common) -> anyhow::Result<ExitCode> {
     println!("farm `{}` drives {} links, health and metrics on {}", config.name, config.links.len(), process.ops);
     // No router is in this process.
     let (_, local) = tokio::sync::mpsc::channel(1);
+    process.health.not_ready(ROUTERS, "attached to none");
+    process.started();
     let deps = modem_farm::Deps { registry: process.registry.clone(), health: process.health.clone(), local };
     let stop = process.stop.phase();
     let serving = modem_farm::run(config, deps, stop.clone());

@@ -3,17 +3,26 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Carillon, texts};
+use support::{Column, on_both_columns, texts};
+
+on_both_columns! {
+    a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back,
+    an_oms_message_becomes_an_sms,
+    long_and_foreign_texts_arrive_whole,
+    the_same_key_is_the_same_message_across_restarts,
+    many_recipients_are_one_message_with_a_state_each,
+    a_message_waits_for_its_time,
+    receipts_of_a_stopped_process_come_after_its_restart,
+}
 
 fn step<'a>(message: &'a Value, name: &str) -> &'a Value {
     let timeline = message["timeline"].as_array().unwrap();
     timeline.iter().find(|entry| entry["step"] == name).unwrap_or_else(|| panic!("no step `{name}` in {message:#}"))
 }
 
-#[tokio::test]
-async fn a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+async fn a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let id = carillon.send(&carillon.number(0, 7), "hello from rest").await;
     let message = carillon.wait_state(&id, "delivered").await;
 
@@ -42,10 +51,9 @@ async fn a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back() 
     assert_eq!(ledger["by_state"]["delivered"], 1, "{ledger:#}");
 }
 
-#[tokio::test]
-async fn an_oms_message_becomes_an_sms() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+async fn an_oms_message_becomes_an_sms(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let (user, password) = (&carillon.demo.user_id, &carillon.demo.password);
     let to = carillon.number(1, 42);
     let inner = format!(
@@ -64,10 +72,9 @@ async fn an_oms_message_becomes_an_sms() {
     assert_eq!(texts(&carillon.received())["Grüße aus OMS"], 1);
 }
 
-#[tokio::test]
-async fn long_and_foreign_texts_arrive_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+async fn long_and_foreign_texts_arrive_whole(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let cases = [
         ("a".repeat(160), 1),
         ("b".repeat(161), 2),
@@ -90,10 +97,9 @@ async fn long_and_foreign_texts_arrive_whole() {
     assert_eq!(received.len() as u32, cases.iter().map(|(_, segments)| segments).sum::<u32>());
 }
 
-#[tokio::test]
-async fn the_same_key_is_the_same_message_across_restarts() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut carillon = Carillon::start(dir.path()).await;
+async fn the_same_key_is_the_same_message_across_restarts(column: Column) {
+    let place = column.place();
+    let mut carillon = place.start().await;
     let body = json!({ "to": carillon.number(0, 1), "text": "only once" });
     let mut ids = Vec::new();
     for round in 0..4 {
@@ -105,7 +111,7 @@ async fn the_same_key_is_the_same_message_across_restarts() {
         }
         if round % 2 == 1 {
             carillon.kill();
-            carillon = Carillon::start(dir.path()).await;
+            carillon = place.start().await;
         }
     }
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
@@ -118,10 +124,9 @@ async fn the_same_key_is_the_same_message_across_restarts() {
     assert_eq!(texts(&carillon.received()), std::collections::BTreeMap::from([("only once".to_owned(), 1)]));
 }
 
-#[tokio::test]
-async fn many_recipients_are_one_message_with_a_state_each() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+async fn many_recipients_are_one_message_with_a_state_each(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let to: Vec<String> = (0..20).map(|n| carillon.number(n, n)).collect();
     let answer = carillon.post(&json!({ "to": to, "text": "to all" })).send().await.unwrap();
     assert_eq!(answer.status(), 202);
@@ -135,10 +140,9 @@ async fn many_recipients_are_one_message_with_a_state_each() {
     assert_eq!(reached, expected);
 }
 
-#[tokio::test]
-async fn a_message_waits_for_its_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut carillon = Carillon::start(dir.path()).await;
+async fn a_message_waits_for_its_time(column: Column) {
+    let place = column.place();
+    let mut carillon = place.start().await;
     let due = time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(6);
     let due = due.format(&time::format_description::well_known::Rfc3339).unwrap();
     let body = json!({ "to": carillon.number(0, 3), "text": "later", "send_at": due });
@@ -147,25 +151,22 @@ async fn a_message_waits_for_its_time() {
     let message = carillon.wait_state(&id, "scheduled").await;
     assert!(step(&message, "scheduled")["due"].is_string());
     carillon.kill();
-    let carillon = Carillon::start(dir.path()).await;
+    let carillon = place.start().await;
     let message = carillon.wait_state(&id, "delivered").await;
     let leased = step(&message, "leased")["at"].as_str().unwrap().to_owned();
     let parse = |t: &str| time::OffsetDateTime::parse(t, &time::format_description::well_known::Rfc3339).unwrap();
     assert!(parse(&leased) >= parse(&due), "leased {leased}, due {due}");
 }
 
-#[tokio::test]
-async fn receipts_of_a_stopped_process_come_after_its_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("slow-receipts.toml");
+async fn receipts_of_a_stopped_process_come_after_its_restart(column: Column) {
+    let place = column.place();
     // Time enough to see that it was submitted, and to kill.
-    std::fs::write(&config, "[demo]\nreceipt_ms_min = 10000\nreceipt_ms_max = 10000\n").unwrap();
-    let data = dir.path().join("data");
-    let mut carillon = Carillon::start_with(&data, Some(&config)).await;
+    let settings = "[demo]\nreceipt_ms_min = 10000\nreceipt_ms_max = 10000\n";
+    let mut carillon = place.start_with(settings).await;
     let id = carillon.send(&carillon.number(0, 9), "slow receipt").await;
     carillon.wait_state(&id, "submitted").await;
     carillon.kill();
-    let carillon = Carillon::start_with(&data, Some(&config)).await;
+    let carillon = place.start_with(settings).await;
     carillon.wait_state(&id, "delivered").await;
     assert_eq!(carillon.received().len(), 1);
 }

@@ -8,44 +8,47 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::Rng;
-use support::Carillon;
-use support::farm::{apart, end, issue_farm, start_farm, wait_until};
+use support::farm::{end, issue_farm, start_farm, wait_until};
 use support::load::{Sent, chance, count, now_ms, start_senders};
+use support::{Column, on_both_columns};
+
+on_both_columns! {
+    kills_of_the_whole_installation_lose_and_double_nothing,
+    kills_of_the_farm_alone_lose_and_double_nothing,
+}
 
 const KILLS: usize = 50;
 
-#[tokio::test]
-async fn kills_of_the_whole_process_lose_and_double_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+async fn kills_of_the_whole_installation_lose_and_double_nothing(column: Column) {
+    let place = column.place();
     let mut chance = chance();
     let (counter, mut sent, mut kills) = (Arc::new(AtomicUsize::new(0)), Vec::new(), Vec::new());
-    for round in 0..KILLS {
-        let mut carillon = Carillon::start(dir.path()).await;
+    for round in 0..column.rounds(KILLS, 4) {
+        let mut carillon = place.start().await;
         let (senders, _) = start_senders(&carillon, &counter, &format!("whole-{round}"));
         // By what was sent and not by the clock: a slow machine, too, is to be in the middle of something.
         let enough = carillon.received().len() + chance.random_range(0..20);
-        let log = carillon.data.join("carillon.log");
+        let log = carillon.parts[0].log.clone();
         wait_until("the modems send", &log, || carillon.received().len() >= enough).await;
         tokio::time::sleep(Duration::from_millis(chance.random_range(0..60))).await;
         carillon.kill();
         kills.push(now_ms());
         sent.extend(senders.join_all().await.into_iter().flatten());
     }
-    let carillon = Carillon::start(dir.path()).await;
+    let carillon = place.start().await;
     count(&carillon, &sent, &kills).await;
 }
 
-#[tokio::test]
-async fn kills_of_the_farm_alone_lose_and_double_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+async fn kills_of_the_farm_alone_lose_and_double_nothing(column: Column) {
+    let place = column.place();
     let mut chance = chance();
-    let carillon = apart(dir.path(), "").await;
+    let carillon = place.start_without_farms().await;
     let config = issue_farm(&carillon, &carillon.demo.control);
-    let log = dir.path().join("farm.log");
+    let log = place.dir().join("farm.log");
     let counter = Arc::new(AtomicUsize::new(0));
     let (senders, done) = start_senders(&carillon, &counter, "farm");
     let mut kills = Vec::new();
-    for _ in 0..KILLS {
+    for _ in 0..column.rounds(KILLS, 10) {
         let farm = start_farm(&config, &log);
         let before = carillon.received().len();
         let enough = before + chance.random_range(0..20);
@@ -63,12 +66,12 @@ async fn kills_of_the_farm_alone_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn cuts_of_the_routers_connection_lose_and_double_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let place = Column::Embedded.place();
     let mut chance = chance();
-    let carillon = apart(dir.path(), "").await;
+    let carillon = place.start_without_farms().await;
     let wire = Wire::start(carillon.demo.control.parse().unwrap()).await;
     let config = issue_farm(&carillon, &wire.address.to_string());
-    let log = dir.path().join("farm.log");
+    let log = place.dir().join("farm.log");
     let farm = start_farm(&config, &log);
     let counter = Arc::new(AtomicUsize::new(0));
     let (senders, done) = start_senders(&carillon, &counter, "cut");

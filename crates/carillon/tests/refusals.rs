@@ -3,12 +3,16 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Carillon;
+use support::{Column, on_both_columns};
 
-#[tokio::test]
-async fn each_bad_request_says_what_was_wrong() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+on_both_columns! {
+    each_bad_request_says_what_was_wrong,
+    http_itself_is_checked,
+}
+
+async fn each_bad_request_says_what_was_wrong(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let good = carillon.number(0, 1);
     let many: Vec<String> = (0..1001).map(|n| carillon.number(0, n)).collect();
     let cases: Vec<(Value, u16, &str, &str)> = vec![
@@ -39,10 +43,9 @@ async fn each_bad_request_says_what_was_wrong() {
     assert_eq!(ledger["accepted"], 0, "nothing refused may be taken");
 }
 
-#[tokio::test]
-async fn http_itself_is_checked() {
-    let dir = tempfile::tempdir().unwrap();
-    let carillon = Carillon::start(dir.path()).await;
+async fn http_itself_is_checked(column: Column) {
+    let place = column.place();
+    let carillon = place.start().await;
     let url = format!("{}/v1/messages", carillon.demo.rest);
     let (client, key) = (&carillon.client, &carillon.demo.api_key);
     let body = json!({ "to": carillon.number(0, 1), "text": "x" }).to_string();

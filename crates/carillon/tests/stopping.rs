@@ -2,46 +2,42 @@
 
 mod support;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::farm::wait_until;
-use support::{Carillon, PATIENCE, texts};
+use support::{Carillon, Column, PATIENCE, on_both_columns, texts};
 
-#[tokio::test]
-async fn sigterm_drains_and_exits_zero() {
-    let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (dir.path().join("patient.toml"), dir.path().join("data"));
+on_both_columns! {
+    sigterm_drains_and_exits_zero,
+    a_second_sigterm_exits_at_once_and_loses_nothing,
+}
+
+async fn sigterm_drains_and_exits_zero(column: Column) {
+    let place = column.place();
     // However slow the machine is: what is asked is that it ends by itself.
-    std::fs::write(&config, "drain_seconds_max = 110\n").unwrap();
-    let mut carillon = Carillon::start_with(&data, Some(&config)).await;
+    let mut carillon = place.start_with("drain_seconds_max = 110\n").await;
     let sent = send_some(&carillon, "drained", 100).await;
     carillon.terminate();
     assert_eq!(carillon.ended().await, Some(0), "{}", carillon.log_tail());
-    let carillon = Carillon::start(&data).await;
+    let carillon = place.start().await;
     all_arrive(&carillon, &sent).await;
 }
 
-#[tokio::test]
-async fn a_second_sigterm_exits_at_once_and_loses_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (dir.path().join("slow.toml"), dir.path().join("data"));
+async fn a_second_sigterm_exits_at_once_and_loses_nothing(column: Column) {
+    let place = column.place();
     // A drain takes as long as an answer: far longer than an end at once takes on any machine.
     let slow = "drain_seconds_max = 110\n[demo]\nanswer_ms_min = 100000\nanswer_ms_max = 100000\n";
-    std::fs::write(&config, slow).unwrap();
-    let mut carillon = Carillon::start_with(&data, Some(&config)).await;
+    let mut carillon = place.start_with(slow).await;
     let sent = send_some(&carillon, "twice told", 60).await;
     wait_for_stage(&carillon, "leased").await;
     carillon.terminate();
     // Two signals of a kind that are pending together are one.
-    let log = data.join("carillon.log");
-    wait_until("the first signal is seen", &log, || is_said(&log, "stopping")).await;
+    all_say(&carillon, "stopping").await;
     let begun = Instant::now();
     carillon.terminate();
     let code = carillon.ended().await;
     assert_ne!(code, Some(0), "it did not finish what was in hand, and must say so");
     assert!(begun.elapsed() < Duration::from_secs(30), "at once, not after the drain: {:?}", begun.elapsed());
-    let carillon = Carillon::start(&data).await;
+    let carillon = place.start().await;
     all_arrive(&carillon, &sent).await;
 }
 
@@ -54,9 +50,12 @@ async fn wait_for_stage(carillon: &Carillon, stage: &str) {
     }
 }
 
-fn is_said(log: &Path, message: &str) -> bool {
-    let text = std::fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&text).contains(&format!("\"message\":\"{message}\""))
+async fn all_say(carillon: &Carillon, message: &str) {
+    let begun = Instant::now();
+    while !carillon.all_say(message) {
+        assert!(begun.elapsed() < PATIENCE, "not everybody says `{message}`:\n{}", carillon.log_tail());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn send_some(carillon: &Carillon, word: &str, count: usize) -> Vec<(String, String)> {

@@ -16,7 +16,8 @@ use rand::Rng;
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use support::farm::{apart, end, issue_farm, start_farm, wait_until};
+use support::Column;
+use support::farm::{end, issue_farm, start_farm, wait_until};
 use support::load::{Sent, chance, count, now_ms, start_senders};
 use support::tap::Tap;
 
@@ -74,20 +75,21 @@ fn heard(from: &mut impl Read, octets: usize) -> String {
 
 #[tokio::test]
 async fn what_crossed_the_line_agrees_with_what_the_network_received() {
-    let dir = tempfile::tempdir().unwrap();
+    let place = Column::Embedded.place();
+    let dir = place.dir();
     let mut chance = chance();
-    let carillon = apart(dir.path(), "").await;
+    let carillon = place.start_without_farms().await;
     let config = issue_farm(&carillon, &carillon.demo.control);
     let mut settings: toml::Table = toml::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
     let mut taps = Vec::new();
     for link in settings["links"].as_array_mut().unwrap() {
-        let path = dir.path().join(link["name"].as_str().unwrap());
+        let path = dir.join(link["name"].as_str().unwrap());
         let tap = Tap::before(Path::new(link["device"].as_str().unwrap()), path);
         link["device"] = tap.path.to_str().unwrap().into();
         taps.push(tap);
     }
     std::fs::write(&config, toml::to_string(&settings).unwrap()).unwrap();
-    let log = dir.path().join("farm.log");
+    let log = dir.join("farm.log");
     let counter = Arc::new(AtomicUsize::new(0));
     let (senders, done) = start_senders(&carillon, &counter, "tapped");
     let mut kills = Vec::new();

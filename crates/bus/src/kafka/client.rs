@@ -264,6 +264,12 @@ fn passes(error: &KafkaError) -> bool {
     )
 }
 
+/// Whether the client does not know the partition: it is not there, or was not when the client last looked.
+pub(super) fn is_unknown(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::UnknownPartition | Code::UnknownTopicOrPartition))
+}
+
 /// An error as the bus tells it.
 pub(super) fn engine(doing: &'static str, error: &KafkaError) -> EngineError {
     EngineError::Kafka { doing, said: error.to_string() }

@@ -19,6 +19,8 @@ mod member;
 mod options;
 mod probe;
 mod reader;
+#[cfg(any(test, feature = "conformance"))]
+mod remove;
 mod room;
 mod sync;
 mod tail;

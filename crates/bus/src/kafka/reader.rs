@@ -201,8 +201,17 @@ impl Reader {
 
     async fn watermarks(&self, consumer: &Arc<Consumer>, partition: &Arc<Partition>) -> Result<(i64, i64), BusError> {
         let (consumer, asked, wait) = (Arc::clone(consumer), Arc::clone(partition), self.options.request_max);
-        let told =
-            blocking(move || client::patiently(wait, || consumer.fetch_watermarks(&asked.topic, asked.number(), wait)));
+        let told = blocking(move || {
+            client::patiently(wait, || {
+                let told = consumer.fetch_watermarks(&asked.topic, asked.number(), wait);
+                if matches!(&told, Err(error) if client::is_unknown(error)) {
+                    // It heard of the topic before all its partitions were told, and keeps that until its next look, up to a
+                    // minute later: look again at once.
+                    drop(consumer.fetch_metadata(Some(&asked.topic), wait));
+                }
+                told
+            })
+        });
         told.await.map_err(|error: KafkaError| BusError::Read {
             lane: partition.lane.clone(),
             source: client::engine("ask for a partition's ends", &error),

@@ -15,6 +15,47 @@ impl Engines {
     }
 }
 
+#[cfg(feature = "cluster")]
+mod servers {
+    use bus::AnyBus;
+    use store::{AnyStore, cql};
+
+    use crate::doctor::Finding;
+    use crate::engines::in_full;
+
+    pub(super) async fn lanes(bus: &AnyBus) -> Vec<Finding> {
+        let AnyBus::Kafka(bus) = bus else { return Vec::new() };
+        match bus.check().await {
+            Ok(found) if found.is_empty() => {
+                vec![Finding::good("lanes", "Kafka keeps what it acknowledged when one broker dies")]
+            }
+            Ok(found) => found.into_iter().map(of_kafka).collect(),
+            Err(error) => vec![Finding::bad("lanes", in_full(&error), "see what the brokers log")],
+        }
+    }
+
+    fn of_kafka(finding: bus::kafka::Finding) -> Finding {
+        let bus::kafka::Finding { setting, found, means } = finding;
+        Finding::warning("lanes", format!("`{setting}` is `{found}`: {means}"), format!("change `{setting}`"))
+    }
+
+    pub(super) async fn state(store: &AnyStore) -> Vec<Finding> {
+        let AnyStore::Cql(store) = store else { return Vec::new() };
+        match store.check().await {
+            Ok(found) => found.into_iter().map(of_cql).collect(),
+            Err(error) => vec![Finding::bad("state", in_full(&error), "see what the database logs")],
+        }
+    }
+
+    fn of_cql(finding: cql::Finding) -> Finding {
+        match finding.severity {
+            cql::Severity::Note => Finding::good("state", finding.text),
+            cql::Severity::Warning => Finding::warning("state", finding.text, "change what is named"),
+        }
+    }
+}
+
+#[cfg(not(feature = "cluster"))]
 mod servers {
     use bus::AnyBus;
     use store::AnyStore;

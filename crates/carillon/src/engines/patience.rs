@@ -15,8 +15,10 @@ pub(crate) const STATE: &str = "state";
 const COMMAND_WAIT_MAX: Duration = Duration::from_secs(15);
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// One attempt may take so long: what hangs is as good as away.
-const ATTEMPT_MAX: Duration = Duration::from_secs(30);
+/// What takes less is not worth a word.
+const WORDS_AFTER: Duration = Duration::from_millis(500);
+/// How often it is said that one attempt still lasts.
+const WORDS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a process waits for its engines, and where it tells of it.
 pub(crate) struct Patience {
@@ -65,39 +67,68 @@ impl Patience {
     }
 
     /// Attempts until it succeeds, the time is over, or the process is told to stop. All that is waited for shares the time.
+    ///
+    /// An attempt is never cut short while there is time: it may be changing tables, and would leave others waiting for it.
     pub(crate) async fn wait<T, F>(&self, awaited: Awaited, attempt: impl Fn() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, Failed>>,
     {
         let Awaited { condition, setting, address } = &awaited;
-        self.health.not_ready(condition, format!("waiting for `{address}` (setting `{setting}`)"));
+        self.tell(&awaited, "no answer yet");
         let mut pause = PAUSE_FIRST;
         loop {
-            let left = self.wait_max.saturating_sub(self.started.elapsed());
-            let bounded = tokio::time::timeout(left.clamp(PAUSE_FIRST, ATTEMPT_MAX), attempt());
-            let failed = tokio::select! {
-                () = self.stop.begun() => anyhow::bail!("told to stop while waiting for `{address}` (setting `{setting}`)"),
-                ended = bounded => match ended {
-                    Ok(Ok(opened)) => {
-                        self.health.ready(condition);
-                        return Ok(opened);
-                    }
-                    Ok(Err(failed)) => failed,
-                    Err(_) => Failed { reason: anyhow::anyhow!("no answer"), again: Again::Yes },
-                },
+            let attempted = tokio::select! {
+                () = self.stop.begun() => {
+                    anyhow::bail!("told to stop while waiting for `{address}` (setting `{setting}`)")
+                }
+                attempted = self.attempt(&awaited, attempt()) => attempted,
             };
-            let waited = self.started.elapsed();
-            let reason = format!("{:#}", failed.reason);
+            let failed = match attempted {
+                Ok(opened) => {
+                    self.health.ready(condition);
+                    return Ok(opened);
+                }
+                Err(failed) => failed,
+            };
             if failed.again == Again::No {
                 return Err(failed.reason.context(format!("cannot use `{address}` (setting `{setting}`)")));
             }
-            if waited + pause >= self.wait_max {
+            if self.started.elapsed() + pause >= self.wait_max {
                 let text = format!(
                     "`{address}` (setting `{setting}`) could not be used for {} s (setting `start_seconds_max`)",
-                    waited.as_secs()
+                    self.started.elapsed().as_secs()
                 );
                 return Err(failed.reason.context(text));
             }
+            self.tell(&awaited, &format!("{:#}", failed.reason));
+            tokio::select! { () = self.stop.begun() => {} () = tokio::time::sleep(pause) => {} }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// One attempt, with words while it lasts.
+    async fn attempt<T>(
+        &self,
+        awaited: &Awaited,
+        attempt: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let left = self.wait_max.saturating_sub(self.started.elapsed()).max(PAUSE_FIRST);
+        let over = tokio::time::sleep(left);
+        tokio::pin!(attempt, over);
+        loop {
+            tokio::select! {
+                ended = &mut attempt => return ended,
+                () = &mut over => return Err(Failed { reason: anyhow::anyhow!("no answer"), again: Again::Yes }),
+                () = tokio::time::sleep(WORDS_EVERY) => self.tell(awaited, "no answer yet"),
+            }
+        }
+    }
+
+    fn tell(&self, awaited: &Awaited, reason: &str) {
+        let Awaited { condition, setting, address } = awaited;
+        self.health.not_ready(condition, format!("waiting for `{address}` (setting `{setting}`): {reason}"));
+        let waited = self.started.elapsed();
+        if waited > WORDS_AFTER {
             tracing::warn!(
                 setting,
                 address,
@@ -106,9 +137,6 @@ impl Patience {
                 wait_seconds_max = self.wait_max.as_secs(),
                 "waiting for an engine"
             );
-            self.health.not_ready(condition, format!("waiting for `{address}` (setting `{setting}`): {reason}"));
-            tokio::select! { () = self.stop.begun() => {} () = tokio::time::sleep(pause) => {} }
-            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }

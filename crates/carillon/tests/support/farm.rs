@@ -4,24 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
+use super::part::run;
 use super::{Carillon, PATIENCE, spawn, tail};
 
-/// A Carillon whose modems are driven by a farm node of its own process.
-pub(crate) async fn apart(dir: &Path, extra: &str) -> Carillon {
-    let config = dir.join("apart.toml");
-    std::fs::write(&config, format!("[demo]\ndrive_modems = false\n{extra}")).unwrap();
-    Carillon::start_with(&dir.join("data"), Some(&config)).await
-}
-
-/// Issues a farm `outside` for the demo's modems and returns its settings file. `router` is where it attaches to.
+/// The settings of a farm for the demo's modems, issued if it is not yet. `router` is where it attaches to.
 pub(crate) fn issue_farm(carillon: &Carillon, router: &str) -> PathBuf {
-    let data = carillon.data.to_str().unwrap();
-    let mut issued = spawn(
-        &["--data", data, "issue-farm", "--name", "demo-farm", "--demo-modems", "--router", router],
-        &carillon.data.join("issue.log"),
-    );
-    assert!(issued.wait().unwrap().success(), "{}", tail(&carillon.data.join("issue.log")));
-    carillon.data.join("farms/demo-farm/modem-farm.toml")
+    let settings = carillon.data.join("farms/demo-farm/modem-farm.toml");
+    if !settings.exists() {
+        let data = carillon.data.to_str().unwrap();
+        let asked = ["--data", data, "issue-farm", "--name", "demo-farm", "--demo-modems", "--router", router];
+        run(&asked, &carillon.data.join("issue.log"));
+    }
+    settings
 }
 
 /// A farm's process. It does not outlive the test, failed or not.

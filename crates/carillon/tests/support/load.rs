@@ -26,7 +26,8 @@ async fn sender(carillon: Arc<Shared>, word: String, done: Arc<AtomicBool>) -> V
     while !done.load(Ordering::Relaxed) {
         let n = carillon.count.fetch_add(1, Ordering::Relaxed);
         let text = format!("{word}-{n}");
-        let request = carillon.client.post(format!("{}/v1/messages", carillon.rest)).bearer_auth(&carillon.key);
+        let door = &carillon.doors[n % carillon.doors.len()];
+        let request = carillon.client.post(format!("{door}/v1/messages")).bearer_auth(&carillon.key);
         let body = json!({ "to": carillon.number(n), "text": text });
         match request.json(&body).send().await {
             Ok(answer) if answer.status() == 202 => {
@@ -44,7 +45,7 @@ async fn sender(carillon: Arc<Shared>, word: String, done: Arc<AtomicBool>) -> V
 /// What the senders need of a Carillon that will be killed beneath them.
 struct Shared {
     client: reqwest::Client,
-    rest: String,
+    doors: Vec<String>,
     key: String,
     numbers: Vec<String>,
     count: Arc<AtomicUsize>,
@@ -53,8 +54,8 @@ struct Shared {
 impl Shared {
     fn of(carillon: &Carillon, count: &Arc<AtomicUsize>) -> Arc<Self> {
         let demo = carillon.demo.clone();
-        let client = carillon.client.clone();
-        Arc::new(Shared { client, rest: demo.rest, key: demo.api_key, numbers: demo.numbers, count: Arc::clone(count) })
+        let (client, doors) = (carillon.client.clone(), carillon.doors().to_vec());
+        Arc::new(Shared { client, doors, key: demo.api_key, numbers: demo.numbers, count: Arc::clone(count) })
     }
 
     fn number(&self, n: usize) -> String {

@@ -1,18 +1,32 @@
-//! A running Carillon as its users see it: a process, two doors, a log of what the simulated network received. Knows nothing
-//! of what is inside.
+//! A running Carillon as its users see it: processes, doors, a log of what the simulated network received. Knows nothing of
+//! what is inside.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part of this"
+)]
 
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
+pub(crate) mod column;
 pub(crate) mod farm;
 pub(crate) mod load;
+pub(crate) mod part;
 pub(crate) mod tap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
+
+pub(crate) use column::{Column, on_both_columns};
+pub(crate) use part::{Part, Role, spawn};
 
 /// How long anything may take before a test gives up on it: far above what it takes, so that a loaded machine passes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,12 +45,16 @@ pub(crate) struct Demo {
     pub(crate) sim_log: PathBuf,
 }
 
-/// A Carillon process and its data directory.
+/// An installation that runs: its processes, its doors, its data directory.
 pub(crate) struct Carillon {
     pub(crate) data: PathBuf,
     pub(crate) demo: Demo,
     pub(crate) client: reqwest::Client,
-    child: Child,
+    /// Its processes, in the order in which an operator stops them.
+    pub(crate) parts: Vec<Part>,
+    /// Base URLs of its REST doors; each request goes to another.
+    doors: Vec<String>,
+    turn: AtomicUsize,
 }
 
 /// A line of the simulated network's record.
@@ -50,82 +68,83 @@ pub(crate) struct Received {
     pub(crate) text: Option<String>,
 }
 
-/// Starts the binary with these arguments, its logs in a file beside the data.
-pub(crate) fn spawn(arguments: &[&str], log: &Path) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_carillon"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
 impl Carillon {
-    /// Starts all roles under `data` and waits until they are ready.
-    pub(crate) async fn start(data: &Path) -> Self {
-        Self::start_with(data, None).await
-    }
-
-    /// The same with a settings file.
-    pub(crate) async fn start_with(data: &Path, config: Option<&Path>) -> Self {
-        let demo_path = data.join("demo.json");
-        let before = std::fs::metadata(&demo_path).and_then(|meta| meta.modified()).ok();
-        let directory = data.to_str().unwrap();
-        let mut arguments = vec!["--data", directory, "--listen", "127.0.0.1:0"];
-        if let Some(config) = config {
-            arguments.extend(["--config", config.to_str().unwrap()]);
-        }
+    /// Starts all roles in one process under `data`, with these settings (TOML), and waits until they are ready.
+    pub(crate) async fn start_whole(data: &Path, settings: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
-        let mut child = spawn(&arguments, &data.join("carillon.log"));
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let config = data.join("settings.toml");
+        std::fs::write(&config, settings).unwrap();
+        let words = ["--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
+        let arguments = words.map(str::to_owned).to_vec();
+        let mut part = Part::new(Role::Whole, 0, arguments, data.join("carillon.log"));
+        let before = written_at(data);
+        part.start();
         let begun = Instant::now();
         let demo = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("carillon ended at its start ({status}):\n{}", tail(&data.join("carillon.log")));
+            assert!(!part.has_ended(), "carillon ended at its start:\n{}", tail(&part.log));
+            assert!(begun.elapsed() < PATIENCE, "carillon did not start:\n{}", tail(&part.log));
+            // It rewrites its addresses at each start: an older file speaks of another process.
+            match read_demo(data).filter(|demo| written_at(data) != before && !demo.ops.is_empty()) {
+                Some(demo) => break demo,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
             }
-            assert!(begun.elapsed() < PATIENCE, "carillon did not start:\n{}", tail(&data.join("carillon.log")));
-            let now = std::fs::metadata(&demo_path).and_then(|meta| meta.modified()).ok();
-            if now.is_some() && now != before {
-                let demo = serde_json::from_slice::<Demo>(&std::fs::read(&demo_path).unwrap());
-                if let Some(demo) = demo.ok().filter(|demo| !demo.ops.is_empty())
-                    && is_ready(&client, &demo.ops).await
-                {
-                    break demo;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        Carillon { data: data.to_owned(), demo, client, child }
+        part.ops = Some(demo.ops.clone());
+        part.ready(&client()).await;
+        let doors = vec![demo.rest.clone()];
+        Carillon::of(data, demo, doors, vec![part])
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// An installation whose processes are ready.
+    pub(crate) fn of(data: &Path, demo: Demo, doors: Vec<String>, parts: Vec<Part>) -> Self {
+        Carillon { data: data.to_owned(), demo, client: client(), parts, doors, turn: AtomicUsize::new(0) }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// The process of this role and number.
+    pub(crate) fn part(&mut self, role: Role, index: usize) -> &mut Part {
+        let found = self.parts.iter_mut().find(|part| part.role == role && part.index == index);
+        found.unwrap_or_else(|| panic!("there is no {role:?} {index}"))
+    }
+
+    /// `kill -9` of all processes, and waits until they are gone.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.parts.iter_mut().for_each(Part::kill);
     }
 
-    /// SIGTERM.
+    /// SIGTERM to every process but the network, which is not ours to stop while others use it.
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.ours().for_each(|part| part.signal(Signal::TERM));
     }
 
-    /// Waits for the end and returns the exit code; `None` if a signal ended it.
+    /// Waits for the end of every process but the network, and returns the first exit code that is not 0, if there is one;
+    /// `None` if a signal ended it.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(begun.elapsed() < PATIENCE, "carillon did not stop:\n{}", tail(&self.data.join("carillon.log")));
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut code = Some(0);
+        for part in self.parts.iter_mut().filter(|part| part.role != Role::Network) {
+            let ended = part.ended().await;
+            code = if code == Some(0) { ended } else { code };
         }
+        self.kill();
+        code
+    }
+
+    /// Whether the log of every process but the network has this message.
+    pub(crate) fn all_say(&self, message: &str) -> bool {
+        self.ours().all(|part| part.says(message))
+    }
+
+    fn ours(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.role != Role::Network)
+    }
+
+    /// A REST door: another one each time, if there are several.
+    pub(crate) fn door(&self) -> &str {
+        &self.doors[self.turn.fetch_add(1, Ordering::Relaxed) % self.doors.len()]
+    }
+
+    /// All REST doors.
+    pub(crate) fn doors(&self) -> &[String] {
+        &self.doors
     }
 
     /// The n-th number of a country of the demo: the last four digits are n.
@@ -135,7 +154,7 @@ impl Carillon {
     }
 
     pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
-        self.client.post(format!("{}/v1/messages", self.demo.rest)).bearer_auth(&self.demo.api_key).json(body)
+        self.client.post(format!("{}/v1/messages", self.door())).bearer_auth(&self.demo.api_key).json(body)
     }
 
     /// Sends one text by REST and returns its id.
@@ -147,14 +166,30 @@ impl Carillon {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}{path}", self.demo.rest)).bearer_auth(&self.demo.api_key);
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap());
-        answer.json().await.unwrap()
+        self.try_get(path).await.unwrap_or_else(|| panic!("{path}: there is no such thing"))
     }
 
+    /// What a door says at this path; `None` if it does not know of it.
+    async fn try_get(&self, path: &str) -> Option<Value> {
+        let request = self.client.get(format!("{}{path}", self.door())).bearer_auth(&self.demo.api_key);
+        let answer = request.send().await.unwrap();
+        if answer.status() == 404 {
+            return None;
+        }
+        assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap());
+        Some(answer.json().await.unwrap())
+    }
+
+    /// A message as a door tells it. The one that took it knows it at once, others when the state has followed.
     pub(crate) async fn message(&self, id: &str) -> Value {
-        self.get(&format!("/v1/messages/{id}")).await
+        let begun = Instant::now();
+        loop {
+            if let Some(message) = self.try_get(&format!("/v1/messages/{id}")).await {
+                return message;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no door knows `{id}`:\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until a message has this state.
@@ -203,15 +238,23 @@ impl Carillon {
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        tail(&self.data.join("carillon.log"))
+        let logs = self.parts.iter().map(|part| format!("--- {part:?}\n{}", tail(&part.log)));
+        logs.collect::<Vec<_>>().join("\n")
     }
 }
 
-impl Drop for Carillon {
-    fn drop(&mut self) {
-        drop(self.child.kill()); // it may have ended already
-        drop(self.child.wait());
-    }
+/// A client with patience.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+/// What `demo.json` says, if it is there, whole.
+pub(crate) fn read_demo(data: &Path) -> Option<Demo> {
+    serde_json::from_slice(&std::fs::read(data.join("demo.json")).ok()?).ok()
+}
+
+fn written_at(data: &Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(data.join("demo.json")).and_then(|meta| meta.modified()).ok()
 }
 
 /// accepted = final + pending, each counted for itself.
@@ -233,10 +276,6 @@ pub(crate) fn texts(received: &[Received]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     received.iter().filter_map(|line| line.text.clone()).for_each(|text| *counts.entry(text).or_insert(0) += 1);
     counts
-}
-
-async fn is_ready(client: &reqwest::Client, ops: &str) -> bool {
-    client.get(format!("{ops}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
 /// The end of a log file, for a failing test's message.
