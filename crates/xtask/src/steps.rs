@@ -31,9 +31,14 @@ pub(crate) enum Step {
     Zeep,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
-    /// Every test passes.
+    /// Every test of one process and of each engine passes.
     Test,
+    /// The end-to-end tests pass on many processes and real engines. Runs when it is asked for.
+    Cluster,
 }
+
+/// End-to-end tests on many processes carry this in their names.
+const OF_CLUSTER: &str = "cluster::";
 
 /// The set of engines that the tests get.
 const SET: &str = "test";
@@ -99,6 +104,7 @@ impl Step {
             Self::Zeep => "zeep",
             Self::Engines => "engines",
             Self::Test => "test",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -112,13 +118,16 @@ impl Step {
             Self::Build => "compiles everything, a few minutes when cold",
             Self::Zeep => "an independent SOAP client against a real process",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
-            Self::Test => "every test",
+            Self::Test => "every test of one process and of each engine",
+            Self::Cluster => "end to end on many processes and real engines",
         }
     }
 
     /// The tests bring their engines with them.
     fn is_chosen(self, only: &[Self]) -> bool {
-        only.is_empty() || only.contains(&self) || (self == Self::Engines && only.contains(&Self::Test))
+        let brought = self == Self::Engines && (only.contains(&Self::Test) || only.contains(&Self::Cluster));
+        let usual = only.is_empty() && self != Self::Cluster;
+        usual || brought || only.contains(&self)
     }
 
     fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<()> {
@@ -139,7 +148,9 @@ impl Step {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())
             }
-            Self::Test => cargo("test", &["--no-fail-fast"]),
+            Self::Test => cargo("test", &["--no-fail-fast", "--", "--skip", OF_CLUSTER]),
+            // One installation at a time: each is seven processes beside the engines.
+            Self::Cluster => cargo("test", &["--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
         }
     }
 }
@@ -180,8 +191,10 @@ mod tests {
 
     #[test]
     fn the_tests_come_last_and_bring_their_engines() {
-        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test]));
+        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster]));
         assert!(Step::Engines.is_chosen(&[Step::Test]));
+        assert!(Step::Engines.is_chosen(&[Step::Cluster]));
+        assert!(!Step::Cluster.is_chosen(&[]));
         assert!(!Step::Engines.is_chosen(&[Step::Fmt]));
         assert!(Step::Engines.is_chosen(&[]));
     }

@@ -97,7 +97,8 @@ impl Running {
         config
             .set("transactional.id", options.named(&format!("{}.{slot}", options.name)))
             .set("transaction.timeout.ms", millis(options.transaction_max))
-            .set("message.timeout.ms", millis(options.append_max.min(options.transaction_max)));
+            // No caller waits at a door: a record may take as long as the election of another leader does.
+            .set("message.timeout.ms", millis(options.transaction_max));
         let context = TransactionContext(Context::default());
         let producer: Arc<Producer> = Arc::new(client::create(options, &config, context)?);
         let stop = Arc::new(AtomicBool::new(false));
@@ -142,16 +143,25 @@ impl Transactor {
             Ok(records) => self.commit(&producer).map(|()| records),
             Err(failed) => Err(failed),
         };
-        if let Err(Failed::Aborted(_) | Failed::Fenced(..)) = &ended
-            && let Err(error) = retry(self.options.request_max, || producer.abort_transaction(self.options.request_max))
-        {
-            tracing::warn!(%error, "a transaction could not be aborted; another producer ends it");
-            self.running = None;
-        }
-        if matches!(ended, Err(Failed::Unknown(_))) || producer.client().fatal_error().is_some() {
-            self.running = None;
+        if let Err(failed) = &ended {
+            self.give_up(&producer, failed);
         }
         ended
+    }
+
+    /// Ends what failed. A producer whose records failed needs another epoch, and its abort may then wait for ever (seen when a
+    /// partition's leader was killed): it is left behind, and the next of its name ends its transaction at the brokers.
+    fn give_up(&mut self, producer: &Producer, failed: &Failed) {
+        if matches!(failed, Failed::Fenced(..)) && producer.client().fatal_error().is_none() {
+            let aborted = retry(self.options.request_max, || producer.abort_transaction(self.options.request_max));
+            let Err(error) = aborted else { return };
+            tracing::warn!(%error, "a transaction could not be aborted; another producer ends it");
+        }
+        self.running = None;
+        // At once, for readers wait behind an open transaction. If it can't be, the brokers end it when its time is up.
+        if let Err(error) = self.producer() {
+            tracing::warn!(%error, "no producer could take the place of one that failed; the next commit tries again");
+        }
     }
 
     fn fill(&self, producer: &Producer, work: &Work<'_>) -> Result<Vec<i64>, Failed> {
