@@ -79,6 +79,11 @@ impl Extents {
         self.records -= extent.records(record);
     }
 
+    /// Whether it is known, or taken for known, what a record holds.
+    pub(super) fn is_known(&self, record: i64) -> bool {
+        self.blocks.contains_key(&record)
+    }
+
     /// Entries of the block in a record, if it is known.
     pub(super) fn count(&self, record: i64) -> Option<usize> {
         self.blocks.get(&record).map(|extent| extent.count).filter(|count| *count > 0)

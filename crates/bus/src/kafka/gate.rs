@@ -96,7 +96,8 @@ struct Open {
     left: usize,
     failed: Option<BusError>,
     answer: Option<oneshot::Sender<Result<Vec<Position>, BusError>>>,
-    _coming: Coming,
+    /// Until it is answered: a caller that hears of its entries must not find them still on their way.
+    coming: Option<Coming>,
 }
 
 impl Call {
@@ -112,7 +113,7 @@ impl Call {
             left: pieces,
             failed: None,
             answer: Some(answer),
-            _coming: coming,
+            coming: Some(coming),
         })))
     }
 
@@ -138,6 +139,7 @@ impl Open {
         if self.left == 0
             && let Some(answer) = self.answer.take()
         {
+            self.coming = None;
             let told = self.failed.take().map_or_else(|| Ok(std::mem::take(&mut self.positions)), Err);
             drop(answer.send(told)); // nobody waits any more: nothing to tell
         }

@@ -165,8 +165,10 @@ impl Partition {
     /// A block of ours was written; `committed` by a transaction, which leaves a marker.
     pub(super) fn wrote(&self, record: i64, count: usize, committed: bool) {
         let mut known = lock(&self.known);
+        known.stop_guessing(record);
         known.extents.wrote(record, count);
         if committed {
+            known.stop_guessing(record + 1);
             known.extents.marked(record);
         }
         known.high = known.high.max(record + 1 + i64::from(committed));
@@ -340,12 +342,44 @@ impl Known {
         entries
     }
 
+    /// Has the backlog counted anew if it holds a guess at what is in this record, which is about to be known: the brokers
+    /// may tell where a log ends before they tell that our own block is what it ends with.
+    fn stop_guessing(&mut self, record: i64) {
+        let guessed = |before: Backlog| before.high > first_of(record) && !self.extents.is_known(record);
+        if self.backlog.is_some_and(guessed) {
+            self.backlog = None;
+        }
+    }
+
     fn learn(&mut self, block: &Block) {
+        self.stop_guessing(block.record);
         self.extents.read(block.record, block.count(), block.after);
         self.high = self.high.max(block.record + 1);
     }
 
     fn pop_newest(&mut self) {
         self.newest_bytes -= self.newest.pop_first().map_or(0, |(_, block)| block.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_at_the_backlog_ends_when_the_block_is_known() {
+        let lane = Lane::Accepted;
+        let partition = Partition::new(lane, "topic".into(), 0);
+        partition.begins(Group::OWNER, 0);
+        partition.wrote(0, 5, true);
+        assert_eq!(partition.backlog(), 5);
+        partition.saw_ends(0, 3);
+        assert_ne!(partition.backlog(), 50, "what is in the third record is guessed");
+        partition.wrote(2, 45, false);
+        assert_eq!(partition.backlog(), 50);
+        partition.saw_ends(0, 5);
+        partition.backlog();
+        partition.wrote(3, 7, true);
+        assert_eq!(partition.backlog(), 57, "the marker holds nothing");
     }
 }
