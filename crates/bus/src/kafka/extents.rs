@@ -48,9 +48,14 @@ impl Extents {
 
     /// A block was written here; what stands before it is not known.
     pub(super) fn wrote(&mut self, record: i64, count: usize) {
-        // What was taken for a marker may be a block after all.
-        if self.count(record).is_none() {
-            self.put(record, Extent { count, after: None });
+        match self.held(record) {
+            None => self.put(record, Extent { count, after: None }),
+            // What was taken for a marker is a block after all; the marker is still to come.
+            Some(0) => {
+                self.put(record, Extent { count, after: None });
+                self.marked(record);
+            }
+            Some(_) => {}
         }
     }
 
@@ -79,9 +84,9 @@ impl Extents {
         self.records -= extent.records(record);
     }
 
-    /// Whether it is known, or taken for known, what a record holds.
-    pub(super) fn is_known(&self, record: i64) -> bool {
-        self.blocks.contains_key(&record)
+    /// Entries a record is taken to hold: none in a marker; `None` if nothing is known of it.
+    pub(super) fn held(&self, record: i64) -> Option<usize> {
+        self.blocks.get(&record).map(|extent| extent.count)
     }
 
     /// Entries of the block in a record, if it is known.

@@ -165,10 +165,10 @@ impl Partition {
     /// A block of ours was written; `committed` by a transaction, which leaves a marker.
     pub(super) fn wrote(&self, record: i64, count: usize, committed: bool) {
         let mut known = lock(&self.known);
-        known.stop_guessing(record);
+        known.stop_guessing(record, count);
         known.extents.wrote(record, count);
         if committed {
-            known.stop_guessing(record + 1);
+            known.stop_guessing(record + 1, 0);
             known.extents.marked(record);
         }
         known.high = known.high.max(record + 1 + i64::from(committed));
@@ -342,17 +342,18 @@ impl Known {
         entries
     }
 
-    /// Has the backlog counted anew if it holds a guess at what is in this record, which is about to be known: the brokers
-    /// may tell where a log ends before they tell that our own block is what it ends with.
-    fn stop_guessing(&mut self, record: i64) {
-        let guessed = |before: Backlog| before.high > first_of(record) && !self.extents.is_known(record);
+    /// Has the backlog counted anew if it was counted with something else in this record than is now known to be there. The
+    /// brokers may tell where a log ends before they tell that our own block is what it ends with; and they write a marker
+    /// some time after a commit, so that the next block may stand where the marker was thought to be.
+    fn stop_guessing(&mut self, record: i64, count: usize) {
+        let guessed = |before: Backlog| before.high > first_of(record) && self.extents.held(record) != Some(count);
         if self.backlog.is_some_and(guessed) {
             self.backlog = None;
         }
     }
 
     fn learn(&mut self, block: &Block) {
-        self.stop_guessing(block.record);
+        self.stop_guessing(block.record, block.count());
         self.extents.read(block.record, block.count(), block.after);
         self.high = self.high.max(block.record + 1);
     }
@@ -381,5 +382,17 @@ mod tests {
         partition.backlog();
         partition.wrote(3, 7, true);
         assert_eq!(partition.backlog(), 57, "the marker holds nothing");
+    }
+
+    #[test]
+    fn a_block_may_stand_where_a_marker_was_expected() {
+        let partition = Partition::new(Lane::Accepted, "topic".into(), 0);
+        partition.begins(Group::OWNER, 0);
+        partition.wrote(0, 5, true);
+        assert_eq!(partition.backlog(), 5);
+        partition.wrote(1, 45, false);
+        assert_eq!(partition.backlog(), 50);
+        partition.saw_ends(0, 3);
+        assert_eq!(partition.backlog(), 50, "the marker follows it");
     }
 }
