@@ -15,8 +15,8 @@ use crate::{AcceptedRow, Projection};
 
 /// Deliveries a book remembers; when it is full, it starts afresh and reads what it needs.
 const LIVES_MAX: usize = 50_000;
-/// Hours and minutes a book remembers.
-const HOURS_MAX: usize = 10_000;
+/// Hours, minutes and tenants a book remembers; when it is full, it starts afresh and reads what it needs.
+const NOTES_MAX: usize = 50_000;
 
 /// The book of one lane partition, `accepted` and `events` together: both tell of the same messages.
 pub(super) struct Book {
@@ -188,7 +188,7 @@ impl Book {
         let id = row.delivery;
         let known = self.messages.entry(id.message).or_insert_with(|| {
             // A message's deliveries stand in order: its first is the first that is heard of.
-            Known { whole: id.index == 0, ..Known::at(Place::of(id.message, row.accepted.0)) }
+            Known { whole: id.index == 0, ..Known::at(Place::of(&row.tenant, id.message, row.accepted.0)) }
         });
         if let Some(taken) = known.claim.as_ref().filter(|taken| taken.keyed && row.keyed)
             && !taken.by.is_by(self.partition, row.offset, id.index)
@@ -221,8 +221,12 @@ impl Book {
             let (tenant, accepted_ms) = (row.tenant.clone(), row.accepted.0);
             work.claims.push(ClaimRow { message: id.message, tenant, accepted_ms, taken });
         }
-        let (place, partition) = (known.place, super::timeline::int(self.partition));
-        work.told.entry(place).or_default().push(Told::accepted(place, partition, row));
+        if known.place.tenant != row.tenant {
+            // Another tenant's step came first: it counts for nobody, and its row stays with that tenant.
+            known.place = Place::of(&row.tenant, id.message, row.accepted.0);
+        }
+        let (place, partition) = (known.place.clone(), super::timeline::int(self.partition));
+        work.told.entry(place.clone()).or_default().push(Told::accepted(place, partition, row));
         work.enter(row, state, &owed);
     }
 
@@ -232,7 +236,8 @@ impl Book {
         if event.step.is_none() {
             return; // of a kind this build does not know
         }
-        let place = Place::of(id.message, if event.accepted_ms > 0 { event.accepted_ms } else { event.at_ms });
+        let accepted_ms = if event.accepted_ms > 0 { event.accepted_ms } else { event.at_ms };
+        let place = Place::of(&teller, id.message, accepted_ms);
         let known = self.messages.entry(id.message).or_insert_with(|| Known::at(place));
         if !known.has(id.index) {
             self.early_here += 1;
@@ -244,15 +249,8 @@ impl Book {
         if life.is_over() {
             work.over.insert(id.message);
         }
-        let place = known.place;
-        work.told.entry(place).or_default().push(Told::step(
-            place,
-            super::timeline::int(self.partition),
-            id,
-            offset,
-            &teller,
-            event,
-        ));
+        let (place, partition) = (known.place.clone(), super::timeline::int(self.partition));
+        work.told.entry(place.clone()).or_default().push(Told::step(place, partition, id, offset, event));
         if counted {
             work.go(&teller, accepted_ms, moved.from, moved.to, moved.cost);
         }
@@ -271,7 +269,7 @@ impl Book {
         if self.lives > LIVES_MAX {
             self.forget_messages();
         }
-        if self.usage.len() > HOURS_MAX || self.filed.len() > HOURS_MAX || self.figures.len() > HOURS_MAX {
+        if self.usage.len() > NOTES_MAX || self.filed.len() > NOTES_MAX || self.figures.len() > NOTES_MAX {
             self.usage.clear();
             self.filed.clear();
             self.months.clear();

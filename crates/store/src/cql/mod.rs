@@ -7,6 +7,7 @@ mod book;
 mod client;
 mod doctor;
 mod error;
+#[cfg_attr(not(feature = "conformance"), expect(dead_code, unreachable_pub, reason = "only tests cut the wire"))]
 mod faults;
 mod figures;
 mod migrate;

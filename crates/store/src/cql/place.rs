@@ -1,8 +1,8 @@
 //! Where rows are: which partition of a table a message, a minute or a reference belongs to. No I/O.
 
-use model::{DeliveryId, MessageId, Timestamp};
+use model::{DeliveryId, MessageId, TenantId, Timestamp};
 
-/// Shares of a minute's messages: partitions that are written at the same time.
+/// Shares of a tenant's messages of a minute: partitions that are written at the same time.
 pub(super) const SHARDS: u128 = 8;
 /// Slots a lane partition's open references are spread over.
 pub(super) const SLOTS: i32 = 16;
@@ -10,26 +10,28 @@ pub(super) const SLOTS: i32 = 16;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// A partition of table `timeline`: a share of the messages accepted in a minute. At 10,000 messages a second and five
-/// rows of 200 bytes each it holds 75 MB, the size partitions should stay under.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// A partition of table `timeline`: a share of a tenant's messages accepted in a minute. At 10,000 messages a second of one
+/// tenant and five rows of 200 bytes each it holds 75 MB, the size partitions should stay under.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Place {
     /// The first moment of the minute.
     pub(super) minute: i64,
     /// Which share.
     pub(super) shard: i32,
+    /// Whose messages.
+    pub(super) tenant: TenantId,
 }
 
 impl Place {
-    /// Where a message that was accepted then is.
-    pub(super) fn of(message: MessageId, accepted_ms: i64) -> Self {
+    /// Where a tenant's message that was accepted then is.
+    pub(super) fn of(tenant: &TenantId, message: MessageId, accepted_ms: i64) -> Self {
         // The low bits of an id are random, however it was made.
         let shard = i32::try_from(message.0 % SHARDS).expect("there are few shards");
-        Place { minute: minute(accepted_ms), shard }
+        Place { minute: minute(accepted_ms), shard, tenant: tenant.clone() }
     }
 
     /// The first moment of the hour.
-    pub(super) fn hour(self) -> i64 {
+    pub(super) fn hour(&self) -> i64 {
         hour(self.minute)
     }
 }

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::{Lane, MessageId, Timestamp};
+use model::{Lane, MessageId, TenantId, Timestamp};
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::CqlTimestamp;
 
@@ -147,22 +147,24 @@ impl Wanted {
             }
             match named {
                 Ok(row) => {
-                    let place = Place::of(id.message, row.accepted.0);
+                    let place = Place::of(&row.tenant, id.message, row.accepted.0);
                     if row.keyed && known.is_none() {
                         self.claims.insert(id.message);
-                        self.keyed.insert(id.message, place);
+                        self.keyed.insert(id.message, place.clone());
                     }
                     if book.may_miss_early() {
-                        self.messages.entry(id.message).or_insert((Some(place), place));
+                        self.messages.entry(id.message).or_insert((Some(place.clone()), place));
                     }
                 }
                 Err(event) => {
+                    // An event that can't be attributed is the reader's to put aside; it never comes this far.
+                    let Ok(teller) = event.tenant() else { continue };
                     let told = timeline::place_of(id.message, event);
                     if told.is_none() {
                         self.claims.insert(id.message);
                     }
                     let made = place::made_at(id.message).filter(|made| made.0 <= event.at_ms);
-                    let guess = Place::of(id.message, made.map_or(event.at_ms, |made| made.0));
+                    let guess = Place::of(&teller, id.message, made.map_or(event.at_ms, |made| made.0));
                     self.messages.entry(id.message).or_insert((told, guess));
                 }
             }
@@ -171,15 +173,15 @@ impl Wanted {
 
     /// Where to look for messages: where their claims say, else where the lane does.
     fn places(&self, claims: &HashMap<MessageId, (Taken, Place)>) -> HashMap<MessageId, Place> {
-        let told = self.messages.iter().map(|(id, (told, guess))| (*id, told.unwrap_or(*guess)));
-        let claimed = claims.iter().map(|(id, (_, place))| (*id, *place));
+        let told = self.messages.iter().map(|(id, (told, guess))| (*id, told.as_ref().unwrap_or(guess).clone()));
+        let claimed = claims.iter().map(|(id, (_, place))| (*id, place.clone()));
         told.chain(claimed).collect()
     }
 
     /// Messages that are surely not there yet.
     fn absent(&self, claims: &HashMap<MessageId, (Taken, Place)>) -> Vec<(MessageId, Place)> {
         let absent = |id: &MessageId| !claims.contains_key(id) && !self.messages.contains_key(id);
-        self.keyed.iter().filter(|(id, _)| absent(id)).map(|(id, place)| (*id, *place)).collect()
+        self.keyed.iter().filter(|(id, _)| absent(id)).map(|(id, place)| (*id, place.clone())).collect()
     }
 }
 
@@ -192,12 +194,15 @@ pub(super) async fn read_claims(
 ) -> Result<HashMap<MessageId, (Taken, Place)>, CqlError> {
     let read = async |id: MessageId| {
         let rows: Vec<ClaimColumns> = engine.client.rows(&engine.statements.claim, (id.to_string(),)).await?;
-        Ok(rows.into_iter().next().map(|(_, accepted, keyed, partition, offset, digest)| {
-            let partition = timeline::count(partition.unwrap_or(0));
-            let by = Claim { partition, offset: offset.unwrap_or(0), digest: digest.unwrap_or_default() };
-            let place = Place::of(id, accepted.map_or(0, |at| at.0));
-            (id, (Taken { by, keyed: keyed.unwrap_or(false) }, place))
-        }))
+        let Some((tenant, accepted, keyed, partition, offset, digest)) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        let tenant =
+            tenant.as_deref().and_then(|name| TenantId::new(name).ok()).ok_or(CqlError::Row { table: "claim" })?;
+        let partition = timeline::count(partition.unwrap_or(0));
+        let by = Claim { partition, offset: offset.unwrap_or(0), digest: digest.unwrap_or_default() };
+        let place = Place::of(&tenant, id, accepted.map_or(0, |at| at.0));
+        Ok(Some((id, (Taken { by, keyed: keyed.unwrap_or(false) }, place))))
     };
     let found = engine.client.all(ids.iter().map(|id| read(*id)).collect()).await?;
     Ok(found.into_iter().flatten().collect())
@@ -207,12 +212,12 @@ pub(super) async fn read_claims(
 pub(super) async fn read_messages(engine: &Engine, places: &HashMap<MessageId, Place>) -> Result<Vec<Found>, CqlError> {
     let mut by_place: BTreeMap<Place, Vec<String>> = BTreeMap::new();
     for (id, place) in places {
-        by_place.entry(*place).or_default().push(id.to_string());
+        by_place.entry(place.clone()).or_default().push(id.to_string());
     }
-    let asked = by_place.iter().flat_map(|(place, ids)| ids.chunks(MESSAGES_MAX).map(|ids| (*place, ids)));
-    let read = async |place: Place, ids: &[String]| {
+    let asked = by_place.iter().flat_map(|(place, ids)| ids.chunks(MESSAGES_MAX).map(move |ids| (place, ids)));
+    let read = async |place: &Place, ids: &[String]| {
         let mut found: Vec<Found> = Vec::new();
-        let key = (CqlTimestamp(place.minute), place.shard, ids);
+        let key = (place.tenant.as_str(), CqlTimestamp(place.minute), place.shard, ids);
         let take = |row| {
             found.push(row);
             Ok(())
@@ -272,8 +277,8 @@ async fn write_rows(engine: &Engine, book: &mut Book, work: &mut Work, due: &[Us
     let told = std::mem::take(&mut work.told);
     // What is old may be removed meanwhile, note and all.
     let old = told.keys().next_back().map_or(0, |newest| newest.minute.saturating_sub(NOTE_OLD_MS));
-    let fresh: Vec<Place> =
-        told.keys().filter(|place| book.filed.insert(**place) || place.minute < old).copied().collect();
+    let fresh: Vec<&Place> =
+        told.keys().filter(|place| book.filed.insert((*place).clone()) || place.minute < old).collect();
     let months: Vec<_> = due
         .iter()
         .map(|due| (due.tenant.clone(), place::month(due.hour)))
@@ -300,10 +305,11 @@ async fn write_claim(engine: &Engine, claim: &ClaimRow) -> Result<(), CqlError> 
     engine.client.write(&engine.statements.claim_put, row).await
 }
 
-async fn note_minute(engine: &Engine, place: Place) -> Result<(), CqlError> {
-    let (hour, minute) = (CqlTimestamp(place.hour()), CqlTimestamp(place.minute));
+async fn note_minute(engine: &Engine, place: &Place) -> Result<(), CqlError> {
+    let (hour, minute, tenant) = (CqlTimestamp(place.hour()), CqlTimestamp(place.minute), place.tenant.as_str());
     engine.client.write(&engine.statements.hour_put, (hour,)).await?;
-    engine.client.write(&engine.statements.minute_put, (hour, minute, place.shard)).await
+    engine.client.write(&engine.statements.minute_put, (hour, minute, place.shard)).await?;
+    engine.client.write(&engine.statements.tenant_put, (minute, place.shard, tenant)).await
 }
 
 /// Step 2: the figures and the position, or nothing.
@@ -358,11 +364,13 @@ async fn write_usage(engine: &Engine, partition: u32, commits: i64, due: &[Usage
     client.all(writes.collect()).await.map(drop)
 }
 
-/// When a message was accepted, if its claim or its id tells: where its rows are.
-pub(super) async fn find_message(engine: &Engine, id: MessageId) -> Result<Option<Place>, CqlError> {
+/// Where the rows of a tenant's message are, if its claim or its id tells. Another tenant's claim tells nothing.
+pub(super) async fn find_message(engine: &Engine, tenant: &TenantId, id: MessageId) -> Result<Option<Place>, CqlError> {
     let claims = read_claims(engine, &BTreeSet::from([id])).await?;
-    let claimed = claims.get(&id).map(|(_, place)| *place);
-    Ok(claimed.or_else(|| place::made_at(id).map(|Timestamp(ms)| Place::of(id, ms))))
+    Ok(match claims.get(&id) {
+        Some((_, place)) => Some(place.clone()).filter(|place| place.tenant == *tenant),
+        None => place::made_at(id).map(|Timestamp(ms)| Place::of(tenant, id, ms)),
+    })
 }
 
 #[cfg(test)]

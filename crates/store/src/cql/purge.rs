@@ -1,12 +1,12 @@
-//! Removing what is old, a minute of acceptance at a time. Knows which rows may go.
+//! Removing what is old, a tenant's minute of acceptance at a time. Knows which rows may go.
 //!
-//! A minute whose deliveries all go is one deletion of a partition. One that must keep some is looked at again only after a
-//! while, so that what was deleted in it is not read over and over.
+//! A minute of a tenant's whose deliveries all go is one deletion of a partition. One that must keep some is looked at again only
+//! after a while, so that what was deleted in it is not read over and over.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use model::{State, Timestamp};
+use model::{State, TenantId, Timestamp};
 use scylla::value::CqlTimestamp;
 
 use super::place::Place;
@@ -29,25 +29,20 @@ pub(super) async fn run(engine: &Engine, now: Timestamp, keep_ms: i64) -> Result
 }
 
 async fn purge_hour(engine: &Engine, hour: i64, before: i64, now: Timestamp) -> Result<u64, CqlError> {
-    type Columns = (CqlTimestamp, i32, Option<CqlTimestamp>);
-    let minutes: Vec<Columns> = engine.client.rows(&engine.statements.minutes, (CqlTimestamp(hour),)).await?;
+    let minutes: Vec<(CqlTimestamp, i32)> =
+        engine.client.rows(&engine.statements.minutes, (CqlTimestamp(hour),)).await?;
     let (mut removed, mut left) = (0, minutes.len());
     let drop_at = notes::written_before(SystemTime::now());
-    for (minute, shard, looked) in minutes {
-        let rests = looked.is_some_and(|looked| now.0.saturating_sub(looked.0) < LOOK_REST_MS);
-        if minute.0 >= before || rests {
+    for (minute, shard) in minutes {
+        if minute.0 >= before {
             continue;
         }
-        let place = Place { minute: minute.0, shard };
-        let (gone, is_empty) = purge_minute(engine, place, before).await?;
+        let (gone, is_empty) = purge_minute(engine, minute, shard, before, now).await?;
         removed += gone;
         if is_empty {
             let key = (drop_at, CqlTimestamp(hour), minute, shard);
             engine.client.write(&engine.statements.minute_drop, key).await?;
             left -= 1;
-        } else {
-            let looked = (CqlTimestamp(now.0), CqlTimestamp(hour), minute, shard);
-            engine.client.write(&engine.statements.minute_looked, looked).await?;
         }
     }
     // An hour may get minutes as long as it lasts, and a little longer.
@@ -55,6 +50,42 @@ async fn purge_hour(engine: &Engine, hour: i64, before: i64, now: Timestamp) -> 
         engine.client.write(&engine.statements.hour_drop, (drop_at, CqlTimestamp(hour))).await?;
     }
     Ok(removed)
+}
+
+/// Returns how many deliveries of all tenants went, and whether no tenant has any left.
+async fn purge_minute(
+    engine: &Engine,
+    minute: CqlTimestamp,
+    shard: i32,
+    before: i64,
+    now: Timestamp,
+) -> Result<(u64, bool), CqlError> {
+    let drop_at = notes::written_before(SystemTime::now());
+    let mut tenants: Vec<(String, Option<CqlTimestamp>)> = Vec::new();
+    let take = |row| {
+        tenants.push(row);
+        Ok(())
+    };
+    engine.client.pages(&engine.statements.tenants, (minute, shard), take).await?;
+    let (mut removed, mut left) = (0, tenants.len());
+    for (tenant, looked) in tenants {
+        if looked.is_some_and(|looked| now.0.saturating_sub(looked.0) < LOOK_REST_MS) {
+            continue;
+        }
+        let tenant = TenantId::new(&tenant).map_err(|_| CqlError::Row { table: "timeline_tenant" })?;
+        let (gone, is_empty) =
+            purge_place(engine, &Place { minute: minute.0, shard, tenant: tenant.clone() }, before).await?;
+        removed += gone;
+        if is_empty {
+            let key = (drop_at, minute, shard, tenant.as_str());
+            engine.client.write(&engine.statements.tenant_drop, key).await?;
+            left -= 1;
+        } else {
+            let looked = (CqlTimestamp(now.0), minute, shard, tenant.as_str());
+            engine.client.write(&engine.statements.tenant_looked, looked).await?;
+        }
+    }
+    Ok((removed, left == 0))
 }
 
 /// What the rows of a delivery say of whether it may go.
@@ -73,7 +104,7 @@ impl Age {
 }
 
 /// Returns how many deliveries went, and whether none is left.
-async fn purge_minute(engine: &Engine, place: Place, before: i64) -> Result<(u64, bool), CqlError> {
+async fn purge_place(engine: &Engine, place: &Place, before: i64) -> Result<(u64, bool), CqlError> {
     type Columns = (String, i32, String, Option<CqlTimestamp>, Option<bool>);
     let mut messages: BTreeMap<String, BTreeMap<i32, Age>> = BTreeMap::new();
     let take = |(message, delivery, step, at, keyed): Columns| {
@@ -87,7 +118,7 @@ async fn purge_minute(engine: &Engine, place: Place, before: i64) -> Result<(u64
         age.ended |= step.parse::<State>().is_ok_and(State::is_final);
         Ok(())
     };
-    let key = (CqlTimestamp(place.minute), place.shard);
+    let key = (place.tenant.as_str(), CqlTimestamp(place.minute), place.shard);
     engine.client.pages(&engine.statements.told_in, key, take).await?;
     let all: usize = messages.values().map(BTreeMap::len).sum();
     let mut gone = Vec::new();
@@ -106,7 +137,7 @@ async fn purge_minute(engine: &Engine, place: Place, before: i64) -> Result<(u64
     if gone.len() == all {
         engine.client.write(&engine.statements.told_drop_all, key).await?;
     } else {
-        let rows: Vec<_> = gone.iter().map(|(message, delivery)| (key.0, key.1, *message, *delivery)).collect();
+        let rows: Vec<_> = gone.iter().map(|(message, delivery)| (key.0, key.1, key.2, *message, *delivery)).collect();
         engine.client.write_rows(&engine.statements.told_drop, &rows, None).await?;
     }
     Ok((gone.len() as u64, gone.len() == all))

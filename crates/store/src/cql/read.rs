@@ -26,7 +26,7 @@ pub(super) async fn message(
     tenant: &TenantId,
     id: MessageId,
 ) -> Result<Option<MessageView>, CqlError> {
-    let Some(place) = find_message(engine, id).await? else { return Ok(None) };
+    let Some(place) = find_message(engine, tenant, id).await? else { return Ok(None) };
     let found = read_messages(engine, &HashMap::from([(id, place)])).await?;
     let mut view = MessageView { id, accepted_at: Timestamp(i64::MAX), deliveries: Vec::new() };
     for folded in timeline::fold(found, |_, _, _| true)? {

@@ -59,28 +59,34 @@ statements! {
     routers: Repeatable, "read the routers", "SELECT name, address, until FROM router WHERE what = 'router'";
 
     told_put: Repeatable, "write a timeline",
-        "INSERT INTO timeline (minute, shard, message, delivery, attempt, step, mark, at, tenant, lane_partition, told, \
+        "INSERT INTO timeline (tenant, minute, shard, message, delivery, attempt, step, mark, at, lane_partition, told, \
          segments, deliveries, keyed, digest, route, link, reason, event) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     told_of: Repeatable, "read messages' timelines",
         "SELECT message, delivery, step, at, tenant, lane_partition, told, segments, deliveries, keyed, \
-         digest, event FROM timeline WHERE minute = ? AND shard = ? AND message IN ?";
+         digest, event FROM timeline WHERE tenant = ? AND minute = ? AND shard = ? AND message IN ?";
     told_in: Repeatable, "read old timelines",
-        "SELECT message, delivery, step, at, keyed FROM timeline WHERE minute = ? AND shard = ?";
+        "SELECT message, delivery, step, at, keyed FROM timeline WHERE tenant = ? AND minute = ? AND shard = ?";
     told_drop: Repeatable, "remove an old delivery",
-        "DELETE FROM timeline WHERE minute = ? AND shard = ? AND message = ? AND delivery = ?";
-    told_drop_all: Repeatable, "remove an old minute", "DELETE FROM timeline WHERE minute = ? AND shard = ?";
+        "DELETE FROM timeline WHERE tenant = ? AND minute = ? AND shard = ? AND message = ? AND delivery = ?";
+    told_drop_all: Repeatable, "remove an old minute",
+        "DELETE FROM timeline WHERE tenant = ? AND minute = ? AND shard = ?";
     hour_put: Repeatable, "note an hour", "INSERT INTO timeline_hour (what, hour) VALUES ('timeline', ?)";
     hours: Repeatable, "read the hours", "SELECT hour FROM timeline_hour WHERE what = 'timeline' AND hour <= ?";
     hour_drop: Repeatable, "remove an hour",
         "DELETE FROM timeline_hour USING TIMESTAMP ? WHERE what = 'timeline' AND hour = ?";
     minute_put: Repeatable, "note a minute", "INSERT INTO timeline_minute (hour, minute, shard) VALUES (?, ?, ?)";
-    minute_looked: Repeatable, "note a look at a minute",
-        "UPDATE timeline_minute SET looked = ? WHERE hour = ? AND minute = ? AND shard = ?";
-    minutes: Repeatable, "read the minutes of an hour",
-        "SELECT minute, shard, looked FROM timeline_minute WHERE hour = ?";
+    minutes: Repeatable, "read the minutes of an hour", "SELECT minute, shard FROM timeline_minute WHERE hour = ?";
     minute_drop: Repeatable, "remove a minute",
         "DELETE FROM timeline_minute USING TIMESTAMP ? WHERE hour = ? AND minute = ? AND shard = ?";
+    tenant_put: Repeatable, "note a tenant's minute",
+        "INSERT INTO timeline_tenant (minute, shard, tenant) VALUES (?, ?, ?)";
+    tenant_looked: Repeatable, "note a look at a tenant's minute",
+        "UPDATE timeline_tenant SET looked = ? WHERE minute = ? AND shard = ? AND tenant = ?";
+    tenants: Repeatable, "read the tenants of a minute",
+        "SELECT tenant, looked FROM timeline_tenant WHERE minute = ? AND shard = ?";
+    tenant_drop: Repeatable, "remove a tenant's minute",
+        "DELETE FROM timeline_tenant USING TIMESTAMP ? WHERE minute = ? AND shard = ? AND tenant = ?";
 
     claim_put: Repeatable, "write a claim",
         "INSERT INTO claim (message, tenant, accepted, keyed, lane_partition, first_offset, digest) \

@@ -20,6 +20,7 @@ pub(super) const ACCEPTED: &str = "accepted";
 #[derive(SerializeRow)]
 #[scylla(flavor = "enforce_order", skip_name_checks)]
 pub(super) struct Told {
+    tenant: TenantText,
     minute: CqlTimestamp,
     shard: i32,
     message: String,
@@ -28,7 +29,6 @@ pub(super) struct Told {
     step: &'static str,
     mark: i64,
     at: CqlTimestamp,
-    tenant: TenantText,
     lane_partition: i32,
     told: i64,
     segments: MaybeUnset<i32>,
@@ -72,20 +72,13 @@ impl Told {
             deliveries: MaybeUnset::Set(int(row.deliveries)),
             keyed: MaybeUnset::Set(row.keyed),
             digest: MaybeUnset::Set(row.digest.clone()),
-            ..Told::new(place, partition, row.delivery, row.offset, row.accepted.0, &row.tenant)
+            ..Told::new(place, partition, row.delivery, row.offset, row.accepted.0)
         }
     }
 
     /// The row of a step.
-    pub(super) fn step(
-        place: Place,
-        partition: i32,
-        id: DeliveryId,
-        offset: i64,
-        teller: &TenantId,
-        event: Event,
-    ) -> Self {
-        let row = Told::new(place, partition, id, offset, event.at_ms, teller);
+    pub(super) fn step(place: Place, partition: i32, id: DeliveryId, offset: i64, event: Event) -> Self {
+        let row = Told::new(place, partition, id, offset, event.at_ms);
         // What the row's other columns say is not said again in its bytes.
         let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
         let Some(step) = &event.step else { return row };
@@ -103,8 +96,9 @@ impl Told {
         }
     }
 
-    fn new(place: Place, partition: i32, id: DeliveryId, told: i64, at_ms: i64, tenant: &TenantId) -> Self {
+    fn new(place: Place, partition: i32, id: DeliveryId, told: i64, at_ms: i64) -> Self {
         Told {
+            tenant: TenantText(place.tenant),
             minute: CqlTimestamp(place.minute),
             shard: place.shard,
             message: id.message.to_string(),
@@ -113,7 +107,6 @@ impl Told {
             step: ACCEPTED,
             mark: 0,
             at: CqlTimestamp(at_ms),
-            tenant: TenantText(tenant.clone()),
             lane_partition: partition,
             told,
             segments: MaybeUnset::Unset,
@@ -289,7 +282,7 @@ pub(super) fn place_of(id: MessageId, event: &Event) -> Option<Place> {
     if event.accepted_ms == 0 || matches!(event.step, Some(Step::KeyReused(_))) {
         return None;
     }
-    Some(Place::of(id, event.accepted_ms))
+    Some(Place::of(&event.tenant().ok()?, id, event.accepted_ms))
 }
 
 /// Bytes as a blob column has them.
