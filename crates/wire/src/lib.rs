@@ -4,5 +4,6 @@ pub mod at;
 pub mod gsm7;
 pub mod oms;
 pub mod segment;
+pub mod smpp;
 pub mod tpdu;
 pub mod udh;
