@@ -21,6 +21,19 @@ impl Alphabet {
     /// The default alphabet with the default extension table: what every handset knows.
     pub const DEFAULT: Self = Self { locking: Locking::Default, single: Single::Default };
 
+    /// Octets that naming the tables takes in a user data header.
+    pub const fn header_octets(self) -> usize {
+        const ELEMENT_OCTETS: usize = 3;
+        let single = if matches!(self.single, Single::Default) { 0 } else { ELEMENT_OCTETS };
+        let locking = if matches!(self.locking, Locking::Default) { 0 } else { ELEMENT_OCTETS };
+        single + locking
+    }
+
+    /// The septets of one character: 1, 2 behind an escape, `None` if it is in neither table.
+    pub fn septets_of(self, c: char) -> Option<usize> {
+        tables::septets_of(self.code(c))
+    }
+
     /// The code of a character: `0..=127` plain, with [`EXTENSION_BIT`] behind an escape, or [`CODE_NONE`].
     fn code(self, c: char) -> u8 {
         if self == Self::DEFAULT {

@@ -1,9 +1,19 @@
 //! The protocols Carillon speaks, as bytes and values: no I/O, no clock, no knowledge of lanes, stores or roles.
 
 pub mod at;
+pub mod datagram;
 pub mod gsm7;
+pub mod http_template;
 pub mod oms;
+pub mod ota_settings;
+pub mod provisioning;
+pub mod reassembly;
+pub mod san;
 pub mod segment;
+pub mod service;
 pub mod smpp;
+pub mod syncml;
 pub mod tpdu;
 pub mod udh;
+pub mod wbxml;
+pub mod wsp;

@@ -5,11 +5,14 @@ use crate::gsm7;
 /// The most parts one message can have: the part number is one octet.
 pub const PARTS_MAX: usize = 255;
 
-/// How the characters of a text travel. National tables are not chosen here: a route would have to allow them.
+/// How the characters of a text travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alphabet {
     /// GSM 7-bit default alphabet with its extension table; units are septets.
     Gsm7,
+    /// GSM 7-bit with national tables, which each part's header names; units are septets. Chosen only where a route permits
+    /// it: phones that do not know the tables show other characters.
+    National(gsm7::Alphabet),
     /// UTF-16, big-endian; units are 16-bit code units.
     Ucs2,
 }
@@ -57,6 +60,7 @@ impl Alphabet {
     pub const fn single_units_max(self) -> usize {
         match self {
             Self::Gsm7 => 160,
+            Self::National(tables) => septets_beside(1 + tables.header_octets()),
             Self::Ucs2 => 70,
         }
     }
@@ -66,6 +70,8 @@ impl Alphabet {
         match (self, width) {
             (Self::Gsm7, ReferenceWidth::Narrow) => 153,
             (Self::Gsm7, ReferenceWidth::Wide) => 152,
+            (Self::National(tables), ReferenceWidth::Narrow) => septets_beside(1 + 5 + tables.header_octets()),
+            (Self::National(tables), ReferenceWidth::Wide) => septets_beside(1 + 6 + tables.header_octets()),
             (Self::Ucs2, ReferenceWidth::Narrow) => 67,
             (Self::Ucs2, ReferenceWidth::Wide) => 66,
         }
@@ -74,9 +80,16 @@ impl Alphabet {
     fn units_of(self, c: char) -> usize {
         match self {
             Self::Gsm7 => gsm7::septets_of_char(c).expect("the text was found to be in the alphabet"),
+            Self::National(tables) => tables.septets_of(c).expect("the text was found to be in the alphabet"),
             Self::Ucs2 => c.len_utf16(),
         }
     }
+}
+
+/// Septets that fit user data beside a header of so many octets.
+const fn septets_beside(header_octets: usize) -> usize {
+    const USER_DATA_OCTETS: usize = 140;
+    (USER_DATA_OCTETS - header_octets) * 8 / 7
 }
 
 /// Cuts a text into parts with an 8-bit reference. Never splits an escape pair or a surrogate pair.
@@ -87,6 +100,29 @@ pub fn plan(text: &str) -> Segments<'_> {
 /// Cuts a text into parts that leave room for a reference of this width.
 pub fn plan_with(text: &str, width: ReferenceWidth) -> Segments<'_> {
     let (alphabet, units) = measure(text);
+    plan_in(text, alphabet, units, width)
+}
+
+/// Cuts a text into parts, with national tables where that takes fewer parts than UTF-16 does. The first of the permitted
+/// that takes the fewest is chosen; a text of the default alphabet needs none of them.
+pub fn plan_permitting<'text>(
+    text: &'text str,
+    width: ReferenceWidth,
+    permitted: &[gsm7::Alphabet],
+) -> Segments<'text> {
+    let plain = plan_with(text, width);
+    if plain.alphabet == Alphabet::Gsm7 {
+        return plain;
+    }
+    let national = permitted.iter().filter_map(|tables| {
+        let units = text.chars().map(|c| tables.septets_of(c)).sum::<Option<usize>>()?;
+        Some(plan_in(text, Alphabet::National(*tables), units, width))
+    });
+    let fewest = national.min_by_key(|segments| segments.parts.len());
+    fewest.filter(|segments| segments.parts.len() < plain.parts.len()).unwrap_or(plain)
+}
+
+fn plan_in(text: &str, alphabet: Alphabet, units: usize, width: ReferenceWidth) -> Segments<'_> {
     if units <= alphabet.single_units_max() {
         return Segments { alphabet, units, parts: vec![Part { text, units }] };
     }
@@ -163,6 +199,27 @@ mod tests {
         check(&"😀".repeat(36), Alphabet::Ucs2, &[66, 6]);
         // é has two octets and one unit, [ one octet and two units: as many units as octets, but not ASCII.
         check(&format!("ab{}x", "[é".repeat(101)), Alphabet::Gsm7, &[152, 153, 1]);
+    }
+
+    #[test]
+    fn national_tables_are_chosen_where_they_help() {
+        use crate::gsm7::{Locking, Single};
+        let single = gsm7::Alphabet { locking: Locking::Default, single: Single::Turkish };
+        let both = gsm7::Alphabet { locking: Locking::Turkish, single: Single::Turkish };
+        let check = |text: &str, alphabet: Alphabet, expected: &[usize]| {
+            let segments = plan_permitting(text, ReferenceWidth::Narrow, &[single, both]);
+            let units: Vec<usize> = segments.parts.iter().map(|part| part.units).collect();
+            assert_eq!((segments.alphabet, units.as_slice()), (alphabet, expected));
+        };
+        check("aaa", Alphabet::Gsm7, &[3]);
+        // One message either way: what every phone reads is better.
+        check("ş", Alphabet::Ucs2, &[1]);
+        check(&"ş".repeat(71), Alphabet::National(single), &[142]);
+        check(&format!("ş{}", "a".repeat(153)), Alphabet::National(single), &[155]);
+        // A character of both tables costs one septet with the locking one.
+        check(&"ş".repeat(152), Alphabet::National(both), &[152]);
+        check(&format!("ş{}", "a".repeat(154)), Alphabet::National(single), &[149, 7]);
+        check(&"ж".repeat(71), Alphabet::Ucs2, &[67, 4]);
     }
 
     #[test]

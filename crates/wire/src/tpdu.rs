@@ -16,7 +16,7 @@ pub use carriage::{Carried, LineError, at_command_pdu, carried, with_service_cen
 pub use deliver::{Deliver, Incoming, delivers};
 pub use hex::{HexError, from_hex, to_hex};
 pub use report::{Status, StatusClass, StatusReport};
-pub use submit::{Outgoing, Report, Submit, submits};
+pub use submit::{Outgoing, Report, Submit, submits, submits_permitting};
 pub use timestamp::{CivilTime, Timestamp};
 pub use user_data::{Coding, UserData};
 pub use validity::Validity;

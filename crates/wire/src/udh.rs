@@ -1,6 +1,6 @@
 //! User data headers (3GPP TS 23.040, 9.2.3.24) as bytes and values. Knows nothing of alphabets.
 
-use crate::segment::ReferenceWidth;
+use crate::{gsm7, segment::ReferenceWidth};
 
 const CONCATENATION_8: u8 = 0x00;
 const PORTS_16: u8 = 0x05;
@@ -102,6 +102,13 @@ impl Header {
     /// A header that only says which part this is.
     pub fn concatenation(concatenation: Concatenation) -> Self {
         Self { elements: vec![Element::Concatenation(concatenation)] }
+    }
+
+    /// The elements that put national tables in force; none for the default ones.
+    pub fn national(tables: gsm7::Alphabet) -> impl Iterator<Item = Element> {
+        let single = Some(tables.single.identifier()).filter(|table| *table != 0).map(Element::NationalSingle);
+        let locking = Some(tables.locking.identifier()).filter(|table| *table != 0).map(Element::NationalLocking);
+        single.into_iter().chain(locking)
     }
 
     /// Reads a header from the start of user data; also returns how many octets it took, length octet included.

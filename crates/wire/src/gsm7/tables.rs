@@ -44,6 +44,15 @@ impl Locking {
         }
     }
 
+    /// Its national language identifier; zero for the default alphabet.
+    pub const fn identifier(self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::Turkish => 1,
+            Self::Portuguese => 3,
+        }
+    }
+
     /// The character of a code; the escape itself shows as a space.
     pub(super) fn character(self, code: u8) -> char {
         let code = code & 0x7f;
@@ -68,6 +77,16 @@ impl Single {
             2 => Some(Self::Spanish),
             3 => Some(Self::Portuguese),
             _ => None,
+        }
+    }
+
+    /// Its national language identifier; zero for the default extension table.
+    pub const fn identifier(self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::Turkish => 1,
+            Self::Spanish => 2,
+            Self::Portuguese => 3,
         }
     }
 

@@ -101,7 +101,7 @@ impl Deliver {
 /// # Errors
 /// [`TpduError::TooManyParts`] if it needs more than 255.
 pub fn delivers(incoming: &Incoming<'_>) -> Result<Vec<Deliver>, TpduError> {
-    let parts = text_parts(incoming.text, incoming.reference)?;
+    let parts = text_parts(incoming.text, incoming.reference, &[])?;
     let total = parts.len();
     let deliver = |(index, user_data): (usize, UserData)| Deliver {
         more_messages: index + 1 < total,

@@ -2,8 +2,9 @@
 
 use super::{Address, Coding, TpduError, UserData, Validity, reader::Reader};
 use crate::{
+    gsm7,
     segment::{self, Alphabet, PARTS_MAX, Part},
-    udh::{Concatenation, Header, Reference},
+    udh::{Concatenation, Element, Header, Reference},
 };
 
 pub(super) const MESSAGE_TYPE: u8 = 0b01;
@@ -120,7 +121,15 @@ impl Submit {
 /// # Errors
 /// [`TpduError::TooManyParts`] if it needs more than 255.
 pub fn submits(outgoing: &Outgoing<'_>) -> Result<Vec<Submit>, TpduError> {
-    let user_data = text_parts(outgoing.text, outgoing.reference)?;
+    submits_permitting(outgoing, &[])
+}
+
+/// Makes the parts of a text as [`submits`] does, with national tables where these are permitted and take fewer parts.
+///
+/// # Errors
+/// As [`submits`].
+pub fn submits_permitting(outgoing: &Outgoing<'_>, permitted: &[gsm7::Alphabet]) -> Result<Vec<Submit>, TpduError> {
+    let user_data = text_parts(outgoing.text, outgoing.reference, permitted)?;
     Ok(user_data.into_iter().map(|user_data| submit(outgoing, user_data)).collect())
 }
 
@@ -139,22 +148,58 @@ fn submit(outgoing: &Outgoing<'_>, user_data: UserData) -> Submit {
 }
 
 /// The user data of each part of a text.
-pub(super) fn text_parts(text: &str, reference: Reference) -> Result<Vec<UserData>, TpduError> {
-    let segments = segment::plan_with(text, reference.width());
+pub(super) fn text_parts(
+    text: &str,
+    reference: Reference,
+    permitted: &[gsm7::Alphabet],
+) -> Result<Vec<UserData>, TpduError> {
+    let segments = segment::plan_permitting(text, reference.width(), permitted);
     let total = segments.parts.len();
     if total > PARTS_MAX {
         return Err(TpduError::TooManyParts { parts: total });
     }
+    let tables = match segments.alphabet {
+        Alphabet::National(tables) => tables,
+        Alphabet::Gsm7 | Alphabet::Ucs2 => gsm7::Alphabet::DEFAULT,
+    };
     let header = |index: usize| {
-        let concatenation = Concatenation { reference, total: total as u8, number: index as u8 + 1 };
-        (total > 1).then(|| Header::concatenation(concatenation))
+        let place = Concatenation { reference, total: total as u8, number: index as u8 + 1 };
+        let place = (total > 1).then_some(Element::Concatenation(place));
+        let elements: Vec<Element> = place.into_iter().chain(Header::national(tables)).collect();
+        (!elements.is_empty()).then_some(Header { elements })
     };
     segments.parts.iter().enumerate().map(|(index, part)| part_data(segments.alphabet, header(index), *part)).collect()
 }
 
 fn part_data(alphabet: Alphabet, header: Option<Header>, part: Part<'_>) -> Result<UserData, TpduError> {
     match alphabet {
-        Alphabet::Gsm7 => UserData::gsm7(header, part.text),
+        Alphabet::Gsm7 | Alphabet::National(_) => UserData::gsm7(header, part.text),
         Alphabet::Ucs2 => UserData::ucs2(header, part.text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gsm7::{Locking, Single};
+
+    #[test]
+    fn national_tables_stand_in_every_header() {
+        let permitted = [gsm7::Alphabet { locking: Locking::Default, single: Single::Turkish }];
+        let text = "ağaç ".repeat(40);
+        let outgoing = Outgoing {
+            text: &text,
+            to: Address::number("+905321234567").expect("it is a number"),
+            reference: Reference::Narrow(1),
+            report: Report::NotWanted,
+            validity: None,
+        };
+        let parts = submits_permitting(&outgoing, &permitted).expect("it fits");
+        assert_eq!((parts.len(), submits(&outgoing).expect("it fits").len()), (2, 3));
+        assert!(parts.iter().all(|part| Submit::decode(&part.encode().expect("it fits")).as_ref() == Ok(part)));
+        let joined: Option<String> = parts.iter().map(|part| part.user_data.text()).collect();
+        assert_eq!(joined.as_deref(), Some(text.as_str()));
+        let header = parts[1].user_data.header().expect("it has one").encode().expect("it fits");
+        assert_eq!(header, [8, 0, 3, 1, 2, 2, 0x24, 1, 1]);
     }
 }
