@@ -32,6 +32,8 @@ impl Bus for AnyBus {
     }
 
     async fn append(&self, lane: &Lane, batch: Vec<Entry>) -> Result<Vec<Position>, BusError> {
+        #[cfg(debug_assertions)]
+        let batch = batch.into_iter().map(|entry| crate::next::written(lane, entry)).collect();
         match self {
             AnyBus::Embedded(bus) => bus.append(lane, batch).await,
             #[cfg(feature = "kafka")]
@@ -40,6 +42,9 @@ impl Bus for AnyBus {
     }
 
     async fn commit(&self, consumed: Vec<Consumed>, appended: Vec<(Lane, Entry)>) -> Result<Vec<Position>, BusError> {
+        #[cfg(debug_assertions)]
+        let appended =
+            appended.into_iter().map(|(lane, entry)| (lane.clone(), crate::next::written(&lane, entry))).collect();
         match self {
             AnyBus::Embedded(bus) => bus.commit(consumed, appended).await,
             #[cfg(feature = "kafka")]

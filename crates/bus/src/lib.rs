@@ -11,6 +11,8 @@ mod error;
 pub mod kafka;
 mod marks;
 mod membership;
+#[cfg(debug_assertions)]
+mod next;
 mod sqlite;
 
 use bytes::Bytes;

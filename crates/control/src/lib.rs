@@ -9,6 +9,7 @@ mod convert;
 mod dialer;
 mod identity;
 mod link;
+mod next;
 mod server;
 
 /// The generated contract.

@@ -13,7 +13,11 @@ impl Wire for FarmMessage {
     type Frame = proto::FarmToRouter;
 
     fn frame(waiting: &mut Vec<Self>, bytes_max: usize) -> proto::FarmToRouter {
-        proto::FarmToRouter { messages: fill(waiting, bytes_max, to_proto) }
+        let mut messages = fill(waiting, bytes_max, to_proto);
+        if crate::next::is_asked() {
+            messages.push(proto::FarmMessage { critical: false, kind: None });
+        }
+        proto::FarmToRouter { messages }
     }
 
     fn read(frame: proto::FarmToRouter, skipped: &mut u64) -> Result<Vec<Self>, FieldError> {

@@ -13,7 +13,11 @@ impl Wire for RouterMessage {
     type Frame = proto::RouterToFarm;
 
     fn frame(waiting: &mut Vec<Self>, bytes_max: usize) -> proto::RouterToFarm {
-        proto::RouterToFarm { messages: fill(waiting, bytes_max, to_proto) }
+        let mut messages = fill(waiting, bytes_max, to_proto);
+        if crate::next::is_asked() {
+            messages.push(proto::RouterMessage { critical: false, kind: None });
+        }
+        proto::RouterToFarm { messages }
     }
 
     fn read(frame: proto::RouterToFarm, skipped: &mut u64) -> Result<Vec<Self>, FieldError> {
