@@ -4,7 +4,7 @@
 //! engine is run.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -184,20 +184,39 @@ fn folder(name: &str) -> PathBuf {
 pub(crate) struct Kept {
     keeper: Child,
     held: Option<ChildStdin>,
+    folder: PathBuf,
     pub(crate) addresses: Addresses,
 }
 
 impl Kept {
-    /// Starts a set from nothing.
+    /// Starts a set from nothing, without what the environment names.
     pub(crate) fn start(name: &str, options: &Options) -> anyhow::Result<Self> {
-        if let Some(left) = Engines::open(&folder(name))? {
+        let mut kept = Self::begin(name)?;
+        kept.addresses = up(name, options)?;
+        Ok(kept)
+    }
+
+    /// Starts a whole set from nothing, whatever the environment names: for whoever kills its nodes.
+    pub(crate) fn start_own(name: &str, options: &Options) -> anyhow::Result<Self> {
+        let mut kept = Self::begin(name)?;
+        machine::prepare_java()?;
+        kept.addresses = Engines::up(&folder(name), options, &Shown::default())?.addresses();
+        Ok(kept)
+    }
+
+    /// Where the set lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn begin(name: &str) -> anyhow::Result<Self> {
+        let folder = folder(name);
+        if let Some(left) = Engines::open(&folder)? {
             left.wipe(&engines::Quiet).context("cannot take away what an earlier run left")?;
         }
         // The keeper first: an interruption of the start must find it.
         let (keeper, held) = keeper(name)?;
-        let mut kept = Self { keeper, held: Some(held), addresses: Addresses::default() };
-        kept.addresses = up(name, options)?;
-        Ok(kept)
+        Ok(Self { keeper, held: Some(held), folder, addresses: Addresses::default() })
     }
 
     /// Stops the set and takes it away.

@@ -1,10 +1,11 @@
 //! Developer chores: `cargo xtask test` checks everything, `cargo xtask tidy` the rules of the house, `cargo xtask engines`
-//! starts and stops Kafka and Cassandra.
+//! starts and stops Kafka and Cassandra, `cargo xtask faults` tries an installation on them hard.
 //!
 //! Knows the repository and the machine; must not be needed to build or run the product.
 
 mod command;
 mod engines;
+mod faults;
 mod machine;
 mod process;
 mod progress;
@@ -42,6 +43,8 @@ enum Chore {
         #[command(subcommand)]
         order: engines::Order,
     },
+    /// Tries an installation of many processes on real engines with one fault after the other, and counts every message.
+    Faults(faults::Faults),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Test { only } => steps::run(&root, &only),
         Chore::Tidy => tidy::run(&root),
         Chore::Engines { order } => engines::run(&order),
+        Chore::Faults(faults) => faults::run(&root, &faults),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,7 +44,7 @@ const OF_CLUSTER: &str = "cluster::";
 const SET: &str = "test";
 
 /// One build serves all steps: with every engine.
-const EVERYTHING: [&str; 3] = ["--workspace", "--features", "carillon/cluster"];
+pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--features", "carillon/cluster"];
 
 struct Done {
     step: Step,

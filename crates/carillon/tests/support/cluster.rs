@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     routers: Vec<Ports>,
     farms: Vec<Ports>,
     network: Ports,
+    /// Ports that farms reach the routers by, if not their own.
+    fronts: Vec<u16>,
 }
 
 #[derive(Clone, Copy)]
@@ -46,8 +48,12 @@ struct Ports {
 impl Plan {
     /// A plan with names and ports of its own, on the engines that the environment names.
     pub(crate) fn new(dir: &Path) -> Self {
+        Plan::on(dir, &address("CARILLON_KAFKA"), &address("CARILLON_CQL"))
+    }
+
+    /// The same on these engines.
+    pub(crate) fn on(dir: &Path, kafka: &str, cql: &str) -> Self {
         let name = format!("t{:016x}", rand::random::<u64>());
-        let (kafka, cql) = (address("CARILLON_KAFKA"), address("CARILLON_CQL"));
         let replicas = || (0..REPLICAS).map(|_| Ports { door: free_port(), ops: free_port() }).collect();
         Plan {
             dir: dir.to_owned(),
@@ -57,7 +63,34 @@ impl Plan {
             routers: replicas(),
             farms: replicas(),
             network: Ports { door: 0, ops: free_port() },
+            fronts: Vec::new(),
         }
+    }
+
+    /// Where the routers listen for farms.
+    pub(crate) fn router_doors(&self) -> Vec<u16> {
+        self.routers.iter().map(|ports| ports.door).collect()
+    }
+
+    /// Lets farms reach the routers by these ports, one each, instead of their own.
+    pub(crate) fn reach_routers_by(&mut self, fronts: Vec<u16>) {
+        self.fronts = fronts;
+    }
+
+    /// A router beside the others, which does not run yet.
+    pub(crate) fn another_router(&mut self, data: &Path) -> Part {
+        let (n, config) = (self.routers.len(), self.dir.join("cluster.toml"));
+        self.routers.push(Ports { door: free_port(), ops: free_port() });
+        let name = router_name(n);
+        let common = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
+        run(&[&["issue-router", "--name", &name], &common[..]].concat(), &self.dir.join("issue.log"));
+        self.router(n, data, &config)
+    }
+
+    /// The topic of a lane.
+    pub(crate) fn topic(&self, lane: &model::Lane) -> String {
+        let (_, prefix) = self.lanes.rsplit_once('/').unwrap();
+        format!("{prefix}.{lane}")
     }
 
     /// Starts all processes and waits until each is ready.
@@ -117,7 +150,7 @@ impl Plan {
             run(&[&["issue-router", "--name", &router_name(n)], &common[..]].concat(), &log);
         }
         // The first router is enough: it tells of the others.
-        let router = format!("127.0.0.1:{}", self.routers[0].door);
+        let router = format!("127.0.0.1:{}", self.fronts.first().copied().unwrap_or(self.routers[0].door));
         for name in FARMS {
             let asked = ["issue-farm", "--name", name, "--demo-modems", "--router", &router];
             run(&[&asked, &common[..]].concat(), &log);
@@ -137,7 +170,11 @@ impl Plan {
     fn router(&self, n: usize, data: &Path, config: &Path) -> Part {
         let listen = format!("127.0.0.1:{}", self.routers[n].door);
         let asked = ["sms-router", "--name", &router_name(n), "--listen", &listen];
-        self.part(Role::Router, n, self.routers[n], &asked, Some((data, config)))
+        let mut part = self.part(Role::Router, n, self.routers[n], &asked, Some((data, config)));
+        if let Some(front) = self.fronts.get(n) {
+            part.environment.insert("CARILLON_SMS_ROUTER__CONTROL__ADVERTISE", format!("127.0.0.1:{front}"));
+        }
+        part
     }
 
     fn farm(&self, n: usize, data: &Path) -> Part {

@@ -1,5 +1,6 @@
 //! A process of the binary: started, signalled, killed, waited for. Knows command lines and `/readyz`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(crate) struct Part {
     pub(crate) log: PathBuf,
     /// Base URL of its health and metrics, if that is known beforehand.
     pub(crate) ops: Option<String>,
+    /// Variables it is started with, beside those of the test.
+    pub(crate) environment: BTreeMap<&'static str, String>,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -34,13 +37,13 @@ pub(crate) struct Part {
 impl Part {
     /// A process that does not run yet.
     pub(crate) fn new(role: Role, index: usize, arguments: Vec<String>, log: PathBuf) -> Self {
-        Part { role, index, log, ops: None, arguments, child: None }
+        Part { role, index, log, ops: None, environment: BTreeMap::new(), arguments, child: None }
     }
 
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{self:?} runs already");
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        self.child = Some(spawn(&arguments, &self.log));
+        self.child = Some(spawn_with(&arguments, &self.environment, &self.log));
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -128,9 +131,15 @@ impl Drop for Part {
 
 /// Starts the binary with these arguments, its logs in a file.
 pub(crate) fn spawn(arguments: &[&str], log: &Path) -> Child {
+    spawn_with(arguments, &BTreeMap::new(), log)
+}
+
+/// The same with variables of its own.
+fn spawn_with(arguments: &[&str], environment: &BTreeMap<&'static str, String>, log: &Path) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
     Command::new(env!("CARGO_BIN_EXE_carillon"))
         .args(arguments)
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
