@@ -2,9 +2,10 @@
 //!
 //! Knows the variables by which their tests are told how; must not know what they do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::engines::Options;
+use anyhow::Context as _;
 
 use crate::command;
 use crate::engines::Kept;
@@ -13,18 +14,68 @@ use crate::steps::EVERYTHING;
 /// The set of engines they kill.
 const SET: &str = "faults";
 
+/// What follows the options in `--help`.
+const FAULTS: &str = "\
+The faults, each under load, on two gateways, two routers, two farms, three brokers and a CQL node:
+  two-owners    the router that owns a route stands still past its session (SIGSTOP), another takes over, the first goes on
+  kill-gateway  kill -9 of a gateway, and its restart
+  kill-router   kill -9 of the router that owns a route, and its restart
+  kill-farm     kill -9 of a farm, and its restart; what a modem was sending is uncertain
+  kill-broker   kill -9 of the broker that leads a busy partition, and its restart
+  restart-cql   the CQL node is stopped or killed, and comes back
+  rebalance     a third router joins while leases are out, and leaves in order
+  replacement   a router is replaced by one that writes as the next build might, and back, while the other stays
+  farm-cut      a farm is cut off from all routers for 30 s
+  no-quorum     two of three brokers are stunned or killed: gateways answer 503 and serviceNetwork, live, and are not ready
+
+After each, every message is counted: as its sender knows it, as the ledger does, and as the simulated network received it.
+  accepted    answered 202                  doubled     received more than once: must be 0
+  unanswered  answered 503, or not at all   lost        accepted, not received, not called uncertain: must be 0
+  received    texts the network has         uncertain   called so; only after the kill of a farm, at most one a modem
+  late        unanswered, yet received      rejected    taken by the lanes too late
+
+The engines are a set of its own, `--set faults`: the one of `cargo xtask engines up` is left alone. Logs of a fault that went
+wrong stay in target/tmp/faults. Ctrl-C ends the run after the fault in hand.";
+
 /// What is asked for.
 #[derive(clap::Args)]
+#[command(after_help = FAULTS)]
 pub(crate) struct Faults {
     /// How often each fault.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Only these faults (repeat it, or separate them by commas); a name that is none is answered with all there are.
-    #[arg(long, value_delimiter = ',')]
+    /// Only these faults (repeat it, or separate them by commas).
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// What chance begins with: who is killed, and when. Another one each time if it is not given; it is shown.
     #[arg(long)]
     seed: Option<u64>,
+    /// A file that gets what came of it as JSON, whole after each fault.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Faults {
+    /// One round of everything, for the test command.
+    pub(crate) fn once() -> Self {
+        Faults { rounds: 1, only: Vec::new(), seed: None, json: None }
+    }
+
+    /// How the tests are told.
+    fn variables(&self, set: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut variables = vec![
+            ("CARILLON_FAULTS_ROUNDS", self.rounds.to_string()),
+            ("CARILLON_FAULTS_ONLY", self.only.join(",")),
+            ("CARILLON_FAULTS_SET", set.display().to_string()),
+        ];
+        variables.extend(self.seed.map(|seed| ("CARILLON_FAULTS_SEED", seed.to_string())));
+        if let Some(json) = &self.json {
+            // The tests run in another folder.
+            let json = std::path::absolute(json).context("cannot find the folder of the JSON file")?;
+            variables.push(("CARILLON_FAULTS_JSON", json.display().to_string()));
+        }
+        Ok(variables)
+    }
 }
 
 /// Starts engines of its own, runs all rounds, and takes the engines away.
@@ -33,15 +84,8 @@ pub(crate) fn run(root: &Path, faults: &Faults) -> anyhow::Result<()> {
     // First what takes long and needs no engines.
     command::run(root, "cargo", &[&["test"], &target[..], &["--no-run"]].concat())?;
     let engines = Kept::start_own(SET, &Options::default())?;
-    let (rounds, only, set) =
-        (faults.rounds.to_string(), faults.only.join(","), engines.folder().display().to_string());
-    let seed = faults.seed.map(|seed| seed.to_string());
-    let mut variables = vec![
-        ("CARILLON_FAULTS_ROUNDS", rounds.as_str()),
-        ("CARILLON_FAULTS_ONLY", &only),
-        ("CARILLON_FAULTS_SET", &set),
-    ];
-    variables.extend(seed.as_deref().map(|seed| ("CARILLON_FAULTS_SEED", seed)));
+    let variables = faults.variables(engines.folder())?;
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let ran = command::run_with(root, "cargo", &[&["test"], &target[..]].concat(), &variables);
     engines.stop()?;
     ran

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, machine, tidy, zeep};
+use crate::{command, faults, machine, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,10 +35,14 @@ pub(crate) enum Step {
     Test,
     /// The end-to-end tests pass on many processes and real engines. Runs when it is asked for.
     Cluster,
+    /// One round of every fault, on engines of its own.
+    Faults,
 }
 
 /// End-to-end tests on many processes carry this in their names.
 const OF_CLUSTER: &str = "cluster::";
+/// What faults are called among the tests.
+const OF_FAULTS: &str = "faults::";
 
 /// The set of engines that the tests get.
 const SET: &str = "test";
@@ -105,6 +109,7 @@ impl Step {
             Self::Engines => "engines",
             Self::Test => "test",
             Self::Cluster => "cluster",
+            Self::Faults => "faults",
         }
     }
 
@@ -120,6 +125,7 @@ impl Step {
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
+            Self::Faults => "processes, brokers and the database killed under load, every message counted",
         }
     }
 
@@ -148,9 +154,10 @@ impl Step {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())
             }
-            Self::Test => cargo("test", &["--no-fail-fast", "--", "--skip", OF_CLUSTER]),
+            Self::Test => cargo("test", &["--no-fail-fast", "--", "--skip", OF_CLUSTER, "--skip", OF_FAULTS]),
             // One installation at a time: each is seven processes beside the engines.
             Self::Cluster => cargo("test", &["--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
+            Self::Faults => faults::run(root, &faults::Faults::once()),
         }
     }
 }
@@ -191,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_tests_come_last_and_bring_their_engines() {
-        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster]));
+        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster, Step::Faults]));
         assert!(Step::Engines.is_chosen(&[Step::Test]));
         assert!(Step::Engines.is_chosen(&[Step::Cluster]));
         assert!(!Step::Cluster.is_chosen(&[]));

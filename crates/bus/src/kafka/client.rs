@@ -148,6 +148,14 @@ pub(super) fn consumer(options: &Options, group: Option<&str>) -> ClientConfig {
     config
 }
 
+/// A client that looks after topics. It follows none, so nothing tells it that the broker it would ask is gone but its own
+/// looking.
+pub(super) fn admin(options: &Options) -> ClientConfig {
+    let mut config = base(options);
+    config.set("topic.metadata.refresh.interval.ms", "5000").set("metadata.max.age.ms", "10000");
+    config
+}
+
 /// A member of a group.
 pub(super) fn member(options: &Options, group: &str) -> ClientConfig {
     let mut config = consumer(options, Some(group));
@@ -250,6 +258,7 @@ fn passes(error: &KafkaError) -> bool {
                 | Code::WaitingForCoordinator
                 | Code::UnstableOffsetCommit
                 | Code::BrokerTransportFailure
+                | Code::DestroyBroker
                 | Code::AllBrokersDown
                 | Code::RequestTimedOut
                 | Code::NotLeaderForPartition

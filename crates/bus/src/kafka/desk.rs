@@ -361,13 +361,14 @@ impl Turn<'_> {
             .into_iter()
             .filter_map(|(group, stands)| tickets.remove(&group).map(|ticket| (group, ticket, stands)))
             .collect();
-        let records = match self.transactor.run(&Work { blocks: &blocks, offsets: &offsets }) {
+        let work = Arc::new(Work { blocks, offsets });
+        let records = match self.transactor.run(&work) {
             Ok(records) => records,
             Err(Failed::Fenced(group, error)) => return Err(Refused::Fenced(group, error)),
             Err(Failed::Aborted(error)) => return Err(Refused::Nothing(error)),
             Err(Failed::Unknown(error)) => return Err(Refused::Unknown(error)),
         };
-        Ok(place(&blocks, &places, &records))
+        Ok(place(&work.blocks, &places, &records))
     }
 
     /// Takes the acknowledgements in, in order; the watermarks that moved, by group.

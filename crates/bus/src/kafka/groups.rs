@@ -159,13 +159,13 @@ impl Groups {
         Ok(Ticket { metadata: metadata.ok_or_else(gone)? })
     }
 
-    /// Commits watermarks of a group by themselves. Blocks.
+    /// Commits watermarks of a group by themselves. Repeating it does no harm, so what passes by itself is waited for. Blocks.
     pub(super) fn commit(&self, group: Group, stands: &[Stand]) -> Result<(), KafkaError> {
-        let list = to_list(stands)?;
+        let (list, wait) = (to_list(stands)?, self.options.request_max);
         match self.members.get(group) {
-            Some(member) => member.consumer.commit(&list, CommitMode::Sync),
+            Some(member) => client::patiently(wait, || member.consumer.commit(&list, CommitMode::Sync)),
             None => match self.plain(group) {
-                Ok(consumer) => consumer.commit(&list, CommitMode::Sync),
+                Ok(consumer) => client::patiently(wait, || consumer.commit(&list, CommitMode::Sync)),
                 Err(error) => Err(KafkaError::ClientCreation(error.to_string())),
             },
         }

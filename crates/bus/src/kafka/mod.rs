@@ -300,7 +300,7 @@ impl KafkaBus {
         if list.count() == 0 {
             return Ok(());
         }
-        let trimmed = self.inner.topics.admin().delete_records(&list, &self.inner.topics.admin_options()).await;
+        let trimmed = self.inner.topics.delete_records(&lane.topic, &list).await;
         let trimmed = trimmed.map_err(|error| failed(client::engine("trim", &error)))?;
         for partition in &lane.partitions {
             let Some(element) = trimmed.find_partition(&lane.topic, partition.number()) else { continue };

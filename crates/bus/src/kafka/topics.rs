@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use model::Lane;
 use rand::Rng as _;
+use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -28,7 +29,7 @@ const SETTLE_REST: Duration = Duration::from_millis(25);
 
 /// Makes topics and looks at them.
 pub(super) struct Topics {
-    admin: AdminClient<Context>,
+    admin: Arc<AdminClient<Context>>,
     meta: Arc<Consumer>,
     options: Arc<Options>,
 }
@@ -44,7 +45,7 @@ struct Described {
 
 impl Topics {
     pub(super) fn start(options: Arc<Options>, meta: Arc<Consumer>) -> Result<Self, BusError> {
-        let admin = client::create(&options, &client::base(&options), Context::default())?;
+        let admin = Arc::new(client::create(&options, &client::admin(&options), Context::default())?);
         Ok(Topics { admin, meta, options })
     }
 
@@ -64,6 +65,24 @@ impl Topics {
     pub(super) fn admin_options(&self) -> AdminOptions {
         let wait = self.options.request_max;
         AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
+    }
+
+    /// Deletes what stands before these offsets; the topic's new first offsets. The client goes by what it last heard of the
+    /// leaders, and a leader that is gone is the end of it ("no such entry"): then it is made to ask.
+    pub(super) async fn delete_records(
+        &self,
+        topic: &str,
+        before: &TopicPartitionList,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        match self.admin.delete_records(before, &self.admin_options()).await {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoEnt) => {
+                let (admin, topic, wait) = (Arc::clone(&self.admin), topic.to_owned(), self.options.request_max);
+                let ask = move || admin.inner().fetch_metadata(Some(&topic), wait).map(drop);
+                blocking(ask).await?;
+                self.admin.delete_records(before, &self.admin_options()).await
+            }
+            told => told,
+        }
     }
 
     /// Makes the lane's topic if there is none, and checks it.

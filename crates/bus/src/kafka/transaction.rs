@@ -1,5 +1,11 @@
 //! One transactional producer: a transaction from begin to end, with every way it can go wrong. Knows records and offsets,
 //! not who waits for them. Blocks, so it lives on a thread of its own.
+//!
+//! The client's calls are made on a further thread, with a limit of our own: `send_offsets_to_transaction` takes a time
+//! limit and does not keep it. When the group's coordinator is on a broker that died, librdkafka (2.12) may wait for the
+//! connection to the broker it has taken out of its list, until some other connection comes or goes; `abort_transaction`
+//! may wait like that, too. A producer with such a call is left behind, and the next of its name ends its transaction at the
+//! brokers. What was left behind can do no harm: its epoch is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -23,6 +29,8 @@ use crate::{BusError, Group};
 const POLL_MAX: Duration = Duration::from_millis(100);
 /// How often a commit whose end is not known is asked for again.
 const COMMITS_MAX: u32 = 3;
+/// What a call may take beyond the time limit it was given before it counts as one that never returns.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What a record's producer carries with it.
 struct Sent {
@@ -67,9 +75,9 @@ pub(super) enum Failed {
 }
 
 /// What a transaction does.
-pub(super) struct Work<'a> {
-    pub(super) blocks: &'a [(Arc<Partition>, Bytes)],
-    pub(super) offsets: &'a [(Group, Ticket, Vec<Stand>)],
+pub(super) struct Work {
+    pub(super) blocks: Vec<(Arc<Partition>, Bytes)>,
+    pub(super) offsets: Vec<(Group, Ticket, Vec<Stand>)>,
 }
 
 /// A transactional producer, made anew when it is beyond repair.
@@ -79,19 +87,16 @@ pub(super) struct Transactor {
     running: Option<Running>,
 }
 
-struct Running {
-    producer: Arc<Producer>,
-    stop: Arc<AtomicBool>,
-}
+/// Something to do with a producer.
+type Call = Box<dyn FnOnce(&Producer) + Send>;
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
+/// A producer, with a thread that polls it and one that makes its calls. Both end when this is dropped, the latter when the
+/// call in hand has returned.
+struct Running {
+    calls: mpsc::Sender<Call>,
 }
 
 impl Running {
-    /// Makes a producer of this name: what another of it left open is ended.
     fn start(options: &Options, slot: usize) -> Result<Self, BusError> {
         let mut config = client::producer(options);
         config
@@ -109,8 +114,30 @@ impl Running {
             }
         };
         spawn("kafka-commit-poll", options, poll)?;
-        Ok(Running { producer, stop })
+        let (calls, called) = mpsc::channel::<Call>();
+        let answer = move || {
+            called.iter().for_each(|call| call(&producer));
+            stop.store(true, Ordering::Relaxed);
+        };
+        spawn("kafka-commit-call", options, answer)?;
+        Ok(Running { calls })
     }
+
+    /// Makes a call; `None` if it did not return in time.
+    fn call<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&Producer) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (told, telling) = mpsc::sync_channel(1);
+        let call: Call = Box::new(move |producer| drop(told.send(work(producer)))); // whoever gave up on it is gone
+        self.calls.send(call).ok()?;
+        telling.recv_timeout(patience + GRACE).ok()
+    }
+}
+
+fn never_returned() -> KafkaError {
+    KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)
 }
 
 impl Transactor {
@@ -120,66 +147,88 @@ impl Transactor {
 
     /// Ends what a predecessor of this name left open, and makes ready. Blocks until the brokers' time is up.
     pub(super) fn prepare(&mut self) -> Result<(), KafkaError> {
-        self.producer().map(drop)
-    }
-
-    fn producer(&mut self) -> Result<Arc<Producer>, KafkaError> {
-        if let Some(running) = &self.running {
-            return Ok(Arc::clone(&running.producer));
+        if self.running.is_some() {
+            return Ok(());
         }
         let started = Running::start(&self.options, self.slot);
         let running = started.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        retry(self.options.request_max * 2, || running.producer.init_transactions(self.options.request_max))?;
-        let producer = Arc::clone(&running.producer);
+        let wait = self.options.request_max;
+        let init = move |producer: &Producer| retry(wait * 2, || producer.init_transactions(wait));
+        running.call(wait * 3, init).unwrap_or_else(|| Err(never_returned()))?;
         self.running = Some(running);
-        Ok(producer)
+        Ok(())
     }
 
     /// Runs one transaction; the records of its blocks, in order.
-    pub(super) fn run(&mut self, work: &Work<'_>) -> Result<Vec<i64>, Failed> {
-        let producer = self.producer().map_err(Failed::Aborted)?;
-        let done = self.fill(&producer, work);
+    pub(super) fn run(&mut self, work: &Arc<Work>) -> Result<Vec<i64>, Failed> {
+        self.prepare().map_err(Failed::Aborted)?;
+        let Some(running) = &self.running else { return Err(Failed::Aborted(never_returned())) };
+        let (filled, options) = (Arc::clone(work), Arc::clone(&self.options));
+        let fill = move |producer: &Producer| Filling { producer, options: &options }.fill(&filled);
+        let done = running.call(self.options.transaction_max, fill);
         let ended = match done {
-            Ok(records) => self.commit(&producer).map(|()| records),
-            Err(failed) => Err(failed),
+            Some(Ok(records)) => self.commit(running).map(|()| records),
+            Some(Err(failed)) => Err(failed),
+            // Nobody commits it any more.
+            None => Err(Failed::Aborted(never_returned())),
         };
         if let Err(failed) = &ended {
-            self.give_up(&producer, failed);
+            self.give_up(failed);
         }
         ended
     }
 
     /// Ends what failed. A producer whose records failed needs another epoch, and its abort may then wait for ever (seen when a
     /// partition's leader was killed): it is left behind, and the next of its name ends its transaction at the brokers.
-    fn give_up(&mut self, producer: &Producer, failed: &Failed) {
-        if matches!(failed, Failed::Fenced(..)) && producer.client().fatal_error().is_none() {
-            let aborted = retry(self.options.request_max, || producer.abort_transaction(self.options.request_max));
+    fn give_up(&mut self, failed: &Failed) {
+        let wait = self.options.request_max;
+        if let (Failed::Fenced(..), Some(running)) = (failed, &self.running) {
+            let abort = move |producer: &Producer| match producer.client().fatal_error() {
+                None => retry(wait, || producer.abort_transaction(wait)),
+                Some((code, _)) => Err(KafkaError::MessageProduction(code)),
+            };
+            let aborted = running.call(wait * 2, abort).unwrap_or_else(|| Err(never_returned()));
             let Err(error) = aborted else { return };
             tracing::warn!(%error, "a transaction could not be aborted; another producer ends it");
         }
         self.running = None;
         // At once, for readers wait behind an open transaction. If it can't be, the brokers end it when its time is up.
-        if let Err(error) = self.producer() {
+        if let Err(error) = self.prepare() {
             tracing::warn!(%error, "no producer could take the place of one that failed; the next commit tries again");
         }
     }
 
-    fn fill(&self, producer: &Producer, work: &Work<'_>) -> Result<Vec<i64>, Failed> {
-        producer.begin_transaction().map_err(Failed::Aborted)?;
+    fn commit(&self, running: &Running) -> Result<(), Failed> {
+        let wait = self.options.transaction_max;
+        let commit = move |producer: &Producer| commit(producer, wait);
+        running.call(wait * COMMITS_MAX, commit).unwrap_or_else(|| Err(Failed::Unknown(never_returned())))
+    }
+}
+
+/// A transaction before its commit.
+struct Filling<'a> {
+    producer: &'a Producer,
+    options: &'a Options,
+}
+
+impl Filling<'_> {
+    fn fill(&self, work: &Work) -> Result<Vec<i64>, Failed> {
+        self.producer.begin_transaction().map_err(Failed::Aborted)?;
         let (told, telling) = mpsc::channel();
         for (nth, (partition, value)) in work.blocks.iter().enumerate() {
             let sent = Box::new(Sent { nth, told: told.clone() });
             let record = BaseRecord::<(), [u8], Box<Sent>>::with_opaque_to(&partition.topic, sent)
                 .partition(partition.number())
                 .payload(&value[..]);
-            producer.send(record).map_err(|(error, _)| Failed::Aborted(error))?;
+            self.producer.send(record).map_err(|(error, _)| Failed::Aborted(error))?;
         }
         drop(told);
         // While the records are on their way, the groups' coordinators are told.
-        for (group, ticket, stands) in work.offsets {
+        for (group, ticket, stands) in &work.offsets {
             let list = to_list(stands).map_err(Failed::Aborted)?;
-            let tell = || producer.send_offsets_to_transaction(&list, &ticket.metadata, self.options.request_max);
-            retry(self.options.request_max, tell).map_err(|error| {
+            let wait = self.options.request_max;
+            let tell = || self.producer.send_offsets_to_transaction(&list, &ticket.metadata, wait);
+            retry(wait, tell).map_err(|error| {
                 if is_fenced(&error) { Failed::Fenced(*group, error) } else { Failed::Aborted(error) }
             })?;
         }
@@ -202,22 +251,21 @@ impl Transactor {
         }
         Ok(records)
     }
+}
 
-    fn commit(&self, producer: &Producer) -> Result<(), Failed> {
-        let wait = self.options.transaction_max;
-        let mut tries = 0;
-        loop {
-            let error = match producer.commit_transaction(wait) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            tries += 1;
-            match &error {
-                KafkaError::Transaction(said) if said.txn_requires_abort() => return Err(Failed::Aborted(error)),
-                // A repeated call goes on where the last one stood; it commits nothing twice.
-                KafkaError::Transaction(said) if said.is_retriable() && tries < COMMITS_MAX => {}
-                _ => return Err(Failed::Unknown(error)),
-            }
+fn commit(producer: &Producer, wait: Duration) -> Result<(), Failed> {
+    let mut tries = 0;
+    loop {
+        let error = match producer.commit_transaction(wait) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        tries += 1;
+        match &error {
+            KafkaError::Transaction(said) if said.txn_requires_abort() => return Err(Failed::Aborted(error)),
+            // A repeated call goes on where the last one stood; it commits nothing twice.
+            KafkaError::Transaction(said) if said.is_retriable() && tries < COMMITS_MAX => {}
+            _ => return Err(Failed::Unknown(error)),
         }
     }
 }

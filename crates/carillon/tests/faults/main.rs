@@ -28,9 +28,9 @@ use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 
 use orders::Orders;
-use report::{Report, Row};
+use report::{Report, Row, say};
 use siege::Siege;
-use support::{PATIENCE, Role};
+use support::Role;
 use tally::{Ledger, Tally, count};
 use traffic::Traffic;
 
@@ -118,7 +118,7 @@ fn main() -> ExitCode {
 /// All faults, round by round, on one installation as long as it serves; whether all was well.
 fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -> bool {
     let mut chance = StdRng::seed_from_u64(orders.seed);
-    let mut report = Report::begin(orders.seed);
+    let mut report = Report::begin(orders.seed, orders.json.clone());
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     drop(std::fs::remove_dir_all(&home)); // what an earlier run left to be looked at
     let mut siege: Option<Siege<'_>> = None;
@@ -127,6 +127,7 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
             break;
         }
         let began = Instant::now();
+        say(&format!("round {round} of {}: {}", orders.rounds, fault.name()));
         let seed = rand::Rng::random(&mut chance);
         let dir: PathBuf = home.join(format!("{round}-{}", fault.name()));
         let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -134,6 +135,7 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
                 let siege = match &mut siege {
                     Some(siege) => siege,
                     none => {
+                        say("an installation starts");
                         std::fs::create_dir_all(&dir).unwrap();
                         none.insert(Siege::lay(set, &dir, StdRng::seed_from_u64(seed)).await)
                     }
@@ -147,7 +149,7 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
         report.add(Row { round, fault: fault.name(), took: began.elapsed(), tally });
         if !is_well {
             // The next one is not to suffer from it; its logs and its record stay.
-            heal(set);
+            servers::heal(set);
             if let Some(broken) = siege.take() {
                 println!("    logs: {}", broken.data.parent().unwrap_or(&broken.data).display());
             }
@@ -163,19 +165,11 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
 /// One fault, from load to count.
 async fn one(siege: &mut Siege<'_>, fault: Fault, round: usize) -> Tally {
     let before = Ledger::now(&siege.carillon).await;
+    say("load begins");
     let traffic = Traffic::start(&siege.carillon, &format!("{}-{round}", fault.name()));
     siege.goes_on(&traffic).await;
     fault.happen(siege, &traffic).await;
+    say("load ends; everything is counted");
     let sent = traffic.stop().await;
     count(&siege.carillon, &sent, &before, usize::from(fault == Fault::KillFarm)).await
-}
-
-/// Whatever a fault left behind: all engines run again.
-fn heal(set: &Engines) {
-    for node in set.nodes() {
-        drop(node.resume()); // those that run take no notice
-        node.start().unwrap();
-    }
-    set.wait_ready(PATIENCE).unwrap();
-    set.wait_in_sync(PATIENCE).unwrap();
 }

@@ -10,6 +10,8 @@ const ROUNDS: &str = "CARILLON_FAULTS_ROUNDS";
 const ONLY: &str = "CARILLON_FAULTS_ONLY";
 /// What chance begins with.
 const SEED: &str = "CARILLON_FAULTS_SEED";
+/// The file that gets what came of it, for programs.
+const JSON: &str = "CARILLON_FAULTS_JSON";
 /// The folder of a set of engines that may be killed; one of its own if it is not set.
 const SET: &str = "CARILLON_FAULTS_SET";
 
@@ -37,8 +39,10 @@ pub(crate) struct Orders {
     pub(crate) rounds: usize,
     pub(crate) seed: u64,
     pub(crate) set: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
     only: Vec<String>,
     filters: Vec<String>,
+    skips: Vec<String>,
 }
 
 impl Orders {
@@ -46,7 +50,7 @@ impl Orders {
     pub(crate) fn read(names: &[&str]) -> Result<Option<Self>, String> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         if arguments.iter().any(|word| word == "--list") {
-            names.iter().for_each(|name| println!("{name}: test"));
+            names.iter().for_each(|name| println!("{}: test", full(name)));
             return Ok(None);
         }
         let only = variable::<String>(ONLY)?.unwrap_or_default();
@@ -58,21 +62,37 @@ impl Orders {
             rounds: variable(ROUNDS)?.unwrap_or(1),
             seed: variable(SEED)?.unwrap_or_else(rand::random),
             set: variable(SET)?,
+            json: variable(JSON)?,
             only,
             filters: filters(&arguments),
+            skips: skips(&arguments),
         }))
     }
 
     /// Whether a fault is among those that are asked for.
     pub(crate) fn wants(&self, name: &str) -> bool {
+        let full = full(name);
         (self.only.is_empty() || self.only.iter().any(|only| only == name))
-            && (self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str())))
+            && (self.filters.is_empty() || self.filters.iter().any(|filter| full.contains(filter.as_str())))
+            && !self.skips.iter().any(|skip| full.contains(skip.as_str()))
     }
 }
 
 fn variable<T: FromStr>(name: &str) -> Result<Option<T>, String> {
     let Ok(text) = std::env::var(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| format!("`{name}` can't be `{text}`"))
+}
+
+/// What a fault is called among all tests.
+fn full(name: &str) -> String {
+    format!("faults::{name}")
+}
+
+/// Values of `--skip`, as test harnesses take them.
+fn skips(arguments: &[String]) -> Vec<String> {
+    let pairs = arguments.windows(2).filter(|pair| pair[0] == "--skip").map(|pair| pair[1].clone());
+    let joined = arguments.iter().filter_map(|word| word.strip_prefix("--skip=").map(str::to_owned));
+    pairs.chain(joined).collect()
 }
 
 fn filters(arguments: &[String]) -> Vec<String> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 use rustix::process::Signal;
 
+use crate::report::say;
 use crate::siege::Siege;
 use crate::support::Role;
 use crate::traffic::Traffic;
@@ -18,11 +19,13 @@ const NEXT_BUILD: &str = "CARILLON_NEXT_BUILD";
 /// A router stands still past its session, another takes over, and the first goes on, believing that it still owns.
 pub(crate) async fn two_owners(siege: &mut Siege<'_>, traffic: &Traffic) {
     let owner = siege.router_that_owns();
+    say(&format!("router {owner} stands still"));
     siege.part(Role::Router, owner).pause();
     // By the other's work: it owns now.
     siege.goes_on(traffic).await;
     let log = siege.part(Role::Router, owner).log.clone();
     let before = losses(&log);
+    say("it goes on, believing that it owns");
     siege.part(Role::Router, owner).resume();
     siege.until("the first router notices", || losses(&log) > before).await;
     siege.ready(Role::Router, owner).await;
@@ -71,9 +74,11 @@ pub(crate) async fn kill(siege: &mut Siege<'_>, traffic: &Traffic, role: Role) {
         Role::Router => siege.router_that_owns(),
         _ => siege.chance.random_range(0..2),
     };
+    say(&format!("{role:?} {index} is killed"));
     siege.part(role, index).kill();
     // What it had goes to the other.
     siege.goes_on(traffic).await;
+    say("it is started again");
     siege.part(role, index).start();
     siege.ready(role, index).await;
     siege.goes_on(traffic).await;
@@ -82,6 +87,7 @@ pub(crate) async fn kill(siege: &mut Siege<'_>, traffic: &Traffic, role: Role) {
 /// A third router joins while leases are out, and leaves in order.
 pub(crate) async fn rebalance(siege: &mut Siege<'_>, traffic: &Traffic) {
     let mut third = siege.plan.another_router(&siege.data);
+    say("a third router starts");
     third.start();
     third.ready(&siege.carillon.client).await;
     let log = third.log.clone();
@@ -90,6 +96,7 @@ pub(crate) async fn rebalance(siege: &mut Siege<'_>, traffic: &Traffic) {
         .await;
     siege.goes_on(traffic).await;
     tokio::time::sleep(AT_WORK).await;
+    say("it is asked to stop");
     third.signal(Signal::TERM);
     assert_eq!(third.ended().await, Some(0), "the third router did not stop in order");
     siege.goes_on(traffic).await;
@@ -99,6 +106,7 @@ pub(crate) async fn rebalance(siege: &mut Siege<'_>, traffic: &Traffic) {
 pub(crate) async fn replacement(siege: &mut Siege<'_>, traffic: &Traffic) {
     let index = siege.router_that_owns();
     for is_next in [true, false] {
+        say(&format!("router {index} is replaced by {}", if is_next { "the next build" } else { "this build" }));
         let part = siege.part(Role::Router, index);
         part.signal(Signal::TERM);
         assert_eq!(part.ended().await, Some(0), "the router did not stop in order");

@@ -2,20 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use engines::Node;
+use engines::{Engines, EnginesError, Node};
 use model::{Lane, RouteId};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde_json::json;
 
+use crate::report::say;
 use crate::siege::Siege;
 use crate::support::{PATIENCE, Role};
-use crate::traffic::Traffic;
+use crate::traffic::{Fate, Sent, Traffic};
 
 /// How long a server stays away.
 const AWAY: Duration = Duration::from_secs(5);
 /// What a gateway promises (`accept_ms_max`), and what a machine with too few cores adds to it.
 const ANSWER_MAX: Duration = Duration::from_millis(5_000 + 3_000);
+/// How long somebody else may hold a port of a node that starts.
+const PORT_MAX: Duration = Duration::from_secs(30);
+const PORT_REST: Duration = Duration::from_millis(500);
 /// Messages that are accepted while state is away: nothing of it is asked for on that path.
 const ACCEPTED_MEANWHILE: usize = 20;
 
@@ -29,7 +33,7 @@ pub(crate) async fn kill_broker(siege: &mut Siege<'_>, traffic: &Traffic) {
     let topic = siege.plan.topic(lane);
     let leader = siege.engines.leader(&topic, partition as i32).unwrap();
     let leader = leader.unwrap_or_else(|| panic!("`{topic}` has no leader"));
-    println!("    {} leads partition {partition} of lane `{lane}`", leader.name());
+    say(&format!("{} is killed: it leads partition {partition} of lane `{lane}`", leader.name()));
     tokio::task::block_in_place(|| leader.kill().unwrap());
     siege.goes_on(traffic).await;
     tokio::time::sleep(AWAY).await;
@@ -41,13 +45,14 @@ pub(crate) async fn kill_broker(siege: &mut Siege<'_>, traffic: &Traffic) {
 pub(crate) async fn restart_cql(siege: &mut Siege<'_>, traffic: &Traffic) {
     let node = &siege.engines.cql;
     let in_order = siege.chance.random_bool(0.5);
-    println!("    {}", if in_order { "stopped in order" } else { "killed" });
+    say(if in_order { "the CQL node is stopped in order" } else { "the CQL node is killed" });
     tokio::task::block_in_place(|| if in_order { node.stop().unwrap() } else { node.kill().unwrap() });
     let enough = traffic.answered() + ACCEPTED_MEANWHILE;
     siege.until("messages are accepted without state", || traffic.answered() >= enough).await;
+    say("it comes back");
     tokio::task::block_in_place(|| {
-        node.start().unwrap();
-        node.wait_ready(PATIENCE).unwrap();
+        let ready = start(node).and_then(|()| node.wait_ready(PATIENCE));
+        ready.unwrap_or_else(|error| panic!("the CQL node did not come back: {error}"));
     });
     siege.goes_on(traffic).await;
     siege.all_ready().await;
@@ -60,12 +65,12 @@ pub(crate) async fn no_quorum(siege: &mut Siege<'_>, traffic: &Traffic) {
     brokers.shuffle(&mut siege.chance);
     let away = &brokers[..2];
     let stunned = siege.chance.random_bool(0.5);
-    println!("    {} and {} {}", away[0].name(), away[1].name(), if stunned { "stunned" } else { "killed" });
+    say(&format!("{} and {} are {}", away[0].name(), away[1].name(), if stunned { "stunned" } else { "killed" }));
     tokio::task::block_in_place(|| {
         away.iter().for_each(|node| if stunned { node.pause().unwrap() } else { node.kill().unwrap() });
     });
     for door in siege.carillon.doors().to_vec() {
-        refuses(siege, &door).await;
+        refuses(siege, traffic, &door).await;
     }
     let answered = traffic.answered();
     gateways_live_unready(siege).await;
@@ -81,36 +86,75 @@ pub(crate) async fn no_quorum(siege: &mut Siege<'_>, traffic: &Traffic) {
 
 /// Starts what is dead, and waits until the brokers are a whole again.
 fn bring_back(siege: &Siege<'_>, away: &[&Node]) {
+    say("they come back");
     tokio::task::block_in_place(|| {
-        away.iter().for_each(|node| node.start().unwrap());
-        siege.engines.wait_ready(PATIENCE).unwrap();
-        siege.engines.wait_in_sync(PATIENCE).unwrap();
+        let started = away.iter().try_for_each(|node| start(node));
+        let whole = started.and_then(|()| wait_whole(siege.engines));
+        whole.unwrap_or_else(|error| panic!("the brokers did not come back: {error}"));
     });
 }
 
-/// Both doors of a gateway say that they can't take anything, within the gateway's deadline.
-async fn refuses(siege: &Siege<'_>, door: &str) {
-    let (carillon, demo) = (&siege.carillon, &siege.carillon.demo);
-    let to = carillon.number(0, 9_999);
-    let began = Instant::now();
-    let rest = carillon.client.post(format!("{door}/v1/messages")).bearer_auth(&demo.api_key);
-    let rest = rest.json(&json!({ "to": to, "text": "refused" })).send().await.unwrap();
-    assert_eq!(rest.status(), 503, "{}", rest.text().await.unwrap());
-    assert!(rest.headers().contains_key("retry-after"), "503 without `Retry-After`");
-    assert!(began.elapsed() < ANSWER_MAX, "REST answered after {:?}", began.elapsed());
-    let began = Instant::now();
-    let oms = carillon.client.post(format!("{door}/oms/service.asmx"));
-    let oms = oms.header("content-type", "text/xml; charset=utf-8").body(deliver_xms(siege, &to)).send().await.unwrap();
-    let text = oms.text().await.unwrap();
-    assert!(text.contains("serviceNetwork"), "{text}");
-    assert!(began.elapsed() < ANSWER_MAX, "OMS answered after {:?}", began.elapsed());
+/// Starts a node. Its port may be somebody else's for a moment: connections that begin on this machine take any.
+fn start(node: &Node) -> engines::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match node.start() {
+            Err(EnginesError::PortTaken { .. }) if begun.elapsed() < PORT_MAX => std::thread::sleep(PORT_REST),
+            told => return told,
+        }
+    }
 }
 
-fn deliver_xms(siege: &Siege<'_>, to: &str) -> String {
+fn wait_whole(set: &Engines) -> engines::Result<()> {
+    set.wait_ready(PATIENCE)?;
+    set.wait_in_sync(PATIENCE)
+}
+
+/// Whatever a fault left behind: all engines run again. What can't be mended is said, and the next fault is tried all the
+/// same: it says so, too, if it needs what is missing.
+pub(crate) fn heal(set: &Engines) {
+    say("the engines are put right for the next one");
+    for node in set.nodes() {
+        drop(node.resume()); // those that run take no notice, and the dead can't
+        if let Err(error) = start(node) {
+            println!("    {} could not be started: {error}", node.name());
+        }
+    }
+    if let Err(error) = wait_whole(set) {
+        println!("    the engines are not whole: {error}");
+    }
+}
+
+/// Both doors of a gateway say that they can't take anything, within the gateway's deadline.
+async fn refuses(siege: &Siege<'_>, traffic: &Traffic, door: &str) {
+    let (carillon, demo) = (&siege.carillon, &siege.carillon.demo);
+    let to = carillon.number(0, 9_999);
+    let (begun, text) = (Instant::now(), format!("{}-rest-{door}", traffic.word()));
+    let rest = carillon.client.post(format!("{door}/v1/messages")).bearer_auth(&demo.api_key);
+    let rest = rest.json(&json!({ "to": to, "text": text })).send().await.unwrap();
+    traffic.note(refused(text, begun.elapsed()));
+    assert_eq!(rest.status(), 503, "{}", rest.text().await.unwrap());
+    assert!(rest.headers().contains_key("retry-after"), "503 without `Retry-After`");
+    assert!(begun.elapsed() < ANSWER_MAX, "REST answered after {:?}", begun.elapsed());
+    let (begun, text) = (Instant::now(), format!("{}-oms-{door}", traffic.word()));
+    let oms = carillon.client.post(format!("{door}/oms/service.asmx"));
+    let oms = oms.header("content-type", "text/xml; charset=utf-8").body(deliver_xms(siege, &to, &text));
+    let answer = oms.send().await.unwrap().text().await.unwrap();
+    traffic.note(refused(text, begun.elapsed()));
+    assert!(answer.contains("serviceNetwork"), "{answer}");
+    assert!(begun.elapsed() < ANSWER_MAX, "OMS answered after {:?}", begun.elapsed());
+}
+
+/// What was refused and may still be carried, once.
+fn refused(text: String, took: Duration) -> Sent {
+    Sent { text, fate: Fate::Refused, took, wrong: None }
+}
+
+fn deliver_xms(siege: &Siege<'_>, to: &str, text: &str) -> String {
     let (user, password) = (&siege.carillon.demo.user_id, &siege.carillon.demo.password);
     let namespace = "http://schemas.microsoft.com/office/Outlook/2006/OMS";
     let inner = format!(
-        r#"<xmsData client="test" xmlns="{namespace}"><user><userId>{user}</userId><password>{password}</password></user><xmsHead><requiredService>SMS_SENDER</requiredService><to><recipient>{to}</recipient></to></xmsHead><xmsBody format="SMS"><content contentType="text/plain" contentId="a" contentLocation="1.txt">refused</content></xmsBody></xmsData>"#
+        r#"<xmsData client="test" xmlns="{namespace}"><user><userId>{user}</userId><password>{password}</password></user><xmsHead><requiredService>SMS_SENDER</requiredService><to><recipient>{to}</recipient></to></xmsHead><xmsBody format="SMS"><content contentType="text/plain" contentId="a" contentLocation="1.txt">{text}</content></xmsBody></xmsData>"#
     );
     format!(
         r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><DeliverXms xmlns="{namespace}"><xmsData><![CDATA[{inner}]]></xmsData></DeliverXms></s:Body></s:Envelope>"#

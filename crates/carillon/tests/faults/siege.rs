@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use engines::Engines;
 use rand::rngs::StdRng;
 
+use crate::report::say;
 use crate::support::cluster::{Farms, Plan};
 use crate::support::{Carillon, PATIENCE, Part, Received, Role};
 use crate::traffic::Traffic;
@@ -55,13 +56,20 @@ impl<'a> Siege<'a> {
             if reached.len() == countries {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "nothing goes on in some country:\n{}", self.carillon.log_tail());
+            let missing = || (0..countries).filter(|country| !reached.contains(country)).collect::<Vec<_>>();
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{PATIENCE:?} after text {from} nothing newer has reached countries {:?}:\n{}",
+                missing(),
+                self.carillon.log_tail()
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// The same by any modem.
     pub(crate) async fn goes_on(&self, traffic: &Traffic) {
+        say("waiting until texts of all countries arrive");
         self.goes_on_by(traffic, |_| true).await;
     }
 
@@ -87,7 +95,7 @@ impl<'a> Siege<'a> {
     pub(crate) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "waited until {what}:\n{}", self.carillon.log_tail());
+            assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}:\n{}", self.carillon.log_tail());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

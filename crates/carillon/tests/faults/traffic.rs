@@ -1,8 +1,8 @@
 //! Load that goes on whatever happens to those it is sent to. Knows the REST door, and what became of each request as its
 //! sender saw it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::RETRY_AFTER;
@@ -61,6 +61,8 @@ struct Shared {
     answered: AtomicUsize,
     arrived: AtomicUsize,
     done: AtomicBool,
+    /// Sent beside the load.
+    aside: Mutex<Vec<Sent>>,
 }
 
 impl Traffic {
@@ -75,6 +77,7 @@ impl Traffic {
             answered: AtomicUsize::new(0),
             arrived: AtomicUsize::new(0),
             done: AtomicBool::new(false),
+            aside: Mutex::default(),
         });
         tokio::spawn(watch(Arc::clone(&shared)));
         let mut senders = JoinSet::new();
@@ -104,10 +107,17 @@ impl Traffic {
         self.shared.demo.numbers.len()
     }
 
+    /// Counts a message that was sent beside the load.
+    pub(crate) fn note(&self, sent: Sent) {
+        self.shared.aside.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+    }
+
     /// Ends it; what was sent.
     pub(crate) async fn stop(self) -> Vec<Sent> {
         self.shared.done.store(true, Ordering::Relaxed);
-        self.senders.join_all().await.into_iter().flatten().collect()
+        let mut sent: Vec<Sent> = self.senders.join_all().await.into_iter().flatten().collect();
+        sent.append(&mut self.shared.aside.lock().unwrap_or_else(PoisonError::into_inner));
+        sent
     }
 }
 
