@@ -297,3 +297,18 @@ pub(super) fn is_fenced(error: &KafkaError) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_does_not_return_is_left_behind() {
+        let options = Options::new(vec!["127.0.0.1:1".into()], "p", "n");
+        let running = Running::start(&options, 0).unwrap();
+        assert_eq!(running.call(Duration::from_secs(60), |_| 7), Some(7));
+        let (end, ended) = mpsc::channel::<()>();
+        assert_eq!(running.call(Duration::ZERO, move |_| ended.recv()), None);
+        drop(end);
+    }
+}
