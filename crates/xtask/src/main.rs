@@ -10,6 +10,7 @@ mod machine;
 mod process;
 mod progress;
 mod steps;
+mod suites;
 mod tidy;
 mod zeep;
 

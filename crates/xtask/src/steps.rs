@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, faults, machine, tidy, zeep};
+use crate::{command, faults, machine, suites, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,8 +41,8 @@ pub(crate) enum Step {
 
 /// End-to-end tests on many processes carry this in their names.
 const OF_CLUSTER: &str = "cluster::";
-/// What faults are called among the tests.
-const OF_FAULTS: &str = "faults::";
+/// The binary that tries faults: a step of its own.
+const FAULTS: &str = "faults";
 
 /// The set of engines that the tests get.
 const SET: &str = "test";
@@ -137,10 +137,11 @@ impl Step {
     }
 
     fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<()> {
+        let given = engines.as_ref().map(|kept| kept.addresses.clone());
+        let addresses = || given.clone().unwrap_or_else(Addresses::from_environment);
         let cargo = |command: &str, rest: &[&str]| {
             let arguments = [&[command], &EVERYTHING[..], rest].concat();
-            let addresses = engines.as_ref().map_or_else(Addresses::from_environment, |kept| kept.addresses.clone());
-            command::run_with(root, "cargo", &arguments, &addresses.variables())
+            command::run_with(root, "cargo", &arguments, &addresses().variables())
         };
         match self {
             Self::Machine => machine::prepare(root),
@@ -154,7 +155,10 @@ impl Step {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())
             }
-            Self::Test => cargo("test", &["--no-fail-fast", "--", "--skip", OF_CLUSTER, "--skip", OF_FAULTS]),
+            Self::Test => {
+                let addresses = addresses();
+                suites::run(root, &EVERYTHING, &[FAULTS], &["--skip", OF_CLUSTER], &addresses.variables())
+            }
             // One installation at a time: each is seven processes beside the engines.
             Self::Cluster => cargo("test", &["--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
             Self::Faults => faults::run(root, &faults::Faults::once()),

@@ -1,0 +1,175 @@
+//! Runs the test binaries: those that mostly wait for engines beside those that compute.
+//!
+//! Knows cargo's list of what it built; must not know what a test is about.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::command;
+
+/// The engines' own suites: their time goes by in waiting for brokers and nodes, so they run beside the rest.
+const WAITING: [&str; 2] = ["cql", "kafka"];
+
+/// A test binary.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Suite {
+    /// The folder of its crate, in which cargo would run it.
+    folder: PathBuf,
+    /// The file with its `main`, as cargo shows it.
+    source: PathBuf,
+    name: String,
+    executable: PathBuf,
+}
+
+impl Suite {
+    fn waits(&self) -> bool {
+        WAITING.contains(&self.name.as_str())
+    }
+
+    fn title(&self) -> String {
+        let source = self.source.strip_prefix(&self.folder).unwrap_or(&self.source);
+        format!("     Running {} of {}", source.display(), self.folder.display())
+    }
+
+    fn command(&self, rest: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(&self.executable);
+        command.args(rest).envs(variables.iter().copied()).current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+}
+
+/// A line of what cargo says when it is asked for JSON.
+#[derive(Deserialize)]
+struct Built {
+    manifest_path: PathBuf,
+    target: Target,
+    profile: Profile,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Runs every test of every binary but those `left_out`, also after one that failed; the documentation's tests come last.
+/// `rest` goes to each binary, `variables` into its environment.
+pub(crate) fn run(
+    root: &Path,
+    built_with: &[&str],
+    left_out: &[&str],
+    rest: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let built = command::output(root, "cargo", &[&["test", "--no-run", "--message-format=json"], built_with].concat())?;
+    let suites: Vec<Suite> =
+        list(&built).into_iter().filter(|suite| !left_out.contains(&suite.name.as_str())).collect();
+    ensure!(!suites.is_empty(), "cargo built no tests");
+    let (waiting, others): (Vec<Suite>, Vec<Suite>) = suites.into_iter().partition(Suite::waits);
+    let mut failed = thread::scope(|scope| {
+        let beside: Vec<_> =
+            waiting.iter().map(|suite| (suite, scope.spawn(|| suite.command(rest, variables).output()))).collect();
+        let mut failed = here(&others, rest, variables)?;
+        for (suite, thread) in beside {
+            let output = thread.join().expect("running a program does not panic");
+            if !shown(suite, output.with_context(|| format!("cannot run {}", suite.executable.display()))?)? {
+                failed.push(suite.name.clone());
+            }
+        }
+        anyhow::Ok(failed)
+    })?;
+    let documentation = [&["test", "--doc"], built_with].concat();
+    if let Err(error) = command::run_with(root, "cargo", &documentation, variables) {
+        println!("{error:#}");
+        failed.push("the documentation's".into());
+    }
+    ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Runs suites one after the other with their output on the terminal; the names of those that failed.
+fn here(suites: &[Suite], rest: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+    let mut failed = Vec::new();
+    for suite in suites {
+        println!("{}", suite.title());
+        let status = suite.command(rest, variables).status();
+        if !status.with_context(|| format!("cannot run {}", suite.executable.display()))?.success() {
+            failed.push(suite.name.clone());
+        }
+    }
+    Ok(failed)
+}
+
+/// Shows what a suite said, and whether it passed.
+fn shown(suite: &Suite, output: Output) -> anyhow::Result<bool> {
+    println!("{}", suite.title());
+    std::io::stdout().write_all(&output.stdout).context("cannot write to the terminal")?;
+    std::io::stderr().write_all(&output.stderr).context("cannot write to the terminal")?;
+    Ok(output.status.success())
+}
+
+/// The test binaries cargo named, each once.
+fn list(built: &str) -> Vec<Suite> {
+    let built = built.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok());
+    let mut suites: Vec<Suite> = built
+        .filter(|built| built.profile.test)
+        .filter_map(|built| {
+            let folder = built.manifest_path.parent()?.to_owned();
+            let (source, name) = (built.target.src_path, built.target.name);
+            Some(Suite { folder, source, name, executable: built.executable? })
+        })
+        .collect();
+    suites.sort();
+    suites.dedup();
+    suites
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: &str, test: bool, executable: &str) -> String {
+        format!(
+            r#"{{"reason":"compiler-artifact","manifest_path":"/r/bus/Cargo.toml","target":{{"kind":["test"],"name":"{name}",
+            "src_path":"/r/bus/tests/{name}.rs"}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+        )
+        .replace('\n', "")
+    }
+
+    #[test]
+    fn only_what_can_be_run_is_listed_and_each_once() {
+        let kafka = line("kafka", true, "\"/t/kafka-1\"");
+        let built = [&kafka, &line("bus", false, "null"), &line("kill", true, "\"/t/kill-1\""), &kafka];
+        let built = format!("{}\n{}\n{}\n{}\nnot JSON", built[0], built[1], built[2], built[3]);
+        let suites = list(&built);
+        assert_eq!(
+            suites.iter().map(|suite| (suite.name.as_str(), suite.waits())).collect::<Vec<_>>(),
+            [("kafka", true), ("kill", false)]
+        );
+        assert_eq!(suites[0].title(), "     Running tests/kafka.rs of /r/bus");
+    }
+
+    #[test]
+    fn all_run_and_those_that_fail_are_named() {
+        let script = |name: &str, program: &str| Suite {
+            folder: "/".into(),
+            source: name.into(),
+            name: name.into(),
+            executable: program.into(),
+        };
+        let failed = here(&[script("a", "false"), script("b", "true"), script("c", "false")], &[], &[]).unwrap();
+        assert_eq!(failed, ["a", "c"]);
+        assert!(here(&[script("a", "/no/such/program")], &[], &[]).is_err());
+    }
+}
