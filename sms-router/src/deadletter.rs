@@ -189,7 +189,9 @@ impl<'a, B: Bus> Letters<'a, B> {
         let end = bus.bounds(&lane, PARTITION).await.map_err(LetterError::Read)?.next;
         let mut from = bus.watermark(OPERATOR, &lane, PARTITION).await.map_err(LetterError::Read)?;
         let (mut open, mut done) = (BTreeSet::new(), BTreeSet::new());
-        while from < end {
+        // Offsets have gaps: there may be no letter in between, and no read would return.
+        let any = bus.lag(OPERATOR, &lane, PARTITION).await.map_err(LetterError::Read)? > 0;
+        while any && from < end {
             for read in bus.read(&lane, PARTITION, from, READ_MAX).await.map_err(LetterError::Read)? {
                 from = read.offset + 1;
                 let word = DeadLetter::decode(read.payload).map(|letter| letter.done).unwrap_or_default();

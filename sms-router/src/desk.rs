@@ -78,6 +78,15 @@ impl<B: Bus, S: Store, L: Loads> Desk<B, S, L> {
         Ok(bounds.map_err(|error| source.read_failed(error))?.next)
     }
 
+    /// Whether a source's group, which is done with everything below `from`, has nothing left below `end`. There may be no
+    /// entry in between: offsets have gaps.
+    ///
+    /// # Errors
+    /// [`RouterError::Read`].
+    pub async fn has_reached(&self, source: &Source, from: i64, end: i64) -> Result<bool, RouterError> {
+        Ok(from >= end || self.lag(source).await? == 0)
+    }
+
     /// About how many entries of a source wait for its group.
     ///
     /// # Errors

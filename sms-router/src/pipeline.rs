@@ -70,7 +70,7 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         let mut from = self.desk.watermark(&self.source).await?;
         self.replayed_at = self.desk.end(&self.source).await?;
         self.recall(from, stop).await?;
-        if from >= self.replayed_at {
+        if self.desk.has_reached(&self.source, from, self.replayed_at).await? {
             self.gate.open(from).await;
         }
         let mut work = None;
@@ -114,7 +114,9 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
             self.desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
         }
         self.desk.commit(&self.source, work.up_to, work.appended).await?;
-        step.committed(work.up_to, work.up_to >= self.replayed_at);
+        let caught_up =
+            step.has_caught_up() || self.desk.has_reached(&self.source, work.up_to, self.replayed_at).await?;
+        step.committed(work.up_to, caught_up);
         Ok(())
     }
 

@@ -100,6 +100,8 @@ pub struct Gate(Arc<Mutex<Passage>>);
 #[derive(Debug, Default)]
 struct Passage {
     open: bool,
+    /// Nothing is left of what a predecessor may have put and not committed.
+    caught_up: bool,
     /// Where the maker's watermark stands.
     committed: i64,
     fired: Fired,
@@ -118,7 +120,8 @@ pub(crate) struct Putting<'a>(MutexGuard<'a, Passage>);
 impl Gate {
     /// A maker begins to read again what may have been put and not committed: nothing fires.
     pub(crate) async fn shut(&self) {
-        self.0.lock().await.open = false;
+        let mut passage = self.0.lock().await;
+        (passage.open, passage.caught_up) = (false, false);
     }
 
     /// Whether rows may fire.
@@ -140,9 +143,15 @@ impl Gate {
 }
 
 impl Putting<'_> {
+    /// Whether all was read again that a predecessor may have put.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.0.caught_up
+    }
+
     /// The step is committed. `caught_up`: nothing is left of what a predecessor may have put.
     pub(crate) fn committed(mut self, up_to: i64, caught_up: bool) {
-        self.0.open = caught_up;
+        self.0.caught_up |= caught_up;
+        self.0.open = self.0.caught_up;
         self.0.committed = up_to;
     }
 }

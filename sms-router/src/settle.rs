@@ -93,7 +93,7 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         self.gate.shut().await;
         let Some(mut from) = self.recall(stop).await? else { return Ok(()) };
         self.replayed_at = self.desk.end(&self.source).await?;
-        if from >= self.replayed_at {
+        if self.desk.has_reached(&self.source, from, self.replayed_at).await? {
             self.gate.open(from).await;
         }
         let mut batch = None;
@@ -216,7 +216,8 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
             self.desk.store.schedule_put(work.rows).await.map_err(RouterError::Schedule)?;
         }
         self.desk.commit(&self.source, up_to, work.appended).await?;
-        step.committed(up_to, up_to >= self.replayed_at);
+        let caught_up = step.has_caught_up() || self.desk.has_reached(&self.source, up_to, self.replayed_at).await?;
+        step.committed(up_to, caught_up);
         if let Some(changes) = changes {
             settle::follow(&self.desk, &self.source, up_to, changes).await?;
         }

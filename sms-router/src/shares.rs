@@ -104,12 +104,14 @@ impl<F: Fn(u32) -> Parts> Holder<F> {
 /// Ends the parts of each share in order, the shares side by side. Parts that take too long are cut off: nothing of them
 /// lives on beside those of the next holder.
 async fn end(shares: BTreeMap<Share, Parts>, max: Duration) {
-    let ends = shares.into_values().map(async |parts| {
-        for part in parts {
-            part.end().await;
-        }
-    });
+    let ends = shares.into_values().map(end_in_order);
     if tokio::time::timeout(max, join_all(ends)).await.is_err() {
         tracing::warn!("parts did not end in time and were cut off; nothing is lost");
+    }
+}
+
+async fn end_in_order(parts: Parts) {
+    for part in parts {
+        part.end().await;
     }
 }

@@ -10,7 +10,7 @@ use runtime::Stop;
 use store::Store;
 
 use crate::desk::{Desk, Source};
-use crate::metrics::LagOf;
+use crate::metrics::{LagOf, Metrics};
 use crate::routing::Loads;
 use crate::{RouterError, deck, tidings};
 
@@ -122,25 +122,21 @@ pub async fn purge<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop
     Ok(())
 }
 
-/// Looks up the ledger and the lag for the metrics until the stop begins.
+/// Looks up the ledger and the lag for the metrics until the stop begins. Whoever samples no longer shows nothing: another
+/// router does.
 ///
 /// # Errors
 /// A lane or the store is away; run again.
 pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
+    let _shown = Shown(&desk.metrics);
     while rest(stop, SAMPLE_REST).await {
         let ledger = desk.store.ledger(None).await.map_err(RouterError::Ledger)?;
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let metrics = &desk.metrics;
         metrics.ledger_accepted.set(count(ledger.accepted));
         metrics.ledger_final.set(count(ledger.finals.values().sum()));
         metrics.ledger_pending.set(count(ledger.pending.values().sum()));
         metrics.ledger_difference.set(ledger.difference);
-        for (label, group, lane) in [
-            (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
-            (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
-            (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
-            (LagOf::ProjectedEvents, Group::PROJECTION, Lane::Events),
-        ] {
+        for (label, group, lane) in LAGS {
             let mut lag = 0;
             for partition in 0..lane.partitions() {
                 lag += desk.lag(&Source { group, lane: lane.clone(), partition }).await?;
@@ -149,6 +145,29 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
         }
     }
     Ok(())
+}
+
+/// The lanes outside of dispatch, and who reads them.
+const LAGS: [(LagOf, Group, Lane); 4] = [
+    (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
+    (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
+    (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
+    (LagOf::ProjectedEvents, Group::PROJECTION, Lane::Events),
+];
+
+/// What is shown while it lives.
+struct Shown<'a>(&'a Metrics);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        let Metrics { ledger_accepted, ledger_final, ledger_pending, ledger_difference, lag, .. } = self.0;
+        [ledger_accepted, ledger_final, ledger_pending, ledger_difference].iter().for_each(|gauge| gauge.set(0));
+        LAGS.iter().for_each(|(label, ..)| lag.with(*label).set(0));
+    }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// An error with its causes, in one line.

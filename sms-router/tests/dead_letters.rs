@@ -93,3 +93,11 @@ async fn letters_are_listed_in_pages_and_trimmed_when_all_before_them_are_done()
     assert!(watermark().await > offsets[4]);
     assert_eq!(open(&house).await, [0; 0]);
 }
+
+#[tokio::test]
+async fn a_list_of_none_ends_where_the_lane_does() {
+    let house = House::open().await;
+    house.bus.leave_gap(5);
+    assert_eq!(open(&house).await, [0; 0]);
+    assert!(matches!(deadletter::replay(&house.bus, &[0]).await, Err(LetterError::NotOpen { .. })));
+}

@@ -213,6 +213,21 @@ async fn a_row_put_again_by_one_that_lost_its_share_does_not_fire() {
 }
 
 #[tokio::test]
+async fn rows_fire_before_a_lane_that_ends_without_an_entry() {
+    let house = House::open().await;
+    house.bus.leave_gap(5);
+    // Each returns only when its rows may fire.
+    house.plan().await;
+    house.settle().await;
+    let sent = house.message(1).with(|header| header.not_before_ms = header.accepted_ms + 60_000);
+    house.accept(std::slice::from_ref(&sent)).await;
+    house.plan().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.fire().await;
+    assert_eq!(house.story(&sent).await, ["scheduled", "routed"]);
+}
+
+#[tokio::test]
 async fn an_expired_schedule_ends_as_expired() {
     let house = House::open().await;
     let sent = house.message(1).with(|header| {

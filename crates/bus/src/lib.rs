@@ -162,7 +162,8 @@ pub struct LaneInfo {
 pub struct Bounds {
     /// The first offset still kept.
     pub first: i64,
-    /// The offset the next entry will have.
+    /// The offset after the last entry. In a partition that holds none, no later than the next entry will stand: nothing may
+    /// come between it and `first`, and a read there waits.
     pub next: i64,
     /// When the oldest entry still kept was appended (UTC ms); `None` if there is none. Whole blocks are trimmed, and the
     /// newest is kept, so this is no measure of lag.

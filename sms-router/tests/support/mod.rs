@@ -47,6 +47,8 @@ pub(crate) struct FrailBus {
     inner: EmbeddedBus,
     commits_left: Arc<AtomicI64>,
     clock: Clock,
+    /// Offsets without an entry in partitions that hold none, as an engine may leave them.
+    gap: Arc<AtomicI64>,
     /// When entries were appended: read again, they still say so.
     taken: Arc<Mutex<HashMap<Place, Timestamp>>>,
 }
@@ -90,6 +92,11 @@ impl FrailBus {
     pub(crate) fn heal(&self) {
         self.fail_after(i64::MAX);
     }
+
+    /// From here on partitions that hold no entry end this many offsets later.
+    pub(crate) fn leave_gap(&self, offsets: i64) {
+        self.gap.store(offsets, Ordering::SeqCst);
+    }
 }
 
 impl Bus for FrailBus {
@@ -126,7 +133,9 @@ impl Bus for FrailBus {
         self.inner.watermark(group, lane, partition).await
     }
     async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
-        self.inner.bounds(lane, partition).await
+        let bounds = self.inner.bounds(lane, partition).await?;
+        let gap = if bounds.first == bounds.next { self.gap.load(Ordering::SeqCst) } else { 0 };
+        Ok(Bounds { next: bounds.next + gap, ..bounds })
     }
     async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
         self.inner.join(group, lanes).await
@@ -183,6 +192,7 @@ impl House {
         let bus = FrailBus {
             inner,
             commits_left: Arc::new(AtomicI64::new(i64::MAX)),
+            gap: Arc::default(),
             clock: clock.clone(),
             taken: Arc::default(),
         };
@@ -329,7 +339,7 @@ impl House {
 
     /// Waits until a group has taken what stands in a partition.
     async fn taken(&self, group: Group, lane: &Lane, partition: u32) {
-        let end = self.bus.bounds(lane, partition).await.unwrap().next;
+        let end = self.bus.inner.bounds(lane, partition).await.unwrap().next;
         while self.bus.watermark(group, lane, partition).await.unwrap() < end {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
@@ -381,7 +391,7 @@ impl House {
     pub(crate) async fn entries(&self, lane: &Lane) -> Vec<Bytes> {
         let mut all = Vec::new();
         for partition in 0..lane.partitions() {
-            let bounds = self.bus.bounds(lane, partition).await.unwrap();
+            let bounds = self.bus.inner.bounds(lane, partition).await.unwrap();
             let mut from = bounds.first;
             while from < bounds.next {
                 let reads = self.bus.read(lane, partition, from, 1000).await.unwrap();

@@ -460,7 +460,8 @@ impl Bus for KafkaBus {
         let partition = self.partition(lane, partition).await?;
         let ends = self.inner.reader.ends(&partition).await?;
         let next = self.inner.reader.end(&partition, ends).await?;
-        Ok(partition.between(watermark, next))
+        // Entries end within a record: an end at the head of one means that nothing but markers stands there.
+        Ok(if index_of(next) == 0 { 0 } else { partition.between(watermark, next) })
     }
 
     async fn trim(&self) -> Result<(), BusError> {

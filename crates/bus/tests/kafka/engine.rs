@@ -115,6 +115,26 @@ async fn acknowledgements_join_over_records_and_markers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_of_markers_alone_holds_nothing_to_wait_for() {
+    let cluster = Cluster::new();
+    let bus = fresh(&cluster).await;
+    bus.declare(&lane(), &[Group::OWNER]).await.unwrap();
+    let mut config = cluster.config();
+    let producer: BaseProducer = config.set("transactional.id", &cluster.prefix).create().unwrap();
+    producer.init_transactions(WAIT).unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send(BaseRecord::<(), str>::to(&cluster.topic(&lane())).partition(0).payload("half")).unwrap();
+    producer.flush(WAIT).unwrap();
+    producer.abort_transaction(WAIT).unwrap();
+    assert_eq!(records(&cluster), 2, "what was aborted, and the marker that says so");
+    assert_eq!(bus.lag(Group::OWNER, &lane(), 0).await.unwrap(), 0);
+    bus.append(&lane(), vec![Entry::new("k", "one")]).await.unwrap();
+    assert!(bus.lag(Group::OWNER, &lane(), 0).await.unwrap() > 0);
+    bus.close().await;
+    cluster.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_of_many_callers_are_each_whole() {
     let cluster = Cluster::new();
     let bus = fresh(&cluster).await;
