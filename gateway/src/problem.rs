@@ -54,7 +54,7 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self.refusal, Refusal::Busy | Refusal::Unavailable | Refusal::RateLimited) {
+        if matches!(status.as_u16(), 429 | 503) {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         if self.refusal == Refusal::Unauthorized {

@@ -1,5 +1,6 @@
 //! The REST door: routes, authentication, and the answers to what is not there. Speaks problem documents (RFC 9457).
 
+mod follow;
 mod ledger;
 mod messages;
 mod request;

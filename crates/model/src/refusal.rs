@@ -37,11 +37,13 @@ pub enum Refusal {
     Busy,
     /// An engine behind the door can't be reached.
     Unavailable,
+    /// The state does not have everything yet that was accepted: whether there is such a thing is not known.
+    Behind,
 }
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 17] = [
+    pub const ALL: [Refusal; 18] = [
         Refusal::Unauthorized,
         Refusal::Forbidden,
         Refusal::Malformed,
@@ -59,6 +61,7 @@ impl Refusal {
         Refusal::RateLimited,
         Refusal::Busy,
         Refusal::Unavailable,
+        Refusal::Behind,
     ];
 
     /// The refusal's name: the end of the problem document's `type`, and a metric's label.
@@ -82,6 +85,7 @@ impl Refusal {
             Refusal::RateLimited => "rate-limited",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
+            Refusal::Behind => "behind",
         }
     }
 
@@ -104,7 +108,7 @@ impl Refusal {
             | Refusal::InvalidText
             | Refusal::TooManyRecipients => 422,
             Refusal::RateLimited => 429,
-            Refusal::Busy | Refusal::Unavailable => 503,
+            Refusal::Busy | Refusal::Unavailable | Refusal::Behind => 503,
         }
     }
 
@@ -129,6 +133,7 @@ impl Refusal {
             Refusal::RateLimited => "too many requests",
             Refusal::Busy => "the system is full; try again later",
             Refusal::Unavailable => "the system can't take this now; try again later",
+            Refusal::Behind => "the state has not caught up with what was accepted; try again later",
         }
     }
 }

@@ -7,7 +7,7 @@ use wire::oms::response::ErrorCode;
 /// cannot come; each has its answer all the same.
 pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
     match refusal {
-        Refusal::Busy | Refusal::Unavailable | Refusal::RateLimited => ErrorCode::ServiceNetwork,
+        Refusal::Busy | Refusal::Unavailable | Refusal::Behind | Refusal::RateLimited => ErrorCode::ServiceNetwork,
         Refusal::Unauthorized => ErrorCode::InvalidUser,
         Refusal::Forbidden => ErrorCode::UnregisteredUser,
         Refusal::Malformed | Refusal::UnsupportedMediaType => ErrorCode::InvalidFormat,

@@ -11,21 +11,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::{MessageId, Refusal, TenantId};
 use serde::Serialize;
-use store::{MessageView, Store};
+use store::Store as _;
 
 use super::view::{self, Message};
-use super::{Caller, RestProblem, request};
+use super::{Caller, RestProblem, follow, request};
 use crate::accept::Accepted;
 use crate::problem::Problem;
 use crate::run::Gateway;
 use crate::{body, clock};
 
-/// How long `GET` waits for a message that the store may not know yet.
+/// How long `GET` waits for the state, if it does not know the message yet.
 const CATCH_UP_MAX: Duration = Duration::from_millis(1_500);
-/// How often it looks meanwhile.
-const CATCH_UP_STEP: Duration = Duration::from_millis(50);
-/// A fresh id not older than this may be on its way to the store.
-const YOUNG_MS: i64 = 30_000;
 
 #[derive(Serialize)]
 struct Created {
@@ -68,37 +64,32 @@ pub(super) async fn show(
 ) -> Result<Json<Message>, RestProblem> {
     let refuse = |problem: Problem| RestProblem::of(&gateway, problem);
     let id: MessageId = id.parse().map_err(|error| refuse(Problem::new(Refusal::NotFound, format!("{error}"))))?;
-    let tenant = &caller.holder.tenant.id;
-    if let Some(found) = look_up(&gateway, tenant, id).await.map_err(|r| refuse(r.into()))? {
-        return Ok(Json(view::message(&found)));
+    find(&gateway, &caller.holder.tenant.id, id).await.map(Json).map_err(refuse)
+}
+
+/// A message, wherever it was taken. That there is none is said only when the state has everything that was accepted before
+/// the question: whoever was answered by one gateway may ask another at once.
+async fn find(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Message, Problem> {
+    if let Some(found) = look_up(gateway, tenant, id).await? {
+        return Ok(found);
     }
-    match gateway.acceptor.recent(tenant, id) {
-        Some(accepted) => Ok(Json(fresh(&accepted))),
-        None => Err(refuse(Problem::new(Refusal::NotFound, "no message of this tenant has this id"))),
+    let followed =
+        follow::has_followed(gateway, CATCH_UP_MAX).await.map_err(|_| Problem::from(Refusal::Unavailable))?;
+    match (look_up(gateway, tenant, id).await?, followed) {
+        (Some(found), _) => Ok(found),
+        (None, true) => Err(Problem::new(Refusal::NotFound, "no message of this tenant has this id")),
+        (None, false) => Err(Problem::new(Refusal::Behind, "it may have been accepted a moment ago; ask again")),
     }
 }
 
-/// Looks a message up; one that was taken a moment ago may need a moment to reach the store, which follows the lanes.
-async fn look_up(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Option<MessageView>, Refusal> {
-    let deadline = tokio::time::Instant::now() + CATCH_UP_MAX;
-    loop {
-        let found = gateway.store.message(tenant, id).await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "the store can't be read");
-            Refusal::Unavailable
-        })?;
-        let known = gateway.acceptor.recent(tenant, id).is_some();
-        if found.is_some() || known || !may_be_young(id) || tokio::time::Instant::now() >= deadline {
-            return Ok(found);
-        }
-        tokio::time::sleep(CATCH_UP_STEP).await;
-    }
-}
-
-/// Whether the time inside a fresh id (UUIDv7: the first 48 bits) is a moment ago. Derived ids have none: their first
-/// bits are as good as never that close to now.
-fn may_be_young(id: MessageId) -> bool {
-    let ms = (id.0 >> 80) as i64;
-    (0..YOUNG_MS).contains(&clock::now().since_ms(model::Timestamp(ms)))
+/// What the state has of a message, or this replica remembers.
+async fn look_up(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Option<Message>, Problem> {
+    let found = gateway.store.message(tenant, id).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the store can't be read");
+        Problem::from(Refusal::Unavailable)
+    })?;
+    let recent = || gateway.acceptor.recent(tenant, id).map(|accepted| fresh(&accepted));
+    Ok(found.map(|found| view::message(&found)).or_else(recent))
 }
 
 fn fresh(accepted: &Accepted) -> Message {
