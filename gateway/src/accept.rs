@@ -13,6 +13,7 @@ use moka::sync::Cache;
 use crate::clock;
 use crate::metrics::{DoorLabel, Metrics};
 use crate::snapshot::Snapshot;
+use crate::standing::Standing;
 
 /// Messages remembered by this replica, to answer for them before the store knows them.
 const RECENT_MAX: u64 = 100_000;
@@ -91,14 +92,15 @@ pub struct Acceptor {
     accept_ms_max: u64,
     recent: Cache<(model::TenantId, MessageId), Recent>,
     metrics: Metrics,
+    standing: Arc<Standing>,
 }
 
 impl Acceptor {
-    /// An acceptor that writes to `bus`.
+    /// An acceptor that writes to `bus`, and tells its standing.
     #[must_use]
-    pub fn new(bus: AnyBus, cell: &str, accept_ms_max: u64, metrics: Metrics) -> Self {
+    pub fn new(bus: AnyBus, standing: Arc<Standing>, cell: &str, accept_ms_max: u64, metrics: Metrics) -> Self {
         let recent = Cache::builder().max_capacity(RECENT_MAX).time_to_live(RECENT).build();
-        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent, metrics }
+        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent, metrics, standing }
     }
 
     /// Makes all deliveries of a submission durable, all or none, and returns only then.
@@ -140,13 +142,18 @@ impl Acceptor {
     async fn append(&self, entries: Vec<Entry>) -> Result<(), Refusal> {
         let limit = Duration::from_millis(self.accept_ms_max);
         match tokio::time::timeout(limit, self.bus.append(&Lane::Accepted, entries)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                self.standing.took();
+                Ok(())
+            }
             Ok(Err(BusError::Full { .. })) => Err(Refusal::Busy),
             Ok(Err(error)) => {
+                self.standing.failed(clock::now());
                 tracing::error!(error = &error as &dyn std::error::Error, "lane accepted can't be written");
                 Err(Refusal::Unavailable)
             }
             Err(_) => {
+                self.standing.failed(clock::now());
                 self.metrics.appends_unknown.increment();
                 Err(Refusal::Unavailable)
             }

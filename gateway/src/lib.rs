@@ -15,6 +15,7 @@ pub mod problem;
 pub mod rest;
 pub mod run;
 pub mod snapshot;
+pub mod standing;
 pub mod trace;
 
 pub use config::Config;

@@ -12,7 +12,7 @@ use model::keyring::MasterKey;
 use model::seal::SealError;
 use model::{Lane, Refusal};
 use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsError, TlsFiles};
-use runtime::{Health, Registry, Stop};
+use runtime::{Again, Health, Registry, Stop};
 use store::{AnyStore, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -25,7 +25,11 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
+use crate::standing::Standing;
 use crate::{oms, rest};
+
+/// The readiness condition of this role: the doors are open.
+const GATEWAY: &str = "gateway";
 
 /// What the gateway needs from whoever composes the process.
 #[derive(Clone)]
@@ -66,6 +70,7 @@ pub struct Gateway {
     pub tls: bool,
     /// Where the public listener listens.
     pub address: SocketAddr,
+    standing: Arc<Standing>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     in_work: Arc<Semaphore>,
 }
@@ -105,16 +110,22 @@ impl Gateway {
 /// [`GatewayError`] when it can't start; afterwards it keeps serving and tells its readiness through `deps.health`.
 pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -> Result<(), GatewayError> {
     number_library_warm_up();
-    deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
-    deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
-    let first = load(&deps).await?;
+    let first = runtime::again::until_it_works(&stop, "open the gateway", helps, async || open(&deps).await).await?;
     let (publish, snapshot) = watch::channel(Arc::new(first));
     let tls = tls(&config, &stop).map_err(GatewayError::Tls)?;
     let metrics = Metrics::new(&deps.registry);
+    let standing = Arc::new(Standing::new(deps.health.clone()));
     let gateway = Arc::new(Gateway {
         bus: deps.bus.clone(),
         store: deps.store.clone(),
-        acceptor: Acceptor::new(deps.bus.clone(), &config.cell, config.accept_ms_max, metrics.clone()),
+        acceptor: Acceptor::new(
+            deps.bus.clone(),
+            Arc::clone(&standing),
+            &config.cell,
+            config.accept_ms_max,
+            metrics.clone(),
+        ),
+        standing,
         passwords: Passwords::new(&config, metrics.clone()),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
@@ -124,11 +135,29 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         config,
     });
     sample_requests(&gateway, &deps.registry);
+    let health = deps.health.clone();
     let refresh = refresh(Arc::clone(&gateway), deps, publish, stop.clone());
     drop(stop.spawn("parties refresh", refresh));
     let (limits, router) = (gateway.config.http, router(&gateway));
+    health.ready(GATEWAY);
     runtime::http::serve(listeners.public, router, limits, tls, stop).await;
     Ok(())
+}
+
+/// What the gateway can't begin without.
+async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
+    deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
+    deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
+    load(deps).await
+}
+
+/// Engines that are away come back; a lane or a key of another installation stays what it is.
+fn helps(error: &GatewayError) -> Again {
+    match error {
+        GatewayError::Lane(BusError::Layout { .. } | BusError::Closed) => Again::No,
+        GatewayError::Lane(_) | GatewayError::Parties(_) => Again::Yes,
+        GatewayError::Keys(_) | GatewayError::Tls(_) | GatewayError::Address(_) => Again::No,
+    }
 }
 
 /// Tells how many requests are in work whenever metrics are asked for.
@@ -177,6 +206,7 @@ async fn refresh(gateway: Arc<Gateway>, deps: Deps, publish: watch::Sender<Arc<S
             () = stop.begun() => return,
             _ = ticks.tick() => {}
         }
+        gateway.standing.look(clock::now());
         let version = publish.borrow().version;
         match refreshed(&deps, version).await {
             Ok(newer) => {

@@ -61,20 +61,17 @@ fn tls(control: &Control, farm_ca_file: &Path, stop: &Stop) -> Result<Arc<rustls
 }
 
 /// Starts the dispatcher and takes up farms from both ways until `stop` begins.
-///
-/// # Errors
-/// [`RouterError::Parties`]: the farm table can't be read.
-pub(crate) async fn start<B: Bus, S: Store, L: Loads>(
+pub(crate) fn start<B: Bus, S: Store, L: Loads>(
     desk: &Desk<B, S, L>,
+    parties: &Parties,
     loads: RouteLoads,
     master: &MasterKey,
     registry: &Registry,
     doors: Doors,
     stop: &Stop,
-) -> Result<(), RouterError> {
+) {
     let first = desk.world.snapshot();
-    let parties = desk.store.parties().await.map_err(RouterError::Parties)?;
-    let (publish, directory) = watch::channel(directory(&parties, &first));
+    let (publish, directory) = watch::channel(directory(parties, &first));
     let options = DispatchOptions::new(desk.config.name.clone());
     let deps = DispatchDeps {
         bus: desk.bus.clone(),
@@ -100,7 +97,6 @@ pub(crate) async fn start<B: Bus, S: Store, L: Loads>(
         }));
     }
     drop(stop.spawn("local farms", attach_local(dispatch, doors.local, stop.clone())));
-    Ok(())
 }
 
 fn directory(parties: &Parties, snapshot: &Snapshot) -> Arc<Directory> {

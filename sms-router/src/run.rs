@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus, Group};
+use bus::{Bus, BusError, Group};
 use model::Lane;
 use model::keyring::MasterKey;
-use runtime::{Health, Registry, Stop};
+use runtime::{Again, Health, Registry, Stop};
 use store::Store;
 
 use crate::country::Countries;
@@ -88,10 +88,12 @@ pub async fn run<B: Bus, S: Store>(
     let health = deps.health.clone();
     let (master, registry) = (deps.master.clone(), deps.registry.clone());
     let loads = RouteLoads::default();
-    let desk = open(config, deps, loads.clone()).await?;
+    let desk = open(config, deps, loads.clone(), &stop).await?;
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
-    farms::start(&desk, loads, &master, &registry, doors, &phases.dispatching).await?;
+    let parties =
+        patiently(&stop, "read the farm table", async || desk.store.parties().await.map_err(RouterError::Parties));
+    farms::start(&desk, &parties.await?, loads, &master, &registry, doors, &phases.dispatching);
     tell_prices(&desk, &health);
     health.ready(ROUTER);
     while !stop.has_begun() {
@@ -106,19 +108,34 @@ async fn open<B: Bus, S: Store>(
     config: Config,
     deps: Deps<B, S>,
     loads: RouteLoads,
+    stop: &Stop,
 ) -> Result<Desk<B, S, Roads>, RouterError> {
-    prepare(&deps.bus).await?;
+    patiently(stop, "prepare the lanes", async || prepare(&deps.bus).await).await?;
     import_deck(&config, &deps.store).await;
     let metrics = Metrics::new(&deps.registry);
     let clock = deps.clock;
     let keeper = Keeper::new(deps.bus.clone(), deps.store.clone(), deps.master, clock.clone(), config.data_key_days);
-    let world = World::new(keeper.take().await?);
+    let world = World::new(patiently(stop, "read tenants, routes and prices", async || keeper.take().await).await?);
     let blocks_max = config.country_blocks_max;
     let countries = tokio::task::spawn_blocking(move || Countries::load(blocks_max)).await;
     let countries = countries.expect("loading the numbering plans does not panic");
     let roads = Roads::new(loads, config.route_segments_max);
     let (bus, store, routing) = (deps.bus, deps.store, Routing::new(countries, roads));
     Ok(Desk { bus, store, world, keeper, routing, clock, metrics, config: Arc::new(config) })
+}
+
+/// Tries until it works: engines that are away come back; a lane, a key or a table that can't be used stays so.
+async fn patiently<T, F: Future<Output = Result<T, RouterError>>>(
+    stop: &Stop,
+    doing: &'static str,
+    attempt: impl Fn() -> F,
+) -> Result<T, RouterError> {
+    let helps = |error: &RouterError| match error {
+        RouterError::Prepare { source: BusError::Layout { .. } | BusError::Closed, .. } => Again::No,
+        RouterError::Prepare { .. } | RouterError::Parties(_) | RouterError::Keys(_) => Again::Yes,
+        _ => Again::No,
+    };
+    runtime::again::until_it_works(stop, doing, helps, attempt).await
 }
 
 /// A deck that is refused at the start is told of again by [`upkeep::follow_deck`].

@@ -147,6 +147,23 @@ pub enum BusError {
         /// What the engine's client says.
         reason: String,
     },
+    /// Too few copies of a partition can be reached for it to take anything.
+    #[error(
+        "lane `{lane}` partition `{partition}` has `{kept}` of `{copies}` copies within reach and in step, and needs \
+         `{needed}` to take anything"
+    )]
+    TooFew {
+        /// The lane.
+        lane: Lane,
+        /// The partition.
+        partition: u32,
+        /// Copies within reach and in step.
+        kept: usize,
+        /// All copies.
+        copies: usize,
+        /// How many must be.
+        needed: usize,
+    },
     /// What the lane is kept in isn't what this build asks for. It is left as it is.
     #[error(transparent)]
     Topic(Box<WrongTopic>),

@@ -52,6 +52,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
 
     drop(process.stop.spawn("issued farms", watch_issued(engines.store.clone(), data.clone(), process.stop.clone())));
     process.health.not_ready(single::ROUTER, "starting");
+    process.health.not_ready(single::GATEWAY, "starting");
     roles.start(config, &engines, &process, &master, Sockets { public, control });
     process.started();
     match demo {

@@ -22,6 +22,10 @@ pub(crate) struct Cli {
     command: Option<Command>,
 }
 
+/// What is logged unless CARILLON_LOG says otherwise. Engines' clients tell every connection; what matters of it is told
+/// again by us.
+pub(crate) const LOG_FILTER: &str = "info,scylla=off,librdkafka=error";
+
 const AFTER_HELP: &str = "\
 Environment: CARILLON_LOG sets the log filter (default `info`), NO_COLOR turns colours off, and every setting can be
 given as CARILLON_<SECTION>__<KEY>, for example CARILLON_GATEWAY__LISTEN.

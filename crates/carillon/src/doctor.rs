@@ -117,7 +117,9 @@ async fn examine(common: &Common) -> Vec<Finding> {
     if let Ok(master) = master {
         findings.push(match secrets::check(&master, &engines.store, &secrets::path(&config, &common.data)).await {
             Ok(()) => Finding::good("keys", "the master key opens every data key of the installation"),
-            Err(error) => Finding::bad("keys", format!("{error:#}"), "give this process the installation's master key"),
+            Err(error) => {
+                Finding::bad("keys", engines::in_full(&error), "give this process the installation's master key")
+            }
         });
     }
     engines.close().await;

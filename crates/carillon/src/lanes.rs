@@ -17,6 +17,9 @@ use crate::cli::Common;
 use crate::config::{Config, Door};
 use crate::engines::{Engines, Patience};
 
+/// How often a partition is asked about that changes meanwhile.
+const TRIES_MAX: u32 = 5;
+
 /// Shows the lanes.
 #[derive(Args, Debug)]
 pub(crate) struct Lanes {
@@ -72,7 +75,7 @@ async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for (lane, groups) in lanes(engines).await? {
         for partition in 0..lane.partitions() {
-            match row(engines, &lane, partition, groups).await {
+            match seen(engines, &lane, partition, groups).await {
                 Ok(row) => rows.push(row),
                 Err(BusError::NoLane { .. }) => eprintln!("lane `{lane}` is not there yet: the router makes it"),
                 Err(error) => return Err(error).with_context(|| format!("cannot look at lane `{lane}`")),
@@ -90,6 +93,18 @@ async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
         println!("{:<34} {:>9} {:>12} {:>12}  {}", row.lane, row.partition, row.first, row.next, groups.join("  "));
     }
     Ok(())
+}
+
+/// A partition that is trimmed between two questions is asked about again.
+async fn seen(engines: &Engines, lane: &Lane, partition: u32, groups: &[Group]) -> Result<Row, BusError> {
+    let mut tries = TRIES_MAX;
+    loop {
+        tries -= 1;
+        match row(engines, lane, partition, groups).await {
+            Err(BusError::Trimmed { .. }) if tries > 0 => {}
+            seen => return seen,
+        }
+    }
 }
 
 async fn row(engines: &Engines, lane: &Lane, partition: u32, groups: &[Group]) -> Result<Row, BusError> {

@@ -26,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     runtime::tls::install_provider();
-    let started = runtime::logs::init().map_err(anyhow::Error::from);
+    let started = runtime::logs::init(cli::LOG_FILTER).map_err(anyhow::Error::from);
     match started.and_then(|()| cli.run()) {
         Ok(code) => code,
         Err(error) => {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
-use runtime::Secret;
-use store::{AnyStore, Store};
+use model::seal::SealError;
+use runtime::{Again, Secret};
+use store::{AnyStore, Store, StoreError};
 
 use crate::config::Config;
 
@@ -51,18 +52,41 @@ fn make(path: &Path) -> anyhow::Result<()> {
     runtime::secret::write_private(path, text.as_bytes()).context("cannot write the master key")
 }
 
+/// Why a master key can't be used with a store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyRefused {
+    /// It could not be tried.
+    #[error("cannot read the data keys")]
+    Store(#[source] StoreError),
+    /// It opens nothing here.
+    #[error(
+        "the master key in `{}` is not the one of this installation (setting `master_key_file`): copy that one",
+        path.display()
+    )]
+    Other {
+        /// Its file.
+        path: PathBuf,
+        /// The data key that did not open.
+        source: SealError,
+    },
+}
+
+impl KeyRefused {
+    /// A store comes back; a key stays what it is.
+    pub(crate) fn helps(&self) -> Again {
+        match self {
+            KeyRefused::Store(_) => Again::Yes,
+            KeyRefused::Other { .. } => Again::No,
+        }
+    }
+}
+
 /// Checks that the installation's data keys were wrapped by this master key: a process with another one would seal what
 /// nobody can open.
-pub(crate) async fn check(master: &MasterKey, store: &AnyStore, path: &Path) -> anyhow::Result<()> {
-    let parties = store.parties().await.context("cannot read the data keys")?;
+pub(crate) async fn check(master: &MasterKey, store: &AnyStore, path: &Path) -> Result<(), KeyRefused> {
+    let parties = store.parties().await.map_err(KeyRefused::Store)?;
     for key in &parties.data_keys {
-        let opened = master.unwrap(key).map(drop);
-        opened.with_context(|| {
-            format!(
-                "the master key in `{}` is not the one of this installation (setting `master_key_file`): copy that one",
-                path.display()
-            )
-        })?;
+        master.unwrap(key).map_err(|source| KeyRefused::Other { path: path.to_owned(), source })?;
     }
     Ok(())
 }

@@ -11,11 +11,13 @@ use crate::cli::Common;
 use crate::config::{Config, Door};
 use crate::engines::{self, Engines, Member};
 use crate::process::Process;
-use crate::secrets::{self, Absent};
+use crate::secrets::{self, Absent, KeyRefused};
 use crate::{doctor, issue};
 
 /// What the router says of itself, said before it can.
 pub(crate) const ROUTER: &str = "router";
+/// What the gateway says of itself.
+pub(crate) const GATEWAY: &str = "gateway";
 /// What the farm says of itself.
 const ROUTERS: &str = "routers";
 
@@ -38,6 +40,7 @@ pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
         registry: process.registry.clone(),
         health: process.health.clone(),
     };
+    process.health.not_ready(GATEWAY, "starting");
     process.started();
     println!("gateway listens on {}, health and metrics on {}", public.local_addr()?, process.ops);
     let stop = process.stop.phase();
@@ -120,7 +123,9 @@ pub(crate) async fn open(
     let master = secrets::master_key(config, &common.data, absent)?;
     let engines = Engines::open(config, &common.data, member, &process.patience(config)).await?;
     engines.watch(process);
-    secrets::check(&master, &engines.store, &secrets::path(config, &common.data)).await?;
+    let path = secrets::path(config, &common.data);
+    let check = async || secrets::check(&master, &engines.store, &path).await;
+    runtime::again::until_it_works(&process.stop, "check the master key", KeyRefused::helps, check).await?;
     doctor::log_at_start(&engines).await;
     Ok((engines, master))
 }

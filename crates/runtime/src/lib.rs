@@ -2,6 +2,7 @@
 //!
 //! Knows the operating system and the network; must not know messages, tenants, lanes or modems.
 
+pub mod again;
 pub mod config;
 pub mod health;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod secret;
 pub mod stop;
 pub mod tls;
 
+pub use again::Again;
 pub use config::ConfigError;
 pub use health::Health;
 pub use http::HttpLimits;

@@ -22,13 +22,13 @@ pub enum LogsError {
 
 /// Starts the logs of this process. Call once, before anything logs.
 ///
-/// The filter is `CARILLON_LOG` (as in `info,sms_router=debug`), `info` by default. Colours only on a terminal and
+/// The filter is `CARILLON_LOG` (as in `info,sms_router=debug`), `default` if it is not set. Colours only on a terminal and
 /// only without `NO_COLOR` (<https://no-color.org>).
 ///
 /// # Errors
 /// The filter is malformed, or the logs run already.
-pub fn init() -> Result<(), LogsError> {
-    let filter = filter(std::env::var("CARILLON_LOG").ok().as_deref())?;
+pub fn init(default: &str) -> Result<(), LogsError> {
+    let filter = filter(std::env::var("CARILLON_LOG").ok().as_deref(), default)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if std::io::stderr().is_terminal() {
         builder.with_ansi(colours(std::env::var_os("NO_COLOR"))).try_init()
@@ -38,8 +38,8 @@ pub fn init() -> Result<(), LogsError> {
     started.map_err(|_| LogsError::Started)
 }
 
-fn filter(text: Option<&str>) -> Result<EnvFilter, LogsError> {
-    let text = text.filter(|text| !text.trim().is_empty()).unwrap_or("info");
+fn filter(text: Option<&str>, default: &str) -> Result<EnvFilter, LogsError> {
+    let text = text.filter(|text| !text.trim().is_empty()).unwrap_or(default);
     EnvFilter::try_new(text).map_err(|source| LogsError::Filter { source })
 }
 
@@ -53,18 +53,18 @@ mod tests {
 
     #[test]
     fn the_filter_is_info_when_nothing_is_said() {
-        assert_eq!(filter(None).unwrap().to_string(), "info");
-        assert_eq!(filter(Some(" ")).unwrap().to_string(), "info");
+        assert_eq!(filter(None, "info").unwrap().to_string(), "info");
+        assert_eq!(filter(Some(" "), "info").unwrap().to_string(), "info");
     }
 
     #[test]
     fn the_filter_is_what_was_said() {
-        assert_eq!(filter(Some("warn,bus=debug")).unwrap().to_string(), "bus=debug,warn");
+        assert_eq!(filter(Some("warn,bus=debug"), "info").unwrap().to_string(), "bus=debug,warn");
     }
 
     #[test]
     fn a_broken_filter_is_refused() {
-        let error = filter(Some("bus=loud")).expect_err("no such level");
+        let error = filter(Some("bus=loud"), "info").expect_err("no such level");
         assert_eq!(error.to_string(), "environment variable `CARILLON_LOG` is not a log filter");
     }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_second_start_is_refused() {
-        let _ = init();
-        assert!(matches!(init(), Err(LogsError::Started)));
+        let _ = init("info");
+        assert!(matches!(init("info"), Err(LogsError::Started)));
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Engines,
     /// Every test of one process and of each engine passes.
     Test,
-    /// The end-to-end tests pass on many processes and real engines. Runs when it is asked for.
+    /// The end-to-end tests pass on many processes and the same engines.
     Cluster,
     /// One round of every fault, on engines of its own.
     Faults,
@@ -132,8 +132,7 @@ impl Step {
     /// The tests bring their engines with them.
     fn is_chosen(self, only: &[Self]) -> bool {
         let brought = self == Self::Engines && (only.contains(&Self::Test) || only.contains(&Self::Cluster));
-        let usual = only.is_empty() && self != Self::Cluster;
-        usual || brought || only.contains(&self)
+        only.is_empty() || brought || only.contains(&self)
     }
 
     fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<()> {
@@ -160,7 +159,7 @@ impl Step {
                 suites::run(root, &EVERYTHING, &[FAULTS], &["--skip", OF_CLUSTER], &addresses.variables())
             }
             // One installation at a time: each is seven processes beside the engines.
-            Self::Cluster => cargo("test", &["--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
+            Self::Cluster => cargo("test", &["--tests", "--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
             Self::Faults => faults::run(root, &faults::Faults::once()),
         }
     }
@@ -205,7 +204,7 @@ mod tests {
         assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster, Step::Faults]));
         assert!(Step::Engines.is_chosen(&[Step::Test]));
         assert!(Step::Engines.is_chosen(&[Step::Cluster]));
-        assert!(!Step::Cluster.is_chosen(&[]));
+        assert!(Step::Cluster.is_chosen(&[]));
         assert!(!Step::Engines.is_chosen(&[Step::Fmt]));
         assert!(Step::Engines.is_chosen(&[]));
     }

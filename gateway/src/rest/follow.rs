@@ -13,7 +13,7 @@ use crate::run::Gateway;
 const STEP: Duration = Duration::from_millis(50);
 
 /// An engine does not say how far it is; the log has the reason.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) struct Untold;
 
 /// Waits, for a bounded time, until the state has what lane `accepted` held when this was called: everything that any
@@ -47,7 +47,7 @@ async fn follow(gateway: &Gateway, partition: u32, end: i64, late: tokio::time::
     Ok(true)
 }
 
-fn untold(error: &dyn std::error::Error) -> Untold {
+fn untold(error: &(dyn std::error::Error + 'static)) -> Untold {
     tracing::warn!(error, "how far the state has followed lane accepted can't be told");
     Untold
 }

@@ -18,6 +18,7 @@ mod lane;
 mod member;
 mod options;
 mod probe;
+mod quorum;
 mod reader;
 #[cfg(any(test, feature = "conformance"))]
 mod remove;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bus::kafka::{Mechanism, Options, Sasl, Tls};
-use bus::{Bus, Entry, Group, KafkaBus};
+use bus::{Bus, BusError, Entry, Group, KafkaBus};
 use engines::{Parts, Temporary, USER};
 use model::{Lane, RouteId};
 
@@ -13,6 +13,8 @@ use super::support::Cluster;
 
 const SOON: Duration = Duration::from_secs(120);
 const CALLERS: usize = 16;
+/// Far above what a broker needs that is there.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 fn lane() -> Lane {
     Lane::Front(RouteId::new("busy").unwrap())
@@ -130,5 +132,20 @@ async fn death(set: &Temporary) {
     assert!(answered.iter().all(|text| found.contains_key(text)), "something answered is lost");
     assert!(found.values().all(|times| *times == 1), "something is there twice");
     assert_eq!(bus.watermark(Group::OWNER, &lane(), 0).await.unwrap(), dead + 1);
+    quorum(set, &bus, &topic).await;
     bus.close().await;
+}
+
+/// Two of three brokers stand still: the one that leads must not seem to be enough, though it may be read.
+async fn quorum(set: &Temporary, bus: &KafkaBus, topic: &str) {
+    set.wait_in_sync(SOON).unwrap();
+    bus.check_quorum(&lane(), ANSWER_MAX).await.unwrap();
+    let leader = set.leader(topic, 0).unwrap().expect("it has a leader").name();
+    let others: Vec<_> = set.kafka.iter().filter(|broker| broker.name() != leader).collect();
+    others.iter().for_each(|broker| broker.pause().unwrap());
+    let told = bus.check_quorum(&lane(), ANSWER_MAX).await;
+    others.iter().for_each(|broker| broker.resume().unwrap());
+    assert!(matches!(told, Err(BusError::TooFew { kept: 1, copies: 3, needed: 2, .. })), "{told:?}");
+    set.wait_in_sync(SOON).unwrap();
+    bus.check_quorum(&lane(), ANSWER_MAX).await.unwrap();
 }

@@ -17,6 +17,8 @@ impl Engines {
 
 #[cfg(feature = "cluster")]
 mod servers {
+    use std::collections::BTreeMap;
+
     use bus::AnyBus;
     use store::{AnyStore, cql};
 
@@ -29,14 +31,28 @@ mod servers {
             Ok(found) if found.is_empty() => {
                 vec![Finding::good("lanes", "Kafka keeps what it acknowledged when one broker dies")]
             }
-            Ok(found) => found.into_iter().map(of_kafka).collect(),
+            Ok(found) => of_kafka(found),
             Err(error) => vec![Finding::bad("lanes", in_full(&error), "see what the brokers log")],
         }
     }
 
-    fn of_kafka(finding: bus::kafka::Finding) -> Finding {
-        let bus::kafka::Finding { setting, found, means } = finding;
-        Finding::warning("lanes", format!("`{setting}` is `{found}`: {means}"), format!("change `{setting}`"))
+    /// What is said of several brokers in the same words is one finding.
+    fn of_kafka(found: Vec<bus::kafka::Finding>) -> Vec<Finding> {
+        let mut brokers: BTreeMap<(String, String, &str), Vec<String>> = BTreeMap::new();
+        for bus::kafka::Finding { setting, found, means } in found {
+            let (name, broker) = match setting.split_once(" of broker ") {
+                Some((name, broker)) => (name.to_owned(), Some(broker.to_owned())),
+                None => (setting, None),
+            };
+            brokers.entry((name, found, means)).or_default().extend(broker);
+        }
+        let finding = |((name, found, means), brokers): ((String, String, &str), Vec<String>)| {
+            let place = if brokers.is_empty() { "here" } else { "there" };
+            let of = if brokers.is_empty() { String::new() } else { format!(" on brokers {}", brokers.join(", ")) };
+            let found = format!("`{name}` is `{found}`{of}: {means}");
+            Finding::warning("lanes", found, format!("change `{name}` {place}"))
+        };
+        brokers.into_iter().map(finding).collect()
     }
 
     pub(super) async fn state(store: &AnyStore) -> Vec<Finding> {

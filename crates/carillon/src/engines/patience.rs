@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use runtime::{Health, Stop};
+use runtime::{Again, Health, Stop};
 use tokio::time::Instant;
 
 /// The readiness condition of the lanes.
@@ -17,6 +17,8 @@ const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// What takes less is not worth a word.
 const WORDS_AFTER: Duration = Duration::from_millis(500);
+/// An engine's own last words may come a little late.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often it is said that one attempt still lasts.
 const WORDS_EVERY: Duration = Duration::from_secs(5);
 
@@ -44,15 +46,6 @@ pub(crate) struct Failed {
     pub(crate) reason: anyhow::Error,
     /// Whether another attempt may fare better.
     pub(crate) again: Again,
-}
-
-/// Whether time may mend it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// It may.
-    Yes,
-    /// Somebody must change something first.
-    No,
 }
 
 impl Patience {
@@ -112,7 +105,7 @@ impl Patience {
         awaited: &Awaited,
         attempt: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Failed> {
-        let left = self.wait_max.saturating_sub(self.started.elapsed()).max(PAUSE_FIRST);
+        let left = self.wait_max.saturating_sub(self.started.elapsed()) + GRACE;
         let over = tokio::time::sleep(left);
         tokio::pin!(attempt, over);
         loop {

@@ -1,10 +1,11 @@
 //! From settings to clients of Kafka and CQL: the one place that knows how their keys are called there.
 
 use bus::{AnyBus, BusError};
+use runtime::Again;
 use sms_router::RouterError;
 use store::AnyStore;
 
-use super::patience::{Again, Awaited, Failed, LANES, Patience, STATE};
+use super::patience::{Awaited, Failed, LANES, Patience, STATE};
 use crate::config::Config;
 
 /// Who a process is among those that share the servers: stable over restarts, or the servers wait for the one that went.
@@ -87,6 +88,10 @@ mod client {
         opened.map(AnyStore::Cql).map_err(|error| Failed { reason: error.into(), again: Again::Yes })
     }
 
+    fn open_max(config: &Config) -> Duration {
+        OPEN_MAX.min(Duration::from_secs(config.start_seconds_max))
+    }
+
     fn for_good(reason: anyhow::Error) -> Failed {
         Failed { reason, again: Again::No }
     }
@@ -116,7 +121,7 @@ mod client {
             GroupProtocol::Classic => kafka::GroupProtocol::Classic,
         };
         options.session = Duration::from_millis(lanes.session_ms_max.into());
-        options.open_max = OPEN_MAX;
+        options.open_max = open_max(config);
         options.append_max = accept.mul_f64(APPEND_PART);
         options.request_max = Duration::from_millis(lanes.request_ms_max.into());
         options.transaction_max = Duration::from_millis(lanes.transaction_ms_max.into());
@@ -158,7 +163,7 @@ mod client {
             }),
             login,
             request_timeout: Duration::from_millis(state.request_ms_max.into()),
-            startup_deadline: OPEN_MAX,
+            startup_deadline: open_max(config),
             ..cql::Options::default()
         })
     }

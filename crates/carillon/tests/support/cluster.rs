@@ -114,9 +114,7 @@ impl Plan {
         parts.extend((0..REPLICAS).map(|n| self.router(n, data, &config)));
         parts.iter_mut().for_each(Part::start);
         parts.push(network);
-        for part in &mut parts {
-            part.ready(&client).await;
-        }
+        all_ready(&mut parts, &client).await;
         let doors = self.gateways.iter().map(|ports| format!("http://127.0.0.1:{}", ports.door)).collect();
         let demo = read_demo(data).expect("the demo is ready");
         Carillon::of(data, demo, doors, parts)
@@ -198,6 +196,28 @@ impl Plan {
     }
 }
 
+/// Waits until all are ready. If one is not, the others' logs may tell why.
+async fn all_ready(parts: &mut [Part], client: &reqwest::Client) {
+    let begun = Instant::now();
+    loop {
+        let mut missing = Vec::new();
+        for part in parts.iter_mut() {
+            let ended = part.has_ended();
+            if ended || !part.is_ready(client).await {
+                missing.push(format!("{part:?}{}", if ended { " (ended)" } else { "" }));
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        if begun.elapsed() > PATIENCE || missing.iter().any(|part| part.ends_with("(ended)")) {
+            let logs: Vec<String> = parts.iter().map(|part| format!("--- {part:?}\n{}", tail(&part.log))).collect();
+            panic!("not ready: {missing:?}\n{}", logs.join("\n"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 impl Drop for Plan {
     /// Takes topics and keyspace away, also when the test failed.
     fn drop(&mut self) {
@@ -235,7 +255,7 @@ fn address(variable: &str) -> String {
 }
 
 /// A port nobody has, below those that systems give to outgoing connections: it stays free while its process is away.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let mut chance = rand::rng();
     loop {
         let port = chance.random_range(10_000..20_000);

@@ -25,22 +25,38 @@ pub(crate) struct Place {
 }
 
 /// Emits each of these tests, `async fn name(column: Column)`, once a column: `embedded::name` and, where the build has the
-/// engines, `cluster::name`.
+/// engines, `cluster::name`. Those in `one_after_the_other`, `async fn name(carillon: &Carillon)`, need an installation that runs
+/// and leave it as it was: on the embedded column each gets its own, on the cluster, where a start costs more, all get one.
 macro_rules! on_both_columns {
-    ($($name:ident),+ $(,)?) => {
+    ($([one_after_the_other: $($shared:ident),+ $(,)?])? $($name:ident),* $(,)?) => {
         mod embedded {
+            $($(#[tokio::test]
+            async fn $shared() {
+                let place = crate::support::Column::Embedded.place();
+                super::$shared(&place.start().await).await;
+            })+)?
             $(#[tokio::test]
             async fn $name() {
                 super::$name(crate::support::Column::Embedded).await;
-            })+
+            })*
         }
 
         #[cfg(feature = "cluster")]
         mod cluster {
             $(#[tokio::test]
+            async fn one_after_the_other() {
+                let place = crate::support::Column::Cluster.place();
+                let carillon = place.start().await;
+                $(
+                    println!("{}", stringify!($shared));
+                    super::$shared(&carillon).await;
+                    carillon.turn_page().await;
+                )+
+            })?
+            $(#[tokio::test]
             async fn $name() {
                 super::$name(crate::support::Column::Cluster).await;
-            })+
+            })*
         }
     };
 }

@@ -19,6 +19,7 @@ pub(crate) mod tap;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub(crate) use column::{Column, on_both_columns};
 pub(crate) use part::{Part, Role, spawn};
 
 /// How long anything may take before a test gives up on it: far above what it takes, so that a loaded machine passes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What `demo.json` says.
 #[derive(serde::Deserialize, Clone, Debug)]
@@ -55,6 +56,14 @@ pub(crate) struct Carillon {
     /// Base URLs of its REST doors; each request goes to another.
     doors: Vec<String>,
     turn: AtomicUsize,
+    page: Mutex<Page>,
+}
+
+/// What was there before: it does not count.
+#[derive(Default)]
+struct Page {
+    received: usize,
+    ledger: Value,
 }
 
 /// A line of the simulated network's record.
@@ -97,7 +106,15 @@ impl Carillon {
 
     /// An installation whose processes are ready.
     pub(crate) fn of(data: &Path, demo: Demo, doors: Vec<String>, parts: Vec<Part>) -> Self {
-        Carillon { data: data.to_owned(), demo, client: client(), parts, doors, turn: AtomicUsize::new(0) }
+        Carillon {
+            data: data.to_owned(),
+            demo,
+            client: client(),
+            parts,
+            doors,
+            turn: AtomicUsize::new(0),
+            page: Mutex::default(),
+        }
     }
 
     /// The process of this role and number.
@@ -165,31 +182,27 @@ impl Carillon {
         answer["id"].as_str().unwrap().to_owned()
     }
 
+    /// What a door says at this path, asked again as it says.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        self.try_get(path).await.unwrap_or_else(|| panic!("{path}: there is no such thing"))
-    }
-
-    /// What a door says at this path; `None` if it does not know of it.
-    async fn try_get(&self, path: &str) -> Option<Value> {
-        let request = self.client.get(format!("{}{path}", self.door())).bearer_auth(&self.demo.api_key);
-        let answer = request.send().await.unwrap();
-        if answer.status() == 404 {
-            return None;
-        }
-        assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap());
-        Some(answer.json().await.unwrap())
-    }
-
-    /// A message as a door tells it. The one that took it knows it at once, others when the state has followed.
-    pub(crate) async fn message(&self, id: &str) -> Value {
         let begun = Instant::now();
         loop {
-            if let Some(message) = self.try_get(&format!("/v1/messages/{id}")).await {
-                return message;
+            let request = self.client.get(format!("{}{path}", self.door())).bearer_auth(&self.demo.api_key);
+            let answer = request.send().await.unwrap();
+            let (status, wait) = (answer.status(), answer.headers().get("retry-after").cloned());
+            let text = answer.text().await.unwrap();
+            if status.is_success() {
+                return serde_json::from_str(&text).unwrap();
             }
-            assert!(begun.elapsed() < PATIENCE, "no door knows `{id}`:\n{}", self.log_tail());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            let in_time = status == 503 && begun.elapsed() < PATIENCE;
+            assert!(in_time, "{path}: {status} {text}\n{}", self.log_tail());
+            let wait = wait.expect("503 says when to come back").to_str().unwrap().parse().unwrap();
+            tokio::time::sleep(Duration::from_secs(wait)).await;
         }
+    }
+
+    /// A message as a door tells it: any door, whichever took it.
+    pub(crate) async fn message(&self, id: &str) -> Value {
+        self.get(&format!("/v1/messages/{id}")).await
     }
 
     /// Waits until a message has this state.
@@ -205,8 +218,20 @@ impl Carillon {
         }
     }
 
-    /// Waits until nothing is pending, checking at each look that accepted = final + pending.
+    /// From here on counts only what comes.
+    pub(crate) async fn turn_page(&self) {
+        let ledger = self.settled().await;
+        *self.page.lock().unwrap() = Page { received: received(&self.demo.sim_log).len(), ledger };
+    }
+
+    /// Waits until nothing is pending, and returns what counts since the page was turned.
     pub(crate) async fn settle(&self) -> Value {
+        let ledger = self.settled().await;
+        since(&ledger, &self.page.lock().unwrap().ledger)
+    }
+
+    /// Waits until nothing is pending, checking at each look that accepted = final + pending.
+    async fn settled(&self) -> Value {
         let begun = Instant::now();
         loop {
             let ledger = self.get("/v1/ledger").await;
@@ -232,9 +257,9 @@ impl Carillon {
         }
     }
 
-    /// What the simulated network received.
+    /// What the simulated network received since the page was turned.
     pub(crate) fn received(&self) -> Vec<Received> {
-        received(&self.demo.sim_log)
+        received(&self.demo.sim_log).split_off(self.page.lock().unwrap().received)
     }
 
     pub(crate) fn log_tail(&self) -> String {
@@ -255,6 +280,14 @@ pub(crate) fn read_demo(data: &Path) -> Option<Demo> {
 
 fn written_at(data: &Path) -> Option<std::time::SystemTime> {
     std::fs::metadata(data.join("demo.json")).and_then(|meta| meta.modified()).ok()
+}
+
+/// The numbers of a ledger less those of an earlier one.
+fn since(ledger: &Value, before: &Value) -> Value {
+    match ledger {
+        Value::Object(all) => all.iter().map(|(key, value)| (key.clone(), since(value, &before[key]))).collect(),
+        number => Value::from(number.as_i64().unwrap() - before.as_i64().unwrap_or_default()),
+    }
 }
 
 /// accepted = final + pending, each counted for itself.
