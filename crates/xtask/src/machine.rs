@@ -37,6 +37,20 @@ const JAVA_PACKAGES: &[Package] = &[
     Package { name: "maven", probe: || command::succeeds("mvn", &["--version"]) },
 ];
 
+/// Programs nobody here wrote that read what our codecs write. What else Debian would bring with them is not used.
+const ORACLE_PACKAGES: &[Package] = &[
+    Package { name: "tshark", probe: || command::succeeds("tshark", &["--version"]) },
+    Package { name: "libwbxml2-utils", probe: || command::succeeds("wbxml2xml", &["-h"]) },
+    Package { name: "openssl", probe: || command::succeeds("openssl", &["version"]) },
+];
+
+/// Whether Debian may add what it recommends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recommended {
+    Too,
+    Not,
+}
+
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// The Python of the test command's own environment.
@@ -56,7 +70,9 @@ pub(crate) fn target(root: &Path) -> PathBuf {
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     rust_components(root)?;
     let wanted: Vec<&Package> = PACKAGES.iter().chain(JAVA_PACKAGES).collect();
-    system_packages(&wanted)?;
+    system_packages(&wanted, Recommended::Too)?;
+    let oracles: Vec<&Package> = ORACLE_PACKAGES.iter().collect();
+    system_packages(&oracles, Recommended::Not)?;
     python_clients(root)
 }
 
@@ -66,7 +82,7 @@ pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
 /// As [`prepare`].
 pub(crate) fn prepare_java() -> anyhow::Result<()> {
     let wanted: Vec<&Package> = JAVA_PACKAGES.iter().collect();
-    system_packages(&wanted)
+    system_packages(&wanted, Recommended::Too)
 }
 
 fn rust_components(root: &Path) -> anyhow::Result<()> {
@@ -81,13 +97,14 @@ fn rust_components(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn system_packages(wanted: &[&Package]) -> anyhow::Result<()> {
+fn system_packages(wanted: &[&Package], recommended: Recommended) -> anyhow::Result<()> {
     let missing: Vec<&str> = missing(wanted);
     if missing.is_empty() {
         return Ok(());
     }
     eprintln!("missing: {}", missing.join(", "));
-    let line = format!("apt-get install --yes {}", missing.join(" "));
+    let only = if recommended == Recommended::Not { "--no-install-recommends " } else { "" };
+    let line = format!("apt-get install --yes {only}{}", missing.join(" "));
     if !rustix::process::geteuid().is_root() || !command::succeeds("apt-get", &["--version"]) {
         bail!("please type: sudo {line}");
     }

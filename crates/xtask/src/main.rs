@@ -7,6 +7,7 @@ mod command;
 mod engines;
 mod faults;
 mod machine;
+mod oracles;
 mod process;
 mod progress;
 mod steps;

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, faults, machine, suites, tidy, zeep};
+use crate::{command, faults, machine, oracles, suites, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Build,
     /// An independent SOAP client sends through the served WSDL of a real process.
     Zeep,
+    /// tshark, libwbxml and openssl agree with what the codecs write.
+    Oracles,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
     /// Every test of one process and of each engine passes.
@@ -106,6 +108,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Zeep => "zeep",
+            Self::Oracles => "oracles",
             Self::Engines => "engines",
             Self::Test => "test",
             Self::Cluster => "cluster",
@@ -122,6 +125,7 @@ impl Step {
             Self::Clippy => "lints, each a failure",
             Self::Build => "compiles everything, a few minutes when cold",
             Self::Zeep => "an independent SOAP client against a real process",
+            Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
@@ -150,6 +154,7 @@ impl Step {
             Self::Clippy => cargo("clippy", &["--all-targets", "--", "-D", "warnings"]),
             Self::Build => cargo("test", &["--no-run"]),
             Self::Zeep => zeep::run(root),
+            Self::Oracles => oracles::run(root),
             Self::Engines => {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())

@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
 }
 
 /// Folders that hold no source of ours.
-const FOREIGN: &[&str] = &["target", "data"];
+const FOREIGN: &[&str] = &["target", "data", "fuzz/target", "fuzz/corpus", "fuzz/artifacts"];
 
 /// The kinds of files the rules look at.
 const KINDS: &[&str] = &["rs", "toml", "lock", "yaml", "yml", "json", "tpl"];

@@ -126,11 +126,19 @@ pub(super) fn default_code(c: char) -> u8 {
     }
 }
 
-/// The code of a character where national tables are in force.
+/// The code of a character where national tables are in force: what a table adds comes before what it leaves alone.
 pub(super) fn national_code(locking: Locking, single: Single, c: char) -> u8 {
-    let plain = (0..128).find(|&code| code != ESCAPE && locking.character(code) == c);
-    let shifted = || (0..128).find(|&code| single.character(code) == Some(c)).map(|code| EXTENSION_BIT | code);
+    let is_left = |table: &[(u8, char)], code: &u8| find_code(table, *code).is_none();
+    let default = Some(default_code(c)).filter(|code| code & EXTENSION_BIT == 0);
+    let plain = find_character(locking.differences(), c)
+        .or_else(|| default.filter(|code| is_left(locking.differences(), code)));
+    let extension = || find_character(EXTENSION, c).filter(|code| is_left(single.additions(), code));
+    let shifted = || find_character(single.additions(), c).or_else(extension).map(|code| EXTENSION_BIT | code);
     plain.or_else(shifted).unwrap_or(CODE_NONE)
+}
+
+fn find_character(table: &[(u8, char)], c: char) -> Option<u8> {
+    table.iter().find(|(_, other)| *other == c).map(|(code, _)| *code)
 }
 
 fn find_code(table: &[(u8, char)], code: u8) -> Option<char> {
@@ -216,3 +224,31 @@ const PORTUGUESE_SINGLE: &[(u8, char)] = &[
     (0x4f, 'Ó'), (0x55, 'Ú'), (0x5b, 'Ã'), (0x5c, 'Õ'), (0x61, 'Â'), (0x69, 'í'), (0x6f, 'ó'), (0x75, 'ú'),
     (0x7b, 'ã'), (0x7c, 'õ'), (0x7f, 'â'),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_of_every_table_has_its_code() {
+        for locking in [Locking::Default, Locking::Turkish, Locking::Portuguese] {
+            for single in [Single::Default, Single::Turkish, Single::Spanish, Single::Portuguese] {
+                for code in (0..128).filter(|code| *code != ESCAPE) {
+                    let c = locking.character(code);
+                    let found = national_code(locking, single, c);
+                    assert!(found & EXTENSION_BIT == 0 && locking.character(found) == c, "{locking:?} {code:#x}");
+                }
+                for (code, c) in (0..128).filter_map(|code| single.character(code).map(|c| (code, c))) {
+                    let found = national_code(locking, single, c);
+                    let again = if found & EXTENSION_BIT == 0 {
+                        Some(locking.character(found))
+                    } else {
+                        single.character(found & !EXTENSION_BIT)
+                    };
+                    assert_eq!(again, Some(c), "{single:?} {code:#x}");
+                }
+                assert_eq!(national_code(locking, single, 'ж'), CODE_NONE);
+            }
+        }
+    }
+}
