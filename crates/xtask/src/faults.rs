@@ -21,7 +21,7 @@ The faults, each under load, on two gateways, two routers, two farms, three brok
   kill-gateway  kill -9 of a gateway, and its restart
   kill-router   kill -9 of the router that owns a route, and its restart
   kill-farm     kill -9 of a farm, and its restart; what a modem was sending is uncertain
-  kill-broker   kill -9 of the broker that leads a busy partition, and its restart
+  kill-broker   kill -9 of the broker that leads a busy partition or coordinates transactions or groups, and its restart
   restart-cql   the CQL node is stopped or killed, and comes back
   rebalance     a third router joins while leases are out, and leaves in order
   replacement   a router is replaced by one that writes as the next build might, and back, while the other stays

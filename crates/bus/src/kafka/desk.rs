@@ -20,7 +20,7 @@ use super::groups::{Groups, Stand};
 use super::lane::Partition;
 use super::options::Options;
 use super::sync::lock;
-use super::transaction::{Failed, Transactor, Work, is_fenced};
+use super::transaction::{Brood, Failed, Transactor, Work, is_fenced};
 use crate::marks::Undo;
 use crate::{Acks, BusError, Group, Position};
 
@@ -106,12 +106,12 @@ impl Desk {
         let turns = (0..slots).map(|_| Condvar::new()).collect();
         let desk =
             Arc::new(Desk { waiting: Mutex::new(waiting), turns, ended: Condvar::new(), options, groups, bounds });
-        let mut ready = Vec::new();
+        let (mut ready, brood) = (Vec::new(), Arc::new(Brood::default()));
         for slot in 0..slots {
             let (told, telling) = oneshot::channel();
-            let (options, worked) = (Arc::clone(&desk.options), Arc::clone(&desk));
+            let (options, worked, brood) = (Arc::clone(&desk.options), Arc::clone(&desk), Arc::clone(&brood));
             let work = move || {
-                let mut transactor = Transactor::new(options, slot);
+                let mut transactor = Transactor::new(options, slot, brood);
                 let prepared = transactor.prepare();
                 let failed = prepared.is_err();
                 drop(told.send(prepared)); // opening was given up

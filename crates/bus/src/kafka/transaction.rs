@@ -7,7 +7,7 @@
 //! may wait like that, too. A producer with such a call is left behind, and the next of its name ends its transaction at the
 //! brokers. What was left behind can do no harm: its epoch is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,15 @@ pub(super) struct Transactor {
     options: Arc<Options>,
     slot: usize,
     running: Option<Running>,
+    brood: Arc<Brood>,
+    /// The brood its producer is of.
+    born: u64,
 }
+
+/// Producers that remember the same brokers. When a call of one never returns, the others have the same in store: each is
+/// made anew before it is used again, or they would be found out one after the other.
+#[derive(Default)]
+pub(super) struct Brood(AtomicU64);
 
 /// Something to do with a producer.
 type Call = Box<dyn FnOnce(&Producer) + Send>;
@@ -141,15 +149,17 @@ fn never_returned() -> KafkaError {
 }
 
 impl Transactor {
-    pub(super) fn new(options: Arc<Options>, slot: usize) -> Self {
-        Transactor { options, slot, running: None }
+    pub(super) fn new(options: Arc<Options>, slot: usize, brood: Arc<Brood>) -> Self {
+        Transactor { options, slot, running: None, brood, born: 0 }
     }
 
     /// Ends what a predecessor of this name left open, and makes ready. Blocks until the brokers' time is up.
     pub(super) fn prepare(&mut self) -> Result<(), KafkaError> {
-        if self.running.is_some() {
+        let brood = self.brood.0.load(Ordering::Relaxed);
+        if self.running.is_some() && self.born == brood {
             return Ok(());
         }
+        (self.running, self.born) = (None, brood);
         let started = Running::start(&self.options, self.slot);
         let running = started.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         let wait = self.options.request_max;
@@ -170,7 +180,7 @@ impl Transactor {
             Some(Ok(records)) => self.commit(running).map(|()| records),
             Some(Err(failed)) => Err(failed),
             // Nobody commits it any more.
-            None => Err(Failed::Aborted(never_returned())),
+            None => Err(Failed::Aborted(self.distrust())),
         };
         if let Err(failed) = &ended {
             self.give_up(failed);
@@ -187,7 +197,7 @@ impl Transactor {
                 None => retry(wait, || producer.abort_transaction(wait)),
                 Some((code, _)) => Err(KafkaError::MessageProduction(code)),
             };
-            let aborted = running.call(wait * 2, abort).unwrap_or_else(|| Err(never_returned()));
+            let aborted = running.call(wait * 2, abort).unwrap_or_else(|| Err(self.distrust()));
             let Err(error) = aborted else { return };
             tracing::warn!(%error, "a transaction could not be aborted; another producer ends it");
         }
@@ -201,7 +211,14 @@ impl Transactor {
     fn commit(&self, running: &Running) -> Result<(), Failed> {
         let wait = self.options.transaction_max;
         let commit = move |producer: &Producer| commit(producer, wait);
-        running.call(wait * COMMITS_MAX, commit).unwrap_or_else(|| Err(Failed::Unknown(never_returned())))
+        running.call(wait * COMMITS_MAX, commit).unwrap_or_else(|| Err(Failed::Unknown(self.distrust())))
+    }
+
+    /// A call has not returned: no producer of this brood is used any more.
+    fn distrust(&self) -> KafkaError {
+        // It may have been somebody else who found out first; then these are new already.
+        self.brood.0.fetch_max(self.born + 1, Ordering::Relaxed);
+        never_returned()
     }
 }
 

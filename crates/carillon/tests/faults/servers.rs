@@ -17,28 +17,43 @@ use crate::traffic::{Fate, Sent, Traffic};
 const AWAY: Duration = Duration::from_secs(5);
 /// What a gateway promises (`accept_ms_max`), and what a machine with too few cores adds to it.
 const ANSWER_MAX: Duration = Duration::from_millis(5_000 + 3_000);
+/// Partitions of the brokers' own topics, as their settings have it.
+const OWN_PARTITIONS: i32 = 3;
 /// How long somebody else may hold a port of a node that starts.
 const PORT_MAX: Duration = Duration::from_secs(30);
 const PORT_REST: Duration = Duration::from_millis(500);
 /// Messages that are accepted while state is away: nothing of it is asked for on that path.
 const ACCEPTED_MEANWHILE: usize = 20;
 
-/// `kill -9` of the broker that leads a busy partition, and its restart.
+/// `kill -9` of a broker that others need now, and its restart.
 pub(crate) async fn kill_broker(siege: &mut Siege<'_>, traffic: &Traffic) {
-    let route = ["blue-modems", "green-modems"][siege.chance.random_range(0..2)];
-    let route = RouteId::new(route).unwrap();
-    let lanes = [Lane::Accepted, Lane::Events, Lane::Outcomes, Lane::Front(route.clone()), Lane::Leases(route)];
-    let lane = &lanes[siege.chance.random_range(0..lanes.len())];
-    let partition = siege.chance.random_range(0..lane.partitions());
-    let topic = siege.plan.topic(lane);
-    let leader = siege.engines.leader(&topic, partition as i32).unwrap();
+    let (topic, partition, what) = a_busy_partition(siege);
+    let leader = siege.engines.leader(&topic, partition).unwrap();
     let leader = leader.unwrap_or_else(|| panic!("`{topic}` has no leader"));
-    say(&format!("{} is killed: it leads partition {partition} of lane `{lane}`", leader.name()));
+    say(&format!("{} is killed: it {what}", leader.name()));
     tokio::task::block_in_place(|| leader.kill().unwrap());
     siege.goes_on(traffic).await;
     tokio::time::sleep(AWAY).await;
     bring_back(siege, &[leader]);
     siege.goes_on(traffic).await;
+}
+
+/// A partition whose leader is at work, and what it does: keep a lane, or look after transactions or groups. Each of the
+/// brokers' own partitions looks after some.
+fn a_busy_partition(siege: &mut Siege<'_>) -> (String, i32, String) {
+    let chance = &mut siege.chance;
+    let own = |topic: &str, what: &str, partition: i32| (topic.to_owned(), partition, what.to_owned());
+    match chance.random_range(0..4) {
+        0 => own("__transaction_state", "coordinates transactions", chance.random_range(0..OWN_PARTITIONS)),
+        1 => own("__consumer_offsets", "coordinates groups", chance.random_range(0..OWN_PARTITIONS)),
+        _ => {
+            let route = RouteId::new(["blue-modems", "green-modems"][chance.random_range(0..2)]).unwrap();
+            let lanes = [Lane::Accepted, Lane::Events, Lane::Outcomes, Lane::Front(route.clone()), Lane::Leases(route)];
+            let lane = &lanes[chance.random_range(0..lanes.len())];
+            let partition = chance.random_range(0..lane.partitions()) as i32;
+            (siege.plan.topic(lane), partition, format!("leads partition {partition} of lane `{lane}`"))
+        }
+    }
 }
 
 /// The CQL node ends, in order or not, and comes back. Messages are accepted meanwhile.
