@@ -31,7 +31,7 @@ pub const NOTIFICATION_MINUTES: u32 = 1440;
 const USER_DATA_OCTETS: usize = 140;
 
 /// Octets from one port to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'octets> {
     /// To which application.
     pub destination_port: u16,
@@ -39,6 +39,14 @@ pub struct Datagram<'octets> {
     pub source_port: u16,
     /// The octets.
     pub payload: &'octets [u8],
+}
+
+/// Shows the size of the payload.
+impl std::fmt::Debug for Datagram<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { destination_port, source_port, payload } = self;
+        write!(f, "Datagram({source_port} to {destination_port}, {} octets)", payload.len())
+    }
 }
 
 /// What the messages of a datagram have in common.

@@ -1,6 +1,8 @@
 //! Service indications and service loading (WAP-167-ServiceInd, WAP-168-ServiceLoad): a link with a text, or a link to open.
 //! Knows the elements; must not know octets, nor how it travels.
 
+use std::fmt;
+
 use crate::wbxml::{self, Element, SERVICE_INDICATION, SERVICE_LOADING, Version, WbxmlError};
 
 /// The content type of a service indication.
@@ -11,7 +13,7 @@ pub const LOADING_MEDIA_TYPE: &str = "application/vnd.wap.slc";
 pub const APPLICATION: &str = "wml.ua";
 
 /// A link with a text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Indication {
     /// The link.
     pub href: Option<String>,
@@ -43,7 +45,7 @@ pub enum Signal {
 }
 
 /// A link to open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Loading {
     /// The link.
     pub href: String,
@@ -60,6 +62,24 @@ pub enum Execution {
     High,
     /// Not: only fetched.
     Cache,
+}
+
+/// Shows no text and no link: links sign people in.
+impl fmt::Debug for Indication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Indication")
+            .field("action", &self.action)
+            .field("created", &self.created)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows no link.
+impl fmt::Debug for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading").field("action", &self.action).finish_non_exhaustive()
+    }
 }
 
 /// Why octets are not one of the two, or a value cannot be.

@@ -14,7 +14,7 @@ pub const ALERTS_MAX: usize = 64;
 pub const ITEMS_MAX: usize = 256;
 
 /// Package #0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Package {
     /// The protocol's version.
     pub version: ProtocolVersion,
@@ -28,6 +28,19 @@ pub struct Package {
     pub source: String,
     /// What is to be synchronised, at least one.
     pub alerts: Vec<Alert>,
+}
+
+/// Does not show the target: it is the identity of a device.
+impl std::fmt::Debug for Package {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Package")
+            .field("version", &self.version)
+            .field("session_id", &self.session_id)
+            .field("message_id", &self.message_id)
+            .field("source", &self.source)
+            .field("alerts", &self.alerts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The version of the protocol.

@@ -14,7 +14,10 @@ mod vocabulary;
 pub use decode::decode;
 pub use element::{Attribute, Content, Element};
 pub use encode::{Version, encode};
-pub use tables::{OTA_SETTINGS, PROVISIONING, SERVICE_INDICATION, SERVICE_LOADING, SYNCML_1_0, SYNCML_1_1, SYNCML_1_2};
+pub use tables::{
+    NOKIA_SYNC_SETTINGS, OTA_SETTINGS, PROVISIONING, SERVICE_INDICATION, SERVICE_LOADING, SYNCML_1_0, SYNCML_1_1,
+    SYNCML_1_2,
+};
 pub use vocabulary::{PublicId, Start, Tag, Value, Values, Vocabulary};
 
 /// Elements inside each other.

@@ -134,7 +134,14 @@ fn unknown(name: &str) -> WbxmlError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wbxml::{PROVISIONING, SERVICE_INDICATION};
+    use crate::wbxml::{NOKIA_SYNC_SETTINGS, PROVISIONING, SERVICE_INDICATION};
+
+    #[test]
+    fn settings_for_synchronisation_begin_as_phones_expect() {
+        let root = Element::new("SyncSettings").containing(Element::new("Version").saying("1.0"));
+        let octets = encode(&root, &NOKIA_SYNC_SETTINGS, Version::V1_1).unwrap();
+        assert_eq!(octets, [1, 1, 0x6a, 0, 0x55, 0x58, 3, b'1', b'.', b'0', 0, 1, 1]);
+    }
 
     #[test]
     fn refuses_what_is_no_document() {

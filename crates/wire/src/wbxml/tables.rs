@@ -53,6 +53,38 @@ pub static OTA_SETTINGS: Vocabulary = Vocabulary {
     dates: &[],
 };
 
+/// Nokia's settings for synchronisation, which older phones take to a port of their own. It has no registered identifier.
+pub static NOKIA_SYNC_SETTINGS: Vocabulary = Vocabulary {
+    root: "SyncSettings",
+    public_ids: &[PublicId { number: 0x01, name: "" }],
+    tags: &[
+        tag(0, 0x05, "Addr"),
+        tag(0, 0x06, "AddrType"),
+        tag(0, 0x07, "Auth"),
+        tag(0, 0x08, "AuthLevel"),
+        tag(0, 0x09, "AuthScheme"),
+        tag(0, 0x0a, "Bearer"),
+        tag(0, 0x0b, "ConRef"),
+        tag(0, 0x0c, "ConType"),
+        tag(0, 0x0d, "Cred"),
+        tag(0, 0x0e, "CTType"),
+        tag(0, 0x0f, "CTVer"),
+        tag(0, 0x10, "HostAddr"),
+        tag(0, 0x11, "Name"),
+        tag(0, 0x12, "Port"),
+        tag(0, 0x13, "RefID"),
+        tag(0, 0x14, "RemoteDB"),
+        tag(0, 0x15, "SyncSettings"),
+        tag(0, 0x16, "URI"),
+        tag(0, 0x17, "Username"),
+        tag(0, 0x18, "Version"),
+    ],
+    starts: &[],
+    values: &[],
+    matching: Values::Whole,
+    dates: &[],
+};
+
 /// SyncML 1.0; documents of the later versions are read too.
 pub static SYNCML_1_0: Vocabulary = syncml(&[SYNCML_1_0_ID, SYNCML_1_1_ID, SYNCML_1_2_ID]);
 

@@ -23,7 +23,7 @@ pub enum MediaType {
 }
 
 /// What is said of a body beside its type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     /// The character set, by IANA's MIBenum.
     pub charset: Option<u32>,
@@ -31,6 +31,17 @@ pub struct Parameters {
     pub security: Option<u8>,
     /// The signature of a provisioning document.
     pub mac: Option<String>,
+}
+
+/// Says of a signature only that there is one: a short PIN can be found from it.
+impl std::fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parameters")
+            .field("charset", &self.charset)
+            .field("security", &self.security)
+            .field("has_mac", &self.mac.is_some())
+            .finish()
+    }
 }
 
 /// The names that travel as codes.

@@ -10,7 +10,7 @@ use super::{
 const PUSH: u8 = 0x06;
 
 /// A push without a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Push {
     /// The transaction; any value, nobody answers.
     pub transaction_id: u8,
@@ -24,6 +24,20 @@ pub struct Push {
     pub push_flag: Option<u8>,
     /// The content.
     pub body: Vec<u8>,
+}
+
+/// Shows the size of the body: it is a text, or settings.
+impl std::fmt::Debug for Push {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Push")
+            .field("transaction_id", &self.transaction_id)
+            .field("media_type", &self.media_type)
+            .field("parameters", &self.parameters)
+            .field("application", &self.application)
+            .field("push_flag", &self.push_flag)
+            .field("body_octets", &self.body.len())
+            .finish()
+    }
 }
 
 impl Push {
