@@ -154,7 +154,7 @@ async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
 /// Engines that are away come back; a lane or a key of another installation stays what it is.
 fn helps(error: &GatewayError) -> Again {
     match error {
-        GatewayError::Lane(BusError::Layout { .. } | BusError::Closed) => Again::No,
+        GatewayError::Lane(BusError::Layout { .. } | BusError::Topic(_) | BusError::Closed) => Again::No,
         GatewayError::Lane(_) | GatewayError::Parties(_) => Again::Yes,
         GatewayError::Keys(_) | GatewayError::Tls(_) | GatewayError::Address(_) => Again::No,
     }

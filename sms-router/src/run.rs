@@ -131,7 +131,9 @@ async fn patiently<T, F: Future<Output = Result<T, RouterError>>>(
     attempt: impl Fn() -> F,
 ) -> Result<T, RouterError> {
     let helps = |error: &RouterError| match error {
-        RouterError::Prepare { source: BusError::Layout { .. } | BusError::Closed, .. } => Again::No,
+        RouterError::Prepare { source: BusError::Layout { .. } | BusError::Topic(_) | BusError::Closed, .. } => {
+            Again::No
+        }
         RouterError::Prepare { .. } | RouterError::Parties(_) | RouterError::Keys(_) => Again::Yes,
         _ => Again::No,
     };

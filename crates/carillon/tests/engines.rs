@@ -157,6 +157,12 @@ mod cluster {
         let (code, text) = said(&own, &["lanes", "dead-letters", "replay", "7"]);
         assert_eq!((code, text.contains("no open dead letter at offset `7`")), (Some(1), true), "{text}");
 
+        let mut away: toml::Table = toml::from_str(&own).unwrap();
+        away.insert("start_seconds_max".into(), 8.into());
+        away["lanes"]["url"] = "kafka://127.0.0.1:1/x".into();
+        let words = ["`kafka://127.0.0.1:1/x`", "`lanes.url`", "`start_seconds_max`", "onnection refused"];
+        check_refused(&away.to_string(), &["gateway"], &words);
+
         let other = place.dir().join("other.key");
         runtime::secret::write_private(&other, format!("{}\n", "ab".repeat(32)).as_bytes()).unwrap();
         let strange = format!("master_key_file = \"{}\"\n{settings}", other.display());
