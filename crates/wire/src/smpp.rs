@@ -33,7 +33,7 @@ pub use field::PduError;
 pub use frame::{FrameError, Frames, PDU_OCTETS_MAX};
 pub use inbound::{InboundError, tpdu_of};
 pub use message_id::{IdForm, reference};
-pub use pdu::{Bind, BindResp, Body, Kind, Message, Mode, Pdu};
+pub use pdu::{Bind, BindResp, Body, Kind, Message, Mode, Pdu, Unreadable};
 pub use receipt::{Receipt, ReceiptError, Receipts, Side, is_receipt};
 pub use session::{Arrival, Down, Event, Odd, Profile, Session, SubmitEnd, SubmitRefused, Ticket, Verdict};
 pub use status::{Class, Status};

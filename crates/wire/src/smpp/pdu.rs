@@ -32,6 +32,21 @@ pub struct Pdu {
     pub body: Body,
 }
 
+/// A PDU whose body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body of command `{command:#010x}` cannot be read")]
+pub struct Unreadable {
+    /// `command_id`.
+    pub command: u32,
+    /// What it says if it is a response.
+    pub status: Status,
+    /// What its answer has to name.
+    pub sequence: u32,
+    /// Why.
+    #[source]
+    pub error: PduError,
+}
+
 /// Which way a bind lets messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
@@ -178,8 +193,13 @@ impl Mode {
     }
 }
 
+/// Whether a command has to be answered.
+pub(super) const fn is_request(command: u32) -> bool {
+    command & RESPONSE == 0
+}
+
 impl Kind {
-    const fn command(self) -> u32 {
+    pub(super) const fn command(self) -> u32 {
         match self {
             Self::Submit => SUBMIT_SM,
             Self::Deliver => DELIVER_SM,
@@ -256,19 +276,18 @@ impl Pdu {
         Self { status: Status::OK, sequence, body }
     }
 
-    /// Reads a whole PDU, as [`super::Frames`] cuts them. Of one whose body cannot be read the header is told, so that it
-    /// can be answered.
+    /// Reads a whole PDU, as [`super::Frames`] cuts them.
     ///
     /// # Errors
-    /// [`PduError`] and the header as a PDU without body.
-    pub fn decode(octets: &[u8]) -> Result<Self, (Self, PduError)> {
+    /// [`Unreadable`]: its header, so that it can be answered.
+    pub fn decode(octets: &[u8]) -> Result<Self, Unreadable> {
         let word =
             |at: usize| octets.get(at..at + 4).map_or(0, |four| four.iter().fold(0, |n, o| n << 8 | u32::from(*o)));
         let (command, status, sequence) = (word(4), Status(word(8)), word(12));
         let body = octets.get(HEADER_OCTETS..).unwrap_or_default();
         match Body::decode(command, status, body) {
             Ok(body) => Ok(Self { status, sequence, body }),
-            Err(error) => Err((Self { status, sequence, body: Body::Other(command) }, error)),
+            Err(error) => Err(Unreadable { command, status, sequence, error }),
         }
     }
 
@@ -312,7 +331,7 @@ impl Body {
 
     /// Whether somebody has to answer it.
     pub const fn is_request(&self) -> bool {
-        self.command() & RESPONSE == 0
+        is_request(self.command())
     }
 
     fn decode(command: u32, status: Status, body: &[u8]) -> Result<Self, PduError> {

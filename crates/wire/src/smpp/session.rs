@@ -6,10 +6,9 @@ mod pending;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::field::PduError;
 use super::flow::Flow;
 use super::frame::Frames;
-use super::pdu::{Bind, BindResp, Body, Kind, Message, Mode, Pdu};
+use super::pdu::{Bind, Body, Kind, Message, Mode, Pdu, Unreadable, is_request};
 use super::status::{Class, Status};
 use pending::Pending;
 
@@ -251,7 +250,7 @@ impl Session {
             self.enquired = None;
             match pdu {
                 Ok(pdu) => self.hear(pdu, now),
-                Err((header, error)) => self.hear_unreadable(&header, error, now),
+                Err(unreadable) => self.hear_unreadable(unreadable, now),
             }
         }
     }
@@ -365,7 +364,7 @@ impl Session {
     fn hear(&mut self, pdu: Pdu, now: Instant) {
         let Pdu { status, sequence, body } = pdu;
         match body {
-            Body::BindResp(_, resp) => self.hear_bind_answer(status, sequence, &resp),
+            Body::BindResp(..) => self.hear_bind_answer(status, sequence),
             Body::MessageResp(Kind::Submit | Kind::Data, id) => self.answered(sequence, status, id, now),
             Body::GenericNack => self.hear_nack(sequence, status, now),
             Body::Message(kind @ (Kind::Deliver | Kind::Data), message) => self.arrive(sequence, kind, message),
@@ -390,7 +389,7 @@ impl Session {
         }
     }
 
-    fn hear_bind_answer(&mut self, status: Status, sequence: u32, _resp: &BindResp) {
+    fn hear_bind_answer(&mut self, status: Status, sequence: u32) {
         match self.state {
             State::Binding { sequence: asked, .. } if asked == sequence => match status {
                 Status::OK => {
@@ -453,21 +452,15 @@ impl Session {
     }
 
     /// A body that cannot be read. The header tells whom to answer; an answer tells by its status what was done.
-    fn hear_unreadable(&mut self, header: &Pdu, _error: PduError, now: Instant) {
+    fn hear_unreadable(&mut self, pdu: Unreadable, now: Instant) {
         self.events.push_back(Event::Odd(Odd::Unreadable));
-        let deliver = Body::Message(Kind::Deliver, Box::default()).command();
-        let data = Body::Message(Kind::Data, Box::default()).command();
-        let refused = |kind| Body::MessageResp(kind, String::new());
-        match header.body.command() {
-            command if command == deliver => self.respond(Status::NEVER, header.sequence, refused(Kind::Deliver)),
-            command if command == data => self.respond(Status::NEVER, header.sequence, refused(Kind::Data)),
-            _ if header.body.is_request() => {
-                self.respond(Status::INVALID_LENGTH, header.sequence, Body::GenericNack);
-            }
-            _ => match self.state {
-                State::Binding { .. } => self.hear_bind_answer(header.status, header.sequence, &BindResp::default()),
-                _ => self.answered(header.sequence, header.status, String::new(), now),
-            },
+        let Unreadable { command, status, sequence, .. } = pdu;
+        let delivering = [Kind::Deliver, Kind::Data].into_iter().find(|kind| kind.command() == command);
+        match (delivering, self.state) {
+            (Some(kind), _) => self.respond(Status::NEVER, sequence, Body::MessageResp(kind, String::new())),
+            _ if is_request(command) => self.respond(Status::INVALID_LENGTH, sequence, Body::GenericNack),
+            (None, State::Binding { .. }) => self.hear_bind_answer(status, sequence),
+            (None, _) => self.answered(sequence, status, String::new(), now),
         }
     }
 

@@ -100,7 +100,7 @@ fn pdus_by_their_octets() {
     check(&Pdu::request(7, Body::Other(0x0200)), "00000010 00000200 00000000 00000007");
 }
 
-fn read(hex: &str) -> Result<Pdu, (Pdu, PduError)> {
+fn read(hex: &str) -> Result<Pdu, Unreadable> {
     Pdu::decode(&crate::tpdu::from_hex(hex.replace(' ', "").as_bytes()).unwrap())
 }
 
@@ -129,9 +129,9 @@ fn careless_suppliers_are_read() {
 
 #[test]
 fn what_cannot_be_read_tells_whom_to_answer() {
-    let (header, error) = read("00000012 00000005 00000000 00000007 0001").unwrap_err();
-    assert_eq!((header.sequence, header.body.command()), (7, 5));
-    assert_eq!(error, PduError::Cut { field: "source_addr" });
+    let unreadable = read("00000012 00000005 00000000 00000007 0001").unwrap_err();
+    let error = PduError::Cut { field: "source_addr" };
+    assert_eq!(unreadable, Unreadable { command: 5, status: Status::OK, sequence: 7, error });
 }
 
 #[test]
@@ -230,7 +230,7 @@ proptest! {
                 session.handle_input(&pdu.encode(), now);
             }
             match what {
-                7 | 8 => if session.submit(Kind::Submit, message(), Ticket(submitted), now).is_ok() { submitted += 1; },
+                7 | 8 => submitted += u64::from(session.submit(Kind::Submit, message(), Ticket(submitted), now).is_ok()),
                 9 => { session.poll_output(); }
                 10 if random < 10 => session.unbind(now),
                 11 => session.handle_timeout(now),
