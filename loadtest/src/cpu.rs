@@ -1,4 +1,4 @@
-//! CPU time of processes, from `/proc`.
+//! CPU time and memory of processes, from `/proc`.
 //!
 //! Knows Linux's process files; must not know what the processes do.
 
@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Serialize;
+
+use crate::options::Watch;
 
 /// The kernel reports process times in these units on every architecture (USER_HZ, `times(2)`).
 const TICKS_PER_SECOND: u64 = 100;
@@ -15,6 +18,45 @@ const TICKS_PER_SECOND: u64 = 100;
 pub(crate) struct CpuClock {
     pid: u32,
     at_start: Duration,
+}
+
+/// Measures processes, each by itself, under names.
+#[derive(Debug)]
+pub(crate) struct Watched(Vec<(Watch, CpuClock)>);
+
+/// What the processes of a name used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Used {
+    pub(crate) cpu_seconds: f64,
+    /// The most memory each ever had in RAM, added up.
+    pub(crate) rss_mib_max: f64,
+}
+
+impl Watched {
+    pub(crate) fn start(processes: &[Watch]) -> anyhow::Result<Self> {
+        let started = processes.iter().map(|watch| Ok((watch.clone(), CpuClock::start(watch.pid)?)));
+        Ok(Self(started.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// What was used since the start, by name.
+    pub(crate) fn elapsed(&self) -> anyhow::Result<BTreeMap<String, Used>> {
+        let mut all: BTreeMap<String, Used> = BTreeMap::new();
+        for (watch, clock) in &self.0 {
+            let used = all.entry(watch.name.clone()).or_default();
+            used.cpu_seconds += clock.elapsed()?.as_secs_f64();
+            used.rss_mib_max += resident_kib_max(watch.pid)? as f64 / 1024.0;
+        }
+        Ok(all)
+    }
+}
+
+/// The most a process ever had in RAM (`VmHWM` of proc_pid_status(5)).
+fn resident_kib_max(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
+    number.with_context(|| format!("`{path}` does not tell the memory"))
 }
 
 /// The fields of `/proc/PID/stat` that matter here (`proc_pid_stat(5)`).
@@ -113,6 +155,13 @@ mod tests {
             (0..1_000_000).for_each(|step| x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(step)));
         }
         assert!(CpuClock::own().unwrap() >= Duration::from_millis(10));
+    }
+
+    #[test]
+    fn those_of_one_name_are_added_up() {
+        let own = |name: &str| Watch { name: name.to_owned(), pid: std::process::id() };
+        let used = Watched::start(&[own("a"), own("b"), own("b")]).unwrap().elapsed().unwrap();
+        assert!(used["a"].rss_mib_max > 0.5 && used["b"].rss_mib_max > 1.9 * used["a"].rss_mib_max, "{used:?}");
     }
 
     #[test]

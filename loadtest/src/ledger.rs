@@ -11,8 +11,8 @@ use serde::Deserialize;
 use crate::client::{Client, Endpoint};
 use crate::options::Target;
 
-/// How often the ledger is read while waiting.
-const POLL: Duration = Duration::from_millis(20);
+/// How often the ledger is read while waiting: seldom, since reading it is work for the server that is measured.
+const POLL: Duration = Duration::from_millis(100);
 
 /// How often it is read while messages are still being sent: only for the bar on the terminal.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -107,6 +107,23 @@ impl Follower {
                 return Ok(Growth { before: self.before.clone(), after, reached_at });
             }
             last = after;
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the ledger has counted `expected` more deliveries as accepted, or until nothing has moved for `patience`.
+    pub(crate) async fn wait_for_accepted(&mut self, expected: u64, patience: Duration) -> anyhow::Result<Growth> {
+        let wanted = self.before.accepted + expected;
+        let (mut last, mut moved_at) = (0, Instant::now());
+        loop {
+            let after = self.read().await?;
+            if after.accepted != last {
+                moved_at = Instant::now();
+            }
+            if after.accepted >= wanted || moved_at.elapsed() > patience {
+                return Ok(Growth { before: self.before.clone(), after, reached_at: None });
+            }
+            last = after.accepted;
             tokio::time::sleep(POLL).await;
         }
     }

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-pub use options::{Door, Options, Verify};
+pub use options::{Door, Options, Until, Verify, Watch};
 pub use report::Report;
 
-use crate::cpu::CpuClock;
+use crate::cpu::{CpuClock, Watched};
 use crate::ledger::Follower;
 use crate::network::NetworkLog;
 use crate::options::Target;
@@ -52,6 +52,7 @@ async fn load(options: &Options, target: &Target, server: Option<&Server>) -> an
     let log = target.sim_log.as_deref().map(NetworkLog::from_here).transpose()?;
     let mut follower = Follower::start(target).await.context("cannot read the ledger before the start")?;
     let cpu = server.map(Server::pid).or(options.server_pid).map(CpuClock::start).transpose()?;
+    let watched = Watched::start(&options.watch)?;
     let progress = Progress::new(plan.deliveries());
     let began = Instant::now();
     let sending = send::send_all(&plan, target, &progress);
@@ -59,12 +60,24 @@ async fn load(options: &Options, target: &Target, server: Option<&Server>) -> an
     let sending = began.elapsed();
     let expected = sent.accepted_messages() * plan.recipients() as u64;
     let settle = Duration::from_secs(options.settle_seconds_max);
-    let growth = follower.wait_for_final(expected, settle, |done| progress.followed(done)).await?;
+    let (growth, server_cpu, watched) = match options.until {
+        Until::Final => {
+            let growth = follower.wait_for_final(expected, settle, |done| progress.followed(done)).await?;
+            (growth, cpu.as_ref().map(CpuClock::elapsed).transpose()?, watched.elapsed()?)
+        }
+        Until::Accepted => {
+            // What accepting took, before what others make of it.
+            let used = (cpu.as_ref().map(CpuClock::elapsed).transpose()?, watched.elapsed()?);
+            (follower.wait_for_accepted(expected, settle).await?, used.0, used.1)
+        }
+    };
     let delivering = growth.reached_at.map(|at| at - began);
-    let server_cpu = cpu.as_ref().map(CpuClock::elapsed).transpose()?;
-    let states = verify::verify(&plan, target, &sent, options.verify).await?;
-    let network = log.map(|log| log.count(&plan, &sent, &states)).transpose()?;
+    // What was only accepted has nothing to show yet.
+    let ended = options.until == Until::Final;
+    let which = if ended { options.verify } else { Verify::None };
+    let states = verify::verify(&plan, target, &sent, which).await?;
+    let network = log.filter(|_| ended).map(|log| log.count(&plan, &sent, &states)).transpose()?;
     progress.finish();
-    let rates = Rates { sending, delivering, server_cpu, loader_cpu: CpuClock::own()? };
+    let rates = Rates { sending, delivering, server_cpu, watched, loader_cpu: CpuClock::own()? };
     Ok(Report::new(options, &plan, Outcome { sent, growth, states, network }, rates))
 }

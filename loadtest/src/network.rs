@@ -64,10 +64,16 @@ impl NetworkLog {
         let context = || format!("cannot read the network's record `{}`", self.path.display());
         let mut file = File::open(&self.path).with_context(context)?;
         file.seek(SeekFrom::Start(self.from)).with_context(context)?;
-        for (number, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.with_context(context)?;
-            let parsed = serde_json::from_str(&line);
-            take(&parsed.with_context(|| format!("{}, line {} of this run", context(), number + 1))?);
+        let (mut file, mut line) = (BufReader::new(file), Vec::new());
+        for number in 1.. {
+            line.clear();
+            file.read_until(b'\n', &mut line).with_context(context)?;
+            // The network goes on writing: a last line without its end is of a message that nobody was told of yet.
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            let parsed = serde_json::from_slice(&line);
+            take(&parsed.with_context(|| format!("{}, line {number} of this run", context()))?);
         }
         Ok(())
     }
@@ -88,4 +94,24 @@ fn tally(line: &Line, plan: &Plan, times_seen: &mut [u32], count: &mut NetworkCo
 fn must_be_seen(index: u64, sent: &Sent, states: &States) -> bool {
     let accepted = matches!(sent.fates[index as usize], Fate::Accepted(_));
     accepted && states.by_index.get(&index).is_none_or(crate::verify::State::was_handed_over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("record.jsonl");
+        let whole = "{\"to\":\"+1\",\"text\":\"a\"}\n";
+        std::fs::write(&path, format!("{whole}{whole}{{\"to\":\"+1\",\"te")).unwrap();
+        let log = NetworkLog { path: path.clone(), from: whole.len() as u64 };
+        let mut seen = 0;
+        log.for_each_line(|_| seen += 1).unwrap();
+        assert_eq!(seen, 1);
+        std::fs::write(&path, format!("{whole}broken\n{whole}")).unwrap();
+        let error = log.for_each_line(|_| ()).expect_err("a whole line must be one").to_string();
+        assert!(error.ends_with("line 1 of this run"), "{error}");
+    }
 }

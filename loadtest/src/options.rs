@@ -80,9 +80,24 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub settle_seconds_max: u64,
 
+    /// Begins so many messages a second, whatever became of those before (open loop); a message's latency counts from the
+    /// moment it was due. Without it, each connection sends its next message when it has the answer to the last (closed
+    /// loop).
+    #[arg(long, value_name = "PER_SECOND")]
+    pub rate: Option<f64>,
+
+    /// When the run ends: when every message has its final state, or already when it was accepted (to measure accepting
+    /// alone, while nobody sends).
+    #[arg(long, value_enum, default_value_t = Until::Final)]
+    pub until: Until,
+
     /// Process whose CPU time is shown, with its children.
     #[arg(long, value_name = "PID", conflicts_with = "spawn")]
     pub server_pid: Option<u32>,
+
+    /// A process whose CPU time and memory are shown under this name; may be given more than once.
+    #[arg(long, value_name = "NAME=PID", value_parser = Watch::parse)]
+    pub watch: Vec<Watch>,
 
     /// Starts the server with this command, waits until it is ready, and stops it at the end. Needs `--demo`.
     #[arg(long, value_name = "COMMAND", requires = "demo")]
@@ -113,6 +128,32 @@ pub enum Verify {
     Sample,
     /// None: the ledger and the network's record must do.
     None,
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// Every message was answered, and the ledger has counted it.
+    Accepted,
+    /// Every message has its final state.
+    Final,
+}
+
+/// A process that is measured, and what it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// What the report calls it; those of one name are added up.
+    pub name: String,
+    /// The process.
+    pub pid: u32,
+}
+
+impl Watch {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, pid) = text.split_once('=').ok_or("it is no NAME=PID")?;
+        let pid = pid.parse().map_err(|_| format!("`{pid}` is no process id"))?;
+        Ok(Self { name: name.to_owned(), pid })
+    }
 }
 
 /// Where the server is and how to get in.
@@ -168,6 +209,7 @@ impl Target {
         ensure!(options.messages > 0, "`--messages` must be at least 1");
         ensure!(options.connections > 0, "`--connections` must be at least 1");
         ensure!(options.batch_messages > 0, "`--batch-messages` must be at least 1");
+        ensure!(options.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "`--rate` must be above 0");
         let recipients = options.recipients_per_message;
         ensure!((1..=1000).contains(&recipients), "`--recipients-per-message` must be 1 to 1000");
         ensure!(!self.rest.is_empty(), "no REST address: it is needed to read the ledger, whatever the door");
@@ -212,8 +254,16 @@ mod tests {
         check_refusal(&["--numbers", "0151"], "is not `+` and 7 to 15 digits");
         check_refusal(&["--numbers", "+4915100000000", "-n", "0"], "`--messages`");
         check_refusal(&["--numbers", "+4915100000000", "-c", "0"], "`--connections`");
+        check_refusal(&["--numbers", "+4915100000000", "--rate", "0"], "`--rate`");
         check_refusal(&["--numbers", "+4915100000000", "--recipients-per-message", "0"], "`--recipients-per-message`");
         check_refusal(&["--numbers", "+4915100000000", "--door", "oms"], "no OMS address");
+    }
+
+    #[test]
+    fn a_process_is_watched_under_a_name() {
+        let watch = Watch { name: "router".to_owned(), pid: 7 };
+        assert_eq!(Watch::parse("router=7"), Ok(watch));
+        assert!(Watch::parse("router").is_err() && Watch::parse("router=x").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Knows the arithmetic of a run; must not talk to anyone. A message is known by its index: its text ends with a token
 //! made of the run and the index, and its recipients follow from the index.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::options::{Door, Options, Target};
 
@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     pub(crate) batch_messages: usize,
     pub(crate) idempotency: bool,
+    /// Messages begun a second; `None`: as fast as they are answered.
+    pub(crate) rate: Option<f64>,
     messages: u64,
     recipients: usize,
     text: String,
@@ -33,6 +35,7 @@ impl Plan {
             connections: options.connections,
             batch_messages: if options.door == Door::OmsBatch { options.batch_messages } else { 1 },
             idempotency: options.idempotency,
+            rate: options.rate,
             messages: options.messages,
             recipients: options.recipients_per_message,
             text: options.text.clone(),
@@ -52,6 +55,11 @@ impl Plan {
     /// Message and recipient: what the ledger counts.
     pub(crate) fn deliveries(&self) -> u64 {
         self.messages * self.recipients as u64
+    }
+
+    /// When a message is due after the start; `None`: as soon as there is somebody to send it.
+    pub(crate) fn due(&self, index: u64) -> Option<Duration> {
+        self.rate.map(|rate| Duration::from_secs_f64(index as f64 / rate))
     }
 
     /// The text of a message, with its token. The token is plain GSM-7.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::cpu::Used;
 use crate::ledger::Growth;
 use crate::network::NetworkCount;
-use crate::options::{Door, Options};
+use crate::options::{Door, Options, Until};
 use crate::plan::Plan;
 use crate::send::Sent;
 use crate::verify::States;
@@ -21,6 +22,9 @@ use crate::verify::States;
 pub struct Report {
     door: &'static str,
     connections: usize,
+    /// Messages begun a second (open loop); `None`: as fast as they were answered (closed loop).
+    rate: Option<f64>,
+    until: &'static str,
     messages: u64,
     deliveries: u64,
     accepted: u64,
@@ -36,6 +40,8 @@ pub struct Report {
     latency_ms: Latency,
     server_cpu_seconds: Option<f64>,
     server_cpu_seconds_per_1000: Option<f64>,
+    /// What the watched processes used until the last final state (until the last answer, if only accepting was measured).
+    watched: BTreeMap<String, Used>,
     loader_cpu_seconds: f64,
     verified: u64,
     states: BTreeMap<String, u64>,
@@ -76,6 +82,7 @@ pub(crate) struct Rates {
     pub(crate) sending: Duration,
     pub(crate) delivering: Option<Duration>,
     pub(crate) server_cpu: Option<Duration>,
+    pub(crate) watched: BTreeMap<String, Used>,
     pub(crate) loader_cpu: Duration,
 }
 
@@ -88,6 +95,8 @@ impl Report {
         Self {
             door: door_name(options.door),
             connections: options.connections,
+            rate: options.rate,
+            until: if options.until == Until::Accepted { "accepted" } else { "final" },
             messages: plan.messages(),
             deliveries: plan.deliveries(),
             accepted,
@@ -103,11 +112,15 @@ impl Report {
             server_cpu_seconds_per_1000: rates
                 .server_cpu
                 .map(|time| time.as_secs_f64() * 1000.0 / accepted.max(1) as f64),
+            watched: rates.watched,
             loader_cpu_seconds: rates.loader_cpu.as_secs_f64(),
             verified: states.by_index.len() as u64,
             states: states.counts(),
             ledger: LedgerReport::of(&growth),
-            complaints: complaints(&sent, &growth, &states, network.as_ref(), expected),
+            complaints: match options.until {
+                Until::Accepted => complaints_of_accepting(&sent, &growth, expected),
+                Until::Final => complaints(&sent, &growth, &states, network.as_ref(), expected),
+            },
             network,
             failures: sent.failures,
         }
@@ -148,6 +161,17 @@ fn complaints(
         (growth.accepted() - i128::from(expected), "more deliveries are accepted in the ledger than here"),
         (growth.difference(), "is the ledger's difference (accepted - final - pending)"),
         (i128::from(growth.after.pending), "deliveries are still pending"),
+    ];
+    checks.iter().filter(|(count, _)| *count != 0).map(|(count, text)| format!("{count} {text}")).collect()
+}
+
+/// As [`complaints`], where nothing need have been delivered yet.
+fn complaints_of_accepting(sent: &Sent, growth: &Growth, expected: u64) -> Vec<String> {
+    let failed: u64 = sent.failures.values().sum();
+    let checks = [
+        (i128::from(failed), "messages could not be sent"),
+        (i128::from(expected) - growth.accepted(), "more deliveries were accepted here than the ledger has"),
+        (growth.difference(), "is the ledger's difference (accepted - final - pending)"),
     ];
     checks.iter().filter(|(count, _)| *count != 0).map(|(count, text)| format!("{count} {text}")).collect()
 }
@@ -209,6 +233,7 @@ impl Report {
         }
         match (self.delivered_per_second, self.delivering_seconds) {
             (Some(rate), Some(seconds)) => writeln!(to, "delivered  {rate:>10.0} /s  in {seconds:.3} s"),
+            _ if self.until == "accepted" => writeln!(to, "delivered  not waited for"),
             _ => writeln!(to, "delivered  not all: the ledger stood still"),
         }
     }
@@ -218,6 +243,11 @@ impl Report {
         writeln!(to, "latency    p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  p99.9 {p99_9:.1}  max {max:.1} ms")?;
         if let (Some(per_1000), Some(all)) = (self.server_cpu_seconds_per_1000, self.server_cpu_seconds) {
             writeln!(to, "server     {per_1000:.3} CPU seconds per 1,000 messages ({all:.2} in all)")?;
+        }
+        for (name, used) in &self.watched {
+            let per_1000 = used.cpu_seconds * 1000.0 / self.accepted.max(1) as f64;
+            let Used { cpu_seconds, rss_mib_max } = used;
+            writeln!(to, "{name:<10} {per_1000:.3} per 1,000 ({cpu_seconds:.2} in all), {rss_mib_max:.0} MiB at most")?;
         }
         writeln!(to, "loader     {:.2} CPU seconds in all", self.loader_cpu_seconds)
     }

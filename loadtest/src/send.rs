@@ -1,4 +1,4 @@
-//! The sending phase: as many workers as connections, each with one call in flight.
+//! The sending phase: as many workers as connections, each with one call in flight, by the clock or as answers come.
 //!
 //! Knows when to send again and what to count; must not know how a call is written.
 
@@ -35,7 +35,7 @@ pub(crate) struct Sent {
     pub(crate) reconnected: u64,
     /// Why messages failed, with how many.
     pub(crate) failures: BTreeMap<String, u64>,
-    /// Microseconds from a call to its answer, of the calls that were accepted.
+    /// Microseconds from a call, or from when it was due, to its answer, of the calls that were accepted.
     pub(crate) latency: Histogram<u64>,
 }
 
@@ -66,7 +66,8 @@ impl Sent {
 /// Sends every message of the plan once, and again where the server was busy.
 pub(crate) async fn send_all(plan: &Plan, target: &Target, progress: &Progress) -> anyhow::Result<Sent> {
     let caller = Caller::new(plan, target)?;
-    let run = Run { plan, caller: &caller, progress, next: Cell::new(0), sent: RefCell::new(Sent::new(plan)?) };
+    let (next, sent) = (Cell::new(0), RefCell::new(Sent::new(plan)?));
+    let run = Run { plan, caller: &caller, progress, began: Instant::now(), next, sent };
     join_all((0..plan.connections).map(|_| run.work())).await;
     Ok(run.sent.into_inner())
 }
@@ -92,6 +93,7 @@ struct Run<'a> {
     plan: &'a Plan,
     caller: &'a Caller<'a>,
     progress: &'a Progress,
+    began: Instant,
     next: Cell<u64>,
     sent: RefCell<Sent>,
 }
@@ -106,14 +108,21 @@ impl Run<'_> {
                 return;
             }
             self.next.set(end);
-            self.send_until_settled(&mut client, (first..end).collect()).await;
+            let due = self.plan.due(first).map(|due| self.began + due);
+            if let Some(due) = due {
+                tokio::time::sleep_until(due.into()).await;
+            }
+            self.send_until_settled(&mut client, (first..end).collect(), due).await;
         }
     }
 
-    async fn send_until_settled(&self, client: &mut Client, mut open: Vec<u64>) {
+    /// Sends until each is taken or refused. What was due at a time is as late as it is, whoever kept it waiting: a server
+    /// that stalls must not slow the clock that measures it.
+    async fn send_until_settled(&self, client: &mut Client, mut open: Vec<u64>, due: Option<Instant>) {
         let mut attempt = Attempt::First;
         for _ in 0..RETRIES_MAX {
-            let pause = self.send_once(client, &mut open, attempt).await;
+            let began = due.unwrap_or_else(Instant::now);
+            let pause = self.send_once(client, &mut open, attempt, began).await;
             if open.is_empty() {
                 return;
             }
@@ -126,8 +135,7 @@ impl Run<'_> {
     }
 
     /// Makes one call. Leaves in `open` what must be sent again, and returns the seconds to wait before.
-    async fn send_once(&self, client: &mut Client, open: &mut Vec<u64>, attempt: Attempt) -> u64 {
-        let began = Instant::now();
+    async fn send_once(&self, client: &mut Client, open: &mut Vec<u64>, attempt: Attempt, began: Instant) -> u64 {
         let answer = match self.caller.request(open, attempt) {
             Ok(request) => client.ask(request).await,
             Err(error) => Err(error),
