@@ -34,6 +34,7 @@ pub mod probe;
 mod process;
 mod program;
 mod progress;
+pub mod records;
 mod report;
 mod set;
 mod temporary;
