@@ -1,6 +1,8 @@
 //! The engine on a CQL cluster: the common suite, and what only it can be asked. Needs a real node: `cargo xtask engines up`
 //! starts one and says what to export.
 
+#[path = "cql/cost.rs"]
+mod cost;
 #[path = "cql/crash.rs"]
 mod crash;
 #[path = "cql/fence.rs"]
