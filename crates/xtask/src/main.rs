@@ -1,9 +1,11 @@
 //! Developer chores: `cargo xtask test` checks everything, `cargo xtask tidy` the rules of the house, `cargo xtask engines`
-//! starts and stops Kafka and Cassandra, `cargo xtask faults` tries an installation on them hard.
+//! starts and stops Kafka and Cassandra, `cargo xtask faults` tries an installation on them hard, `cargo xtask compare`
+//! measures the product side by side.
 //!
 //! Knows the repository and the machine; must not be needed to build or run the product.
 
 mod command;
+mod compare;
 mod engines;
 mod faults;
 mod machine;
@@ -47,6 +49,11 @@ enum Chore {
     },
     /// Tries an installation of many processes on real engines with one fault after the other, and counts every message.
     Faults(faults::Faults),
+    /// Measures one release build side by side, in turns, and counts what a message costs.
+    Compare {
+        #[command(subcommand)]
+        what: compare::What,
+    },
 }
 
 fn main() -> ExitCode {
@@ -57,6 +64,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(&root),
         Chore::Engines { order } => engines::run(&order),
         Chore::Faults(faults) => faults::run(&root, &faults),
+        Chore::Compare { what } => compare::run(&root, &what),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -99,14 +99,20 @@ fn is_ready(demo: &Path) -> bool {
 }
 
 /// Whether a GET is answered by 200.
-fn answers_ok(authority: &str, path: &str) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(authority)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+pub(crate) fn answers_ok(authority: &str, path: &str) -> bool {
+    get(authority, path, "").is_ok()
+}
+
+/// The answer to a GET, if it is 200; `api_key` may be empty.
+pub(crate) fn get(authority: &str, path: &str, api_key: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(authority)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let credentials = if api_key.is_empty() { String::new() } else { format!("authorization: Bearer {api_key}\r\n") };
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\n{credentials}connection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
+    let status = head.lines().next().unwrap_or_default();
+    ensure!(status.starts_with("HTTP/1.1 200"), "`{path}` answers `{status}`");
+    Ok(body.to_owned())
 }

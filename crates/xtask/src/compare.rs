@@ -1,0 +1,105 @@
+//! Measures the product side by side: `cargo xtask compare engines`.
+//!
+//! Knows the order of a measurement; must not know how an installation is started nor how a figure is taken.
+
+mod column;
+mod cost;
+mod installation;
+mod load;
+mod part;
+mod report;
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use self::column::Column;
+use self::report::{Figures, Report};
+use crate::{command, machine};
+
+/// What is compared.
+#[derive(Subcommand)]
+pub(crate) enum What {
+    /// One release build on its engines in turns: embedded, Kafka with one broker, Kafka with three; the last two with a
+    /// Cassandra node. One gateway, one router and one farm where they are processes of their own.
+    Engines(Options),
+    /// Becomes a program that ends with whoever started this.
+    #[command(hide = true)]
+    Hold {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<String>,
+    },
+}
+
+/// How it is measured.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which, in this order.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Column::Embedded, Column::Kafka1, Column::Kafka3])]
+    columns: Vec<Column>,
+    /// Messages of the two runs that are as fast as they can (closed loop).
+    #[arg(short = 'n', long, default_value_t = 20_000)]
+    messages: u64,
+    /// Connections of the loader.
+    #[arg(short, long, default_value_t = 64)]
+    connections: usize,
+    /// Messages a second of the paced run (open loop): what every column can hold, so that they do the same work in the
+    /// same time.
+    #[arg(long, default_value_t = 250)]
+    rate: u64,
+    /// How long the paced run takes.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Simulated modems, half of them a route.
+    #[arg(long, default_value_t = 100)]
+    modems: u32,
+    /// Measures what was built before, whatever the sources say now.
+    #[arg(long)]
+    no_build: bool,
+    /// Shows the process ids at each run, so that a profiler can be attached.
+    #[arg(long)]
+    show_processes: bool,
+    /// Prints the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Builds in release, measures, and shows.
+pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
+    match what {
+        What::Engines(options) => compare(root, options),
+        What::Hold { program } => part::hold(program),
+    }
+}
+
+fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
+    if !options.no_build {
+        build(root, options)?;
+    }
+    let target = machine::target(root);
+    let mut columns: Vec<Figures> = Vec::new();
+    for column in &options.columns {
+        eprintln!("=== {}", column.title());
+        columns.push(column::measure(*column, &target, options)?);
+    }
+    let report = Report::new(options, columns);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    report.check()
+}
+
+/// One build for all columns, and the loader and the simulated network of the same sources.
+fn build(root: &Path, options: &Options) -> anyhow::Result<()> {
+    let mut arguments = vec!["build", "--release", "--workspace", "--features", "carillon/cluster"];
+    arguments.extend(["--bin", "carillon", "--bin", "loadtest", "--example", "network"]);
+    if options.json {
+        // Nothing but the object goes to the standard output.
+        command::output(root, "cargo", &arguments).map(drop)
+    } else {
+        command::run(root, "cargo", &arguments)
+    }
+}
