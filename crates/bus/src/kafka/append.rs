@@ -18,8 +18,9 @@ use super::options::Options;
 use super::sync::lock;
 use crate::BusError;
 
-/// How long the polling thread waits for something to happen.
-const POLL_MAX: Duration = Duration::from_millis(100);
+/// How long the polling thread waits for something to happen. Seldom, since the client asks without a pause in the last
+/// millisecond of each wait.
+const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// What the producer carries with a record.
 struct Sent {

@@ -25,8 +25,9 @@ use super::lane::Partition;
 use super::options::Options;
 use crate::{BusError, Group};
 
-/// How long the polling thread waits for something to happen.
-const POLL_MAX: Duration = Duration::from_millis(100);
+/// How long the polling thread waits for something to happen. Seldom, since the client asks without a pause in the last
+/// millisecond of each wait.
+const POLL_MAX: Duration = Duration::from_secs(1);
 /// How often a commit whose end is not known is asked for again.
 const COMMITS_MAX: u32 = 3;
 /// What a call may take beyond the time limit it was given before it counts as one that never returns.
