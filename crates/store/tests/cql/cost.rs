@@ -40,7 +40,7 @@ async fn requests(store: &CqlStore, wire: &Faults, stretches: [Projection; 3]) -
     for stretch in stretches {
         // What a busy node did not take is not counted, only what it took in the end.
         let project = async || {
-            drop(wire.take_sent());
+            let _ = wire.take_sent();
             store.project(stretch.clone()).await
         };
         until_taken(project).await;
