@@ -1,5 +1,7 @@
 //! What a farm node is told: its name, journal, routers and links. Knows keys and limits; must not open anything.
 
+pub mod smpp;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use model::{FarmName, LinkName, RouteId};
 use serde::{Deserialize, Serialize};
 use wire::at::Profile;
+
+pub use smpp::Smpp;
 
 /// The configuration of a farm node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub struct Config {
     pub quarantine_seconds: Vec<u64>,
     /// The modems.
     pub links: Vec<Link>,
+    /// The suppliers who speak SMPP.
+    pub smpp: Vec<Smpp>,
 }
 
 /// One modem.
@@ -94,6 +100,14 @@ pub enum ConfigRefused {
         /// The link.
         link: LinkName,
     },
+    /// A supplier's key that cannot be used.
+    #[error("supplier `{supplier}`: `{key}` cannot be used")]
+    Smpp {
+        /// The supplier.
+        supplier: LinkName,
+        /// The key.
+        key: &'static str,
+    },
     /// A number that must not be 0.
     #[error("`{key}` must not be 0")]
     Zero {
@@ -123,6 +137,7 @@ impl Default for Config {
             routers: Vec::new(),
             quarantine_seconds: vec![60, 300, 900, 3600],
             links: Vec::new(),
+            smpp: Vec::new(),
         }
     }
 }
@@ -185,13 +200,32 @@ impl Config {
                 return Err(ConfigRefused::DeviceTwice { first: other.name.clone(), second: link.name.clone() });
             }
         }
-        Ok(())
+        for supplier in &self.smpp {
+            supplier.validate()?;
+        }
+        let binds: Vec<LinkName> = self.smpp.iter().flat_map(Smpp::link_names).collect();
+        match binds.iter().find(|name| !names.insert(name)) {
+            Some(twice) => Err(ConfigRefused::LinkTwice { link: twice.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// How many links this node drives: modems, and binds.
+    pub fn links_count(&self) -> usize {
+        let binds = self.smpp.iter().map(|supplier| supplier.binds as usize);
+        self.links.len() + binds.sum::<usize>()
+    }
+
+    /// Whether it drives any.
+    pub fn has_links(&self) -> bool {
+        self.links_count() > 0
     }
 
     /// The routes this node serves, each once.
     pub fn routes(&self) -> Vec<RouteId> {
-        let routes: BTreeSet<RouteId> = self.links.iter().map(|link| link.route.clone()).collect();
-        routes.into_iter().collect()
+        let modems = self.links.iter().map(|link| &link.route);
+        let routes: BTreeSet<&RouteId> = modems.chain(self.smpp.iter().map(|supplier| &supplier.route)).collect();
+        routes.into_iter().cloned().collect()
     }
 }
 
@@ -222,13 +256,18 @@ mod tests {
     /// The sections of lists stand in the example behind `#: `, as a list's default is empty.
     #[test]
     fn the_example_shows_a_link_with_its_defaults() {
-        let shown: Vec<&str> = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#: ")).collect();
-        let config: Config = toml::from_str(&shown.join("\n")).unwrap();
-        assert_eq!(config, Config { links: vec![Link::default()], ..Config::default() });
-        let table: toml::Table = toml::from_str(&shown.join("\n")).unwrap();
+        let text: Vec<&str> = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#: ")).collect();
+        let config: Config = toml::from_str(&text.join("\n")).unwrap();
+        let shown = Config { links: vec![Link::default()], smpp: vec![Smpp::default()], ..Config::default() };
+        assert_eq!(config, shown);
+        let table: toml::Table = toml::from_str(&text.join("\n")).unwrap();
         let link = toml::Table::try_from(Link::default()).unwrap();
         for key in link.keys() {
             assert!(table["links"][0].get(key).is_some(), "`{key}` is missing from the example's link");
+        }
+        let supplier = toml::Table::try_from(Smpp::default()).unwrap();
+        for key in supplier.keys() {
+            assert!(table["smpp"][0].get(key).is_some(), "`{key}` is missing from the example's supplier");
         }
     }
 
@@ -248,6 +287,21 @@ mod tests {
         let same = "links `link-1` and `link-2` have the same device";
         check(|config| config.links[1].device = config.links[0].device.clone(), same);
         check(|config| config.links[0].device = PathBuf::new(), "link `link-1` has no device");
+        let supplier = |change: fn(&mut Smpp)| {
+            let mut supplier = Smpp::default();
+            change(&mut supplier);
+            move |config: &mut Config| config.smpp = vec![supplier]
+        };
+        let refused = |key: &str| format!("supplier `supplier-1`: `{key}` cannot be used");
+        check(supplier(|smpp| smpp.window = 0), &refused("window"));
+        check(supplier(|smpp| smpp.binds = 65), &refused("binds"));
+        check(supplier(|smpp| smpp.address = "nowhere".into()), &refused("address"));
+        check(supplier(|smpp| smpp.tls = true), &refused("ca_file"));
+        check(supplier(|smpp| drop(smpp.statuses.insert("x".into(), smpp::Meaning::Taken))), &refused("statuses"));
+        let number = "supplier `26201`: `name` cannot be used";
+        check(supplier(|smpp| smpp.name = LinkName::new("26201").unwrap()), number);
+        let twice = "there are two links named `link-1`";
+        check(supplier(|smpp| smpp.name = LinkName::new("link").unwrap()), twice);
         check(|config| config.port_opens_per_second_max = 0, "`port_opens_per_second_max` must not be 0");
         check(|config| config.routers = vec!["127.0.0.1:1".into()], "`ca_file` is needed to attach to routers");
     }

@@ -1,5 +1,6 @@
-//! Carries one lease at a time to one modem: opens it, waits for its turn, has the intent written, hands over the parts, says
-//! what became of it. Knows when a message is surely not sent; must not know ports, sessions with routers, or other links.
+//! Carries leases to one link, as many at once as it takes: opens each, waits for its turn, has the intent written, hands over
+//! the parts, says what became of it. Knows when a message is surely not sent; must not know ports, sockets, sessions with
+//! routers, or other links.
 //!
 //! A long message ends by its worst part. A part that may be out makes it `uncertain`. If a part was surely refused no whole text
 //! can have reached the handset, so the message counts as failed, and the parts that went out are named in the outcome.
@@ -8,24 +9,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use lease::record::OutcomeKind;
 use lease::{Attempt, Outcome};
 use model::LinkName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use wire::at::{self, Class};
 
-use crate::config;
+use crate::account::Account;
 use crate::journal::{By, Entry};
 use crate::letter::{Letter, LetterError};
+use crate::link::{Pdu, PduEnd, Plan, Request, Standing};
 use crate::metrics::{Ending, GiveBack};
-use crate::modem::{PduEnd, Request, Standing};
-use crate::pace::{Limiter, Pace, per_minute, per_second};
+use crate::pace::Pace;
 use crate::shared::Shared;
-use crate::sim_card::SimCard;
 
-/// How long a started long message waits for its modem to come back before it is given up.
-const SAME_SIM_WAIT: Duration = Duration::from_secs(60);
+/// How long a started long message waits for its link to come back before it is given up.
+const SAME_ACCOUNT_WAIT: Duration = Duration::from_secs(60);
 /// How often a spent budget is looked at: a new day begins.
 const BUDGET_CHECK: Duration = Duration::from_secs(30);
 /// How often an open reference is looked at while a message waits for it.
@@ -72,7 +73,7 @@ pub(crate) struct Intent {
     /// 0 begins the attempt.
     pub(crate) part: u32,
     pub(crate) by: By,
-    /// What it takes out of the SIM's budget.
+    /// What it takes out of the account's budget.
     pub(crate) spent: Option<Entry>,
     /// The references of the parts before it.
     pub(crate) references: Vec<u32>,
@@ -80,23 +81,27 @@ pub(crate) struct Intent {
     pub(crate) go: oneshot::Sender<bool>,
 }
 
-/// Carries leases to one modem.
+/// Carries leases to one link.
 pub(crate) struct Courier {
-    link: config::Link,
-    shared: Arc<Shared>,
+    carrier: Carrier,
     leases: mpsc::Receiver<Leased>,
-    words: mpsc::Sender<Word>,
-    modem: mpsc::Sender<Request>,
     standing: watch::Receiver<Standing>,
-    limiters: Vec<Limiter>,
-    pace: Option<(Arc<SimCard>, Pace)>,
     told: Option<(bool, &'static str)>,
+}
+
+/// What carrying one lease needs; leases are carried side by side.
+struct Carrier {
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    words: mpsc::Sender<Word>,
+    driver: mpsc::Sender<Request>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// A lease that may begin.
 struct Ready {
     letter: Letter,
-    card: Arc<SimCard>,
+    account: Arc<Account>,
     spent: Entry,
 }
 
@@ -109,53 +114,67 @@ enum NotReady {
 
 impl Courier {
     pub(crate) fn new(
-        link: config::Link,
+        plan: Arc<Plan>,
         shared: Arc<Shared>,
         leases: mpsc::Receiver<Leased>,
         words: mpsc::Sender<Word>,
-        modem: mpsc::Sender<Request>,
+        driver: mpsc::Sender<Request>,
         standing: watch::Receiver<Standing>,
     ) -> Self {
-        let limiters = per_minute(link.segments_per_minute).into_iter().chain(per_second(link.segments_per_second));
-        let limiters = limiters.collect();
-        Self { link, shared, leases, words, modem, standing, limiters, pace: None, told: None }
+        let carrier = Carrier { plan, shared, words, driver, standing: standing.clone() };
+        Self { carrier, leases, standing, told: None }
     }
 
-    /// Carries leases until `stop`; then finishes the one in hand and gives the rest back.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Carries leases until `stop`; then finishes those in hand and gives the rest back.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { carrier, mut leases, mut standing, mut told } = self;
+        let mut under_way = FuturesUnordered::new();
+        let mut check = tokio::time::interval(BUDGET_CHECK);
         loop {
-            self.say_standing().await;
+            carrier.say_standing(&mut standing, &mut told).await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                lease = self.leases.recv() => match lease {
-                    Some(lease) => self.carry(lease, &stop).await,
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+                lease = leases.recv(), if under_way.len() < carrier.at_once() => match lease {
+                    Some(lease) => under_way.push(carrier.carry(lease, &stop)),
                     None => break,
                 },
-                changed = self.standing.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep(BUDGET_CHECK) => {}
+                changed = standing.changed() => if changed.is_err() { break },
+                _ = check.tick() => {}
             }
         }
-        self.leases.close();
-        while let Some(lease) = self.leases.recv().await {
-            self.give_back(lease.attempt, GiveBack::Stopping).await;
+        leases.close();
+        while let Some(lease) = leases.recv().await {
+            carrier.give_back(lease.attempt, GiveBack::Stopping).await;
         }
+        while under_way.next().await.is_some() {}
     }
+}
 
+impl Carrier {
     /// Tells the hub when it changes whether this link can send, or why not.
-    async fn say_standing(&mut self) {
-        let (up, reason) = match &*self.standing.borrow_and_update() {
-            Standing::Up(card) if card.is_spent(self.shared.now()) => (false, "budget spent"),
-            Standing::Up(_) => (true, ""),
+    async fn say_standing(&self, standing: &mut watch::Receiver<Standing>, told: &mut Option<(bool, &'static str)>) {
+        let (up, reason) = match &*standing.borrow_and_update() {
+            Standing::Up { account, .. } if account.is_spent(self.shared.now()) => (false, "budget spent"),
+            Standing::Up { .. } => (true, ""),
             Standing::Down(reason) => (false, *reason),
         };
-        if self.told != Some((up, reason)) {
-            self.told = Some((up, reason));
-            self.say(Word::Standing { link: self.link.name.clone(), up, reason }).await;
+        if *told != Some((up, reason)) {
+            *told = Some((up, reason));
+            self.say(Word::Standing { link: self.plan.name.clone(), up, reason }).await;
         }
     }
 
-    async fn carry(&mut self, lease: Leased, stop: &CancellationToken) {
+    /// Leases carried at once. Of a link that is down they go back, so there is no limit then.
+    fn at_once(&self) -> usize {
+        match &*self.standing.borrow() {
+            Standing::Up { at_once, .. } => *at_once,
+            Standing::Down(_) => usize::MAX,
+        }
+    }
+
+    async fn carry(&self, lease: Leased, stop: &CancellationToken) {
         let attempt = lease.attempt;
         let ready = tokio::select! {
             biased;
@@ -175,35 +194,39 @@ impl Courier {
     }
 
     /// Opens the lease and waits for its turn; nothing is begun by it.
-    async fn prepare(&mut self, lease: &Leased) -> Result<Ready, NotReady> {
-        let card = self.card().ok_or(NotReady::GiveBack(GiveBack::ModemGone))?;
-        let letter = match Letter::open(lease.envelope.clone(), lease.attempt, &self.shared.keys, self.shared.now()) {
+    async fn prepare(&self, lease: &Leased) -> Result<Ready, NotReady> {
+        let account = self.account().ok_or(NotReady::GiveBack(GiveBack::LinkDown))?;
+        let (envelope, craft, now) = (lease.envelope.clone(), &self.plan.craft, self.shared.now());
+        let letter = match Letter::open(envelope, lease.attempt, craft, &self.shared.keys, now) {
             Ok(letter) => letter,
             Err(LetterError::NoKey(_)) => return Err(NotReady::GiveBack(GiveBack::NoKey)),
             Err(error) => return Err(NotReady::Broken(error)),
         };
         let in_time = tokio::time::timeout_at(lease.begin_by.into(), async {
-            self.pace(&card).pass().await;
-            self.wait_for_reference(&card, &letter).await;
+            self.pace(&account).pass().await;
+            self.wait_for_reference(&account, &letter).await;
         });
         in_time.await.map_err(|_| NotReady::GiveBack(GiveBack::DeadlinePast))?;
         if Instant::now() >= lease.begin_by {
             return Err(NotReady::GiveBack(GiveBack::DeadlinePast));
         }
-        if self.card().is_none_or(|now| now.imsi != card.imsi) {
-            return Err(NotReady::GiveBack(GiveBack::ModemGone));
+        if self.account().is_none_or(|now| now.name != account.name) {
+            return Err(NotReady::GiveBack(GiveBack::LinkDown));
         }
         let segments = u32::try_from(letter.parts.len()).unwrap_or(u32::MAX);
-        let spent = card.spend(segments, self.shared.now());
+        let spent = account.spend(segments, self.shared.now());
         let spent = spent.map_err(|_| NotReady::GiveBack(GiveBack::BudgetSpent))?;
-        Ok(Ready { letter, card, spent })
+        Ok(Ready { letter, account, spent })
     }
 
     /// Before a reference could come back for a recipient whose older message has it open, its report is waited for; then the older
     /// one counts as without report.
-    async fn wait_for_reference(&self, card: &SimCard, letter: &Letter) {
+    async fn wait_for_reference(&self, account: &Account, letter: &Letter) {
+        if !self.plan.craft.counts_references() {
+            return;
+        }
         let until = Instant::now() + Duration::from_millis(self.shared.config.reference_hold_ms_max);
-        while card.would_reuse(&letter.recipient, Instant::now()) {
+        while account.would_reuse(&letter.recipient, Instant::now()) {
             if Instant::now() >= until {
                 return self.shared.metrics.references_reused.increment();
             }
@@ -212,14 +235,14 @@ impl Courier {
     }
 
     /// Has the intent written and synced, then sends.
-    async fn begin(&mut self, attempt: Attempt, ready: Ready) {
-        let Ready { letter, card, spent } = ready;
-        if !self.may_send(attempt, 0, &card.imsi, Some(spent), &[]).await {
+    async fn begin(&self, attempt: Attempt, ready: Ready) {
+        let Ready { letter, account, spent } = ready;
+        if !self.may_send(attempt, 0, &account.name, Some(spent), &[]).await {
             return;
         }
         let mut references = Vec::with_capacity(letter.parts.len());
-        let (kind, reason) = self.send(attempt, &letter, &card, &mut references).await;
-        self.end(attempt, kind, &card.imsi, references, reason).await;
+        let (kind, reason) = self.send(attempt, &letter, &account, &mut references).await;
+        self.end(attempt, kind, &account.name, references, reason).await;
     }
 
     /// Has the intent of a part written and synced; false: it is not ours to send.
@@ -227,40 +250,40 @@ impl Courier {
         &self,
         attempt: Attempt,
         part: u32,
-        imsi: &str,
+        account: &str,
         spent: Option<Entry>,
         references: &[u32],
     ) -> bool {
         let asked = Instant::now();
         let (go, gone) = oneshot::channel();
-        let by = By { link: self.link.name.clone(), imsi: imsi.to_owned() };
+        let by = By { link: self.plan.name.clone(), imsi: account.to_owned() };
         self.say(Word::Begin(Intent { attempt, part, by, spent, references: references.to_vec(), go })).await;
         let may = gone.await == Ok(true);
         self.shared.metrics.intent_seconds.observe_duration(asked.elapsed());
         may
     }
 
-    /// Sends the parts in order, through this link, with one SIM. Stops at the first that is not accepted.
+    /// Sends the parts in order, through this link, for one account. Stops at the first that is not accepted.
     async fn send(
-        &mut self,
+        &self,
         attempt: Attempt,
         letter: &Letter,
-        card: &Arc<SimCard>,
+        account: &Arc<Account>,
         references: &mut Vec<u32>,
     ) -> (OutcomeKind, String) {
         let total = letter.parts.len();
         for (index, part) in letter.parts.iter().enumerate() {
-            let ended = match self.send_part(attempt, index, part, card, references).await {
+            let ended = match self.send_part(attempt, index, part, account, references).await {
                 PduEnd::Accepted { reference } => {
                     if let Some(reference) = reference {
-                        card.opened(reference, &letter.recipient, Instant::now());
-                        references.push(reference.into());
+                        self.opened(reference, account, letter);
+                        references.push(reference);
                     }
                     continue;
                 }
-                PduEnd::Refused { fault, class, .. } => (kind_of(class), fault.to_string()),
-                PduEnd::NotSent => (OutcomeKind::FailedForNow, "the modem did not take it".to_owned()),
-                PduEnd::Unknown => (OutcomeKind::Uncertain, "the modem did not say what became of it".to_owned()),
+                PduEnd::Refused { kind, reason } => (kind, reason),
+                PduEnd::NotSent => (OutcomeKind::FailedForNow, "the link did not take it".to_owned()),
+                PduEnd::Unknown => (OutcomeKind::Uncertain, "the link did not say what became of it".to_owned()),
             };
             let of = if total > 1 { format!("part {} of {total}: ", index + 1) } else { String::new() };
             return (ended.0, of + &ended.1);
@@ -268,33 +291,40 @@ impl Courier {
         (OutcomeKind::Sent, String::new())
     }
 
+    /// A network that counts its references may come back to this one.
+    fn opened(&self, reference: u32, account: &Account, letter: &Letter) {
+        if let (true, Ok(reference)) = (self.plan.craft.counts_references(), u8::try_from(reference)) {
+            account.opened(reference, &letter.recipient, Instant::now());
+        }
+    }
+
     /// Sends one part. The intent of the first is the attempt's; each later one has its own, with the references so far.
     async fn send_part(
-        &mut self,
+        &self,
         attempt: Attempt,
         index: usize,
-        part: &at::Submit,
-        card: &Arc<SimCard>,
+        part: &Pdu,
+        account: &Arc<Account>,
         references: &[u32],
     ) -> PduEnd {
         if index == 0 {
             return self.submit(part.clone()).await;
         }
-        self.pace(card).pass().await;
+        self.pace(account).pass().await;
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        if !self.may_send(attempt, number, &card.imsi, None, references).await {
+        if !self.may_send(attempt, number, &account.name, None, references).await {
             return PduEnd::NotSent;
         }
         match self.submit(part.clone()).await {
-            PduEnd::NotSent if self.comes_back(card).await => self.submit(part.clone()).await,
+            PduEnd::NotSent if self.comes_back(account).await => self.submit(part.clone()).await,
             sent => sent,
         }
     }
 
-    async fn submit(&self, submit: at::Submit) -> PduEnd {
+    async fn submit(&self, pdu: Pdu) -> PduEnd {
         let asked = Instant::now();
         let (answer, answered) = oneshot::channel();
-        if self.modem.send(Request { submit, answer }).await.is_err() {
+        if self.driver.send(Request { pdu, answer }).await.is_err() {
             return PduEnd::NotSent;
         }
         // A driver that went away without a word may have written the PDU.
@@ -303,26 +333,24 @@ impl Courier {
         sent
     }
 
-    /// Waits for the same SIM to be up again: the parts of a message belong together.
-    async fn comes_back(&mut self, card: &SimCard) -> bool {
-        let same = |standing: &Standing| matches!(standing, Standing::Up(now) if now.imsi == card.imsi);
-        matches!(tokio::time::timeout(SAME_SIM_WAIT, self.standing.wait_for(same)).await, Ok(Ok(_)))
+    /// Waits for the same account to be up again: the parts of a message belong together.
+    async fn comes_back(&self, account: &Account) -> bool {
+        let same =
+            |standing: &Standing| matches!(standing, Standing::Up { account: now, .. } if now.name == account.name);
+        let mut standing = self.standing.clone();
+        matches!(tokio::time::timeout(SAME_ACCOUNT_WAIT, standing.wait_for(same)).await, Ok(Ok(_)))
     }
 
-    fn card(&self) -> Option<Arc<SimCard>> {
+    fn account(&self) -> Option<Arc<Account>> {
         match &*self.standing.borrow() {
-            Standing::Up(card) => Some(card.clone()),
+            Standing::Up { account, .. } => Some(account.clone()),
             Standing::Down(_) => None,
         }
     }
 
-    /// The limits of this link with this SIM in it.
-    fn pace(&mut self, card: &Arc<SimCard>) -> &mut Pace {
-        if self.pace.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, card)) {
-            let limiters = self.limiters.iter().cloned().chain(card.limiter.clone());
-            self.pace = Some((card.clone(), Pace::new(limiters)));
-        }
-        &mut self.pace.as_mut().expect("it was set above").1
+    /// The limits of this link with this account.
+    fn pace(&self, account: &Account) -> Pace {
+        Pace::new(self.plan.limiters.iter().cloned().chain(account.limiter.clone()))
     }
 
     async fn give_back(&self, attempt: Attempt, why: GiveBack) {
@@ -330,13 +358,13 @@ impl Courier {
         self.say(Word::GaveBack { attempt, why }).await;
     }
 
-    async fn end(&self, attempt: Attempt, kind: OutcomeKind, imsi: &str, references: Vec<u32>, reason: String) {
+    async fn end(&self, attempt: Attempt, kind: OutcomeKind, account: &str, references: Vec<u32>, reason: String) {
         self.shared.metrics.outcomes.with(Ending(kind)).increment();
         let outcome = Outcome {
             kind: kind.into(),
             farm: self.shared.config.name.to_string(),
-            link: self.link.name.to_string(),
-            imsi: imsi.to_owned(),
+            link: self.plan.name.to_string(),
+            imsi: account.to_owned(),
             references,
             reason,
             at_ms: self.shared.now().0,
@@ -347,15 +375,5 @@ impl Courier {
     /// A hub that no longer listens is at the end of the process; the journal knows the rest.
     async fn say(&self, word: Word) {
         let _ = self.words.send(word).await;
-    }
-}
-
-/// Whether another attempt may succeed. It is surely not sent in any case.
-fn kind_of(class: Class) -> OutcomeKind {
-    match class {
-        Class::Message | Class::Bug => OutcomeKind::FailedForGood,
-        Class::Retry | Class::Sim | Class::Network | Class::Device => OutcomeKind::FailedForNow,
-        Class::AlreadyAccepted => OutcomeKind::Sent,
-        Class::Unknown => OutcomeKind::Uncertain,
     }
 }

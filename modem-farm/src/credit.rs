@@ -1,6 +1,6 @@
 //! Who may lease what: numbered tokens per link, shared out by the routers' backlogs. Must not know sessions or modems.
 //!
-//! Over all routers a link has at most [`WINDOW`] leases: those it holds, and the tokens that could become some. A token is one
+//! Over all routers a link has at most its window of leases: those it holds, and the tokens that could become some. A token is one
 //! router's until it is used, given back, or that router's session is over.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use lease::message::{FarmMessage, Token};
 use model::{LinkName, RouteId, RouterName};
 
-/// One lease on the wire and one waiting.
-pub(crate) const WINDOW: usize = 2;
 /// What a turn costs at weight 1.
 const STRIDE: u64 = 1 << 20;
 /// How long a router may keep a token unused while the link idles and another router waits; then it is asked for it.
@@ -37,6 +35,7 @@ type Demands = BTreeMap<RouterName, BTreeMap<RouteId, Demand>>;
 
 struct LinkCredit {
     route: RouteId,
+    window: usize,
     up: bool,
     in_hand: usize,
     out: BTreeMap<Token, Held>,
@@ -67,9 +66,9 @@ enum Demand {
 }
 
 impl Credit {
-    /// A link of a route; down at first.
-    pub(crate) fn add_link(&mut self, link: LinkName, route: RouteId) {
-        self.links.insert(link, LinkCredit::of(route));
+    /// A link of a route that may hold so many leases; down at first.
+    pub(crate) fn add_link(&mut self, link: LinkName, route: RouteId, window: usize) {
+        self.links.insert(link, LinkCredit::of(route, window));
     }
 
     /// A router's stream began: tokens of an earlier one are void, and nothing is known of its backlog.
@@ -98,7 +97,7 @@ impl Credit {
 
     /// Whether the link may hold one lease more.
     pub(crate) fn has_room(&self, link: &LinkName) -> bool {
-        self.links.get(link).is_some_and(|link| link.in_hand < WINDOW)
+        self.links.get(link).is_some_and(|link| link.in_hand < link.window)
     }
 
     /// A router tells what waits for a route.
@@ -177,14 +176,17 @@ impl Credit {
                 link.recall(&name, |_| true, now, &mut said);
                 continue;
             }
-            while link.in_hand + link.out.len() < WINDOW {
+            let mut minted: BTreeMap<RouterName, Vec<Token>> = BTreeMap::new();
+            while link.in_hand + link.out.len() < link.window {
                 let Some(router) = link.next_router(&self.routers, now) else { break };
                 self.minted += 1;
                 let token = Token(self.minted);
                 link.out.insert(token, Held { by: router.clone(), since: now });
-                let (route, tokens) = (link.route.clone(), vec![token]);
-                said.push((router, FarmMessage::Credit { route, link: name.clone(), tokens }));
+                minted.entry(router).or_default().push(token);
             }
+            said.extend(minted.into_iter().map(|(router, tokens)| {
+                (router, FarmMessage::Credit { route: link.route.clone(), link: name.clone(), tokens })
+            }));
             link.want_back(&name, &self.routers, now, &mut said);
         }
         said
@@ -211,9 +213,10 @@ impl Credit {
 }
 
 impl LinkCredit {
-    fn of(route: RouteId) -> Self {
+    fn of(route: RouteId, window: usize) -> Self {
         LinkCredit {
             route,
+            window,
             up: false,
             in_hand: 0,
             out: BTreeMap::new(),
@@ -238,7 +241,9 @@ impl LinkCredit {
 
     /// Whether the router has a token it should have used by now.
     fn is_slow(&self, router: &RouterName, now: Instant) -> bool {
-        self.out.values().any(|held| held.by == *router && now.saturating_duration_since(held.since) >= IDLE_MAX)
+        // Tokens are numbered as they are given: the first is the oldest.
+        let oldest = self.out.values().find(|held| held.by == *router);
+        oldest.is_some_and(|held| now.saturating_duration_since(held.since) >= IDLE_MAX)
     }
 
     /// Whose turn it is: turns come by the weight of the tenants that wait (stride scheduling). Who has not used a token for long
@@ -305,6 +310,7 @@ mod tests {
     use rand::{Rng as _, SeedableRng as _};
 
     use super::*;
+    use crate::link::MODEM_WINDOW as WINDOW;
 
     fn link() -> LinkName {
         LinkName::new("modem-1").unwrap()
@@ -320,7 +326,7 @@ mod tests {
 
     fn credit(routers: &[&str]) -> Credit {
         let mut credit = Credit::default();
-        credit.add_link(link(), route());
+        credit.add_link(link(), route(), WINDOW);
         credit.set_up(&link(), true);
         for name in routers {
             credit.attached(&router(name));
@@ -328,12 +334,15 @@ mod tests {
         credit
     }
 
-    /// Who was given how many, and who was asked for how many.
+    /// Who was given which token, and who was asked for which.
     fn said_at(credit: &mut Credit, now: Instant) -> Vec<(String, &'static str, Vec<Token>)> {
-        let said = credit.share_out(now).into_iter().map(|(router, message)| match message {
-            FarmMessage::Credit { tokens, .. } => (router.to_string(), "credit", tokens),
-            FarmMessage::Recall { tokens, .. } => (router.to_string(), "recall", tokens),
-            other => panic!("{other:?}"),
+        let said = credit.share_out(now).into_iter().flat_map(|(router, message)| {
+            let (what, tokens) = match message {
+                FarmMessage::Credit { tokens, .. } => ("credit", tokens),
+                FarmMessage::Recall { tokens, .. } => ("recall", tokens),
+                other => panic!("{other:?}"),
+            };
+            tokens.into_iter().map(move |token| (router.to_string(), what, vec![token]))
         });
         said.collect()
     }
@@ -517,7 +526,7 @@ mod tests {
             let mut credit = Credit::default();
             let links = [1, 2].map(|number| LinkName::new(&format!("modem-{number}")).unwrap());
             for link in &links {
-                credit.add_link(link.clone(), route());
+                credit.add_link(link.clone(), route(), WINDOW);
                 credit.set_up(link, true);
             }
             let routers = ["one", "two", "three"].map(|name| (router(name), Played::default())).into();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use embedded::EmbeddedError;
+use model::LinkName;
 
 use crate::config::ConfigRefused;
 
@@ -37,6 +38,28 @@ pub enum FarmError {
     /// The certificates for the routers could not be used.
     #[error("cannot use the farm's certificates")]
     Certificates(#[from] runtime::tls::TlsError),
+    /// A supplier's password could not be read.
+    #[error("cannot read the password for supplier `{supplier}`")]
+    Password {
+        /// The supplier.
+        supplier: LinkName,
+        /// Why.
+        source: runtime::secret::SecretError,
+    },
+    /// The environment does not hold a supplier's password.
+    #[error("there is no variable `{variable}` with the password for supplier `{supplier}`")]
+    PasswordVariable {
+        /// The supplier.
+        supplier: LinkName,
+        /// The variable.
+        variable: String,
+    },
+    /// A supplier's name cannot stand in a certificate.
+    #[error("the server name of supplier `{supplier}` is none")]
+    ServerName {
+        /// The supplier.
+        supplier: LinkName,
+    },
     /// The journal took no more: nothing may be begun.
     #[error("cannot write the journal")]
     Journal(#[from] EmbeddedError),

@@ -77,8 +77,8 @@ pub(crate) struct Ears {
 impl Hub {
     pub(crate) fn new(shared: Arc<Shared>, machine: Farm, peers: Peers) -> Self {
         let mut credit = Credit::default();
-        for link in &shared.config.links {
-            credit.add_link(link.name.clone(), link.route.clone());
+        for link in &shared.links {
+            credit.add_link(link.name.clone(), link.route.clone(), link.window);
         }
         Self {
             shared,

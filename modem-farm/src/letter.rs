@@ -1,21 +1,22 @@
-//! Opens a lease's envelope and makes the PDUs of it. Must not know modems; holds number and text no longer than it must.
+//! Opens a lease's envelope and makes the PDUs of it that its link takes. Must not know modems or binds; holds number and text no longer than it must.
 
 use bytes::Bytes;
 use lease::Attempt;
 use model::Timestamp;
-use model::record::{Record, RecordError};
+use model::record::{Content, Header, Record, RecordError};
 use model::seal::SealError;
-use wire::at;
 use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
 use wire::udh::Reference;
+use wire::{at, smpp};
 
 use crate::keys::Keys;
+use crate::link::{Craft, Pdu};
 
-/// A delivery ready for a modem.
+/// A delivery ready for a link.
 #[derive(Debug)]
 pub(crate) struct Letter {
     /// The PDUs, in order; at least one.
-    pub(crate) parts: Vec<at::Submit>,
+    pub(crate) parts: Vec<Pdu>,
     /// The end of the number, for the look-up hash that references are told apart by.
     pub(crate) recipient: RecipientKey,
 }
@@ -39,6 +40,8 @@ pub(crate) enum LetterError {
     Seal(#[from] SealError),
     #[error("the message cannot be made")]
     Tpdu(#[from] TpduError),
+    #[error("the message cannot be made as the supplier wants it")]
+    Compose(#[from] smpp::ComposeError),
     #[error("the message has no part a modem can take")]
     Empty,
 }
@@ -58,31 +61,63 @@ impl std::fmt::Debug for RecipientKey {
 
 impl Letter {
     /// Opens the envelope of an attempt. `now` measures what is left of the delivery's validity.
-    pub(crate) fn open(envelope: Bytes, attempt: Attempt, keys: &Keys, now: Timestamp) -> Result<Self, LetterError> {
+    pub(crate) fn open(
+        envelope: Bytes,
+        attempt: Attempt,
+        craft: &Craft,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Self, LetterError> {
         let record = Record::read(envelope)?;
         let header = &record.header;
         let key = keys.get(&header.data_key).ok_or_else(|| LetterError::NoKey(header.data_key.clone()))?;
         let content = key.open(header, &record.body()?.sealed)?;
-        let outgoing = Outgoing {
-            text: &content.text,
-            to: Address::number(&content.recipient)?,
-            reference: reference_of(attempt),
-            report: if header.receipt { Report::Wanted } else { Report::NotWanted },
-            validity: Some(validity(header.expires_ms, now)),
+        let parts = match craft {
+            Craft::Modem => for_modem(header, &content, attempt, now)?,
+            Craft::Bind(style) => for_bind(header, &content, attempt, style, now)?,
         };
-        let parts: Result<Vec<_>, LetterError> = submits(&outgoing)?
-            .iter()
-            .map(|submit| at::Submit::new(submit.encode()?).ok_or(LetterError::Empty))
-            .collect();
-        Ok(Self { parts: parts?, recipient: RecipientKey::of(&content.recipient) })
+        Ok(Self { parts, recipient: RecipientKey::of(&content.recipient) })
     }
 }
 
+fn for_modem(header: &Header, content: &Content, attempt: Attempt, now: Timestamp) -> Result<Vec<Pdu>, LetterError> {
+    let outgoing = Outgoing {
+        text: &content.text,
+        to: Address::number(&content.recipient)?,
+        reference: Reference::Narrow(reference_of(attempt) as u8),
+        report: if header.receipt { Report::Wanted } else { Report::NotWanted },
+        validity: Some(validity(header.expires_ms, now)),
+    };
+    let parts = submits(&outgoing)?;
+    let pdu = |submit: &wire::tpdu::Submit| at::Submit::new(submit.encode()?).map(Pdu::Modem).ok_or(LetterError::Empty);
+    parts.iter().map(pdu).collect()
+}
+
+fn for_bind(
+    header: &Header,
+    content: &Content,
+    attempt: Attempt,
+    style: &smpp::Style,
+    now: Timestamp,
+) -> Result<Vec<Pdu>, LetterError> {
+    let outgoing = smpp::Outgoing {
+        text: &content.text,
+        to: &content.recipient,
+        reference: reference_of(attempt),
+        receipt: header.receipt,
+        valid_seconds: (header.expires_ms - now.0) / 1000,
+        now_seconds: now.0 / 1000,
+    };
+    let messages = smpp::compose(&outgoing, style)?;
+    Ok(messages.into_iter().map(|message| Pdu::Bind(style.kind(), Box::new(message))).collect())
+}
+
 /// The same for all parts of an attempt, and another for the next attempt: parts of two attempts never make one text.
-fn reference_of(attempt: Attempt) -> Reference {
+/// A reference of 8 bits is its lower half.
+fn reference_of(attempt: Attempt) -> u16 {
     let bytes = attempt.delivery.to_bytes();
-    let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte));
-    Reference::Narrow(sum.wrapping_add(attempt.number as u8))
+    let sum = bytes.iter().fold(0u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(*byte)));
+    sum.wrapping_add(attempt.number as u16)
 }
 
 /// What is left of the validity: a short one makes the network's reports final sooner. At least the five minutes the field can say.
@@ -94,7 +129,7 @@ fn validity(expires_ms: i64, now: Timestamp) -> Validity {
 #[cfg(test)]
 mod tests {
     use lease::message::SessionKey;
-    use model::record::{Account, Body, Content, Header};
+    use model::record::{Account, Body};
     use model::seal::DataKey;
     use model::{DeliveryId, MessageId};
     use prost::Message as _;
@@ -127,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_long_text_becomes_parts_with_one_reference() {
-        let letter = Letter::open(envelope(&"x".repeat(400)), attempt(1), &keys(), NOW).unwrap();
+        let letter = Letter::open(envelope(&"x".repeat(400)), attempt(1), &Craft::Modem, &keys(), NOW).unwrap();
         assert_eq!(letter.parts.len(), 3);
         assert_eq!(letter.recipient, RecipientKey::of("07700900123"));
         assert_ne!(reference_of(attempt(1)), reference_of(attempt(2)));
@@ -135,10 +170,16 @@ mod tests {
 
     #[test]
     fn without_the_key_nothing_opens() {
-        assert!(matches!(Letter::open(envelope("hi"), attempt(1), &Keys::default(), NOW), Err(LetterError::NoKey(_))));
+        assert!(matches!(
+            Letter::open(envelope("hi"), attempt(1), &Craft::Modem, &Keys::default(), NOW),
+            Err(LetterError::NoKey(_))
+        ));
         let wrong = Keys::default();
         wrong.learn(&SessionKey { id: "acme.1".into(), secret: [8; 32] });
-        assert!(matches!(Letter::open(envelope("hi"), attempt(1), &wrong, NOW), Err(LetterError::Seal(_))));
+        assert!(matches!(
+            Letter::open(envelope("hi"), attempt(1), &Craft::Modem, &wrong, NOW),
+            Err(LetterError::Seal(_))
+        ));
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! The farm: links, modems and the journal. Takes leases from routers, hands PDUs to modems, tells what became of them.
+//! The farm: links, modems, binds and the journal. Takes leases from routers, hands PDUs to modems and suppliers, tells what
+//! became of them.
 //! Must not know prices, tenants' rights or lanes, and never decides on another attempt.
 
+mod account;
+mod arrivals;
+mod bind;
 mod config;
 mod courier;
 mod credit;
@@ -9,6 +13,7 @@ mod hub;
 mod journal;
 mod keys;
 mod letter;
+mod link;
 mod metrics;
 mod modem;
 mod node;
@@ -17,8 +22,7 @@ mod pace;
 mod peer;
 mod port;
 mod shared;
-mod sim_card;
 
-pub use config::{Config, ConfigRefused, Link};
+pub use config::{Config, ConfigRefused, Link, Smpp, smpp};
 pub use error::FarmError;
 pub use node::{Deps, run};

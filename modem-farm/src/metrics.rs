@@ -3,6 +3,7 @@
 use lease::record::OutcomeKind;
 use runtime::metrics::{Counter, CounterBy, Gauge, Histogram, Label, Registry, SECONDS};
 use wire::at::Down;
+use wire::smpp;
 
 /// The farm's metrics.
 pub(crate) struct Metrics {
@@ -14,6 +15,9 @@ pub(crate) struct Metrics {
     pub(crate) outcomes: CounterBy<Ending>,
     pub(crate) returned: CounterBy<GiveBack>,
     pub(crate) quarantines: CounterBy<Rest>,
+    pub(crate) bind_ends: CounterBy<BindEnd>,
+    pub(crate) oddities: CounterBy<Oddity>,
+    pub(crate) throttled: Counter,
     pub(crate) receipts: Counter,
     pub(crate) inbound: Counter,
     pub(crate) unreadable: Counter,
@@ -33,7 +37,7 @@ pub(crate) struct Ending(pub(crate) OutcomeKind);
 /// Why a lease was given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GiveBack {
-    ModemGone,
+    LinkDown,
     BudgetSpent,
     DeadlinePast,
     NoKey,
@@ -45,6 +49,99 @@ pub(crate) enum GiveBack {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rest(Down);
 
+/// Why a bind ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BindEnd {
+    NoConnection,
+    ConnectionLost,
+    Refused,
+    NoAnswer,
+    Silent,
+    Garbled,
+    ByPeer,
+    NotBound,
+    Unbound,
+}
+
+/// An odd thing a supplier did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Oddity(pub(crate) smpp::Odd);
+
+impl BindEnd {
+    pub(crate) const fn of(down: smpp::Down) -> Self {
+        match down {
+            smpp::Down::BindRefused(_) => Self::Refused,
+            smpp::Down::NoBindAnswer => Self::NoAnswer,
+            smpp::Down::Silent => Self::Silent,
+            smpp::Down::Garbled => Self::Garbled,
+            smpp::Down::UnboundByPeer => Self::ByPeer,
+            smpp::Down::BindLost(_) => Self::NotBound,
+            smpp::Down::Unbound => Self::Unbound,
+        }
+    }
+
+    /// For the router and people.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no connection",
+            Self::ConnectionLost => "the connection is lost",
+            Self::Refused => "the bind is refused",
+            Self::NoAnswer => "the bind is not answered",
+            Self::Silent => "the supplier is silent",
+            Self::Garbled => "the supplier does not speak smpp",
+            Self::ByPeer => "the supplier unbound",
+            Self::NotBound => "the supplier forgot the bind",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl Label for BindEnd {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &[
+        Self::NoConnection,
+        Self::ConnectionLost,
+        Self::Refused,
+        Self::NoAnswer,
+        Self::Silent,
+        Self::Garbled,
+        Self::ByPeer,
+        Self::NotBound,
+        Self::Unbound,
+    ];
+    fn value(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no-connection",
+            Self::ConnectionLost => "connection-lost",
+            Self::Refused => "refused",
+            Self::NoAnswer => "no-answer",
+            Self::Silent => "silent",
+            Self::Garbled => "garbled",
+            Self::ByPeer => "by-peer",
+            Self::NotBound => "not-bound",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl Label for Oddity {
+    const NAME: &'static str = "what";
+    const ALL: &'static [Self] = &[
+        Self(smpp::Odd::LateAnswer),
+        Self(smpp::Odd::Unreadable),
+        Self(smpp::Odd::UnknownCommand),
+        Self(smpp::Odd::TooMuch),
+    ];
+    fn value(self) -> &'static str {
+        match self.0 {
+            smpp::Odd::LateAnswer => "late-answer",
+            smpp::Odd::Unreadable => "unreadable",
+            smpp::Odd::UnknownCommand => "unknown-command",
+            smpp::Odd::TooMuch => "too-much",
+        }
+    }
+}
+
 impl From<Down> for Rest {
     fn from(down: Down) -> Self {
         Self(down)
@@ -55,8 +152,8 @@ impl GiveBack {
     /// For the router and people.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
-            Self::ModemGone => "the modem is gone",
-            Self::BudgetSpent => "the sim's budget is spent",
+            Self::LinkDown => "the link is down",
+            Self::BudgetSpent => "the budget of the sim or account is spent",
             Self::DeadlinePast => "it could not be begun in time",
             Self::NoKey => "there is no data key for it",
             Self::NoLink => "no link of the route can take it",
@@ -86,10 +183,10 @@ impl Label for Ending {
 impl Label for GiveBack {
     const NAME: &'static str = "reason";
     const ALL: &'static [Self] =
-        &[Self::ModemGone, Self::BudgetSpent, Self::DeadlinePast, Self::NoKey, Self::NoLink, Self::Stopping];
+        &[Self::LinkDown, Self::BudgetSpent, Self::DeadlinePast, Self::NoKey, Self::NoLink, Self::Stopping];
     fn value(self) -> &'static str {
         match self {
-            Self::ModemGone => "modem-gone",
+            Self::LinkDown => "link-down",
             Self::BudgetSpent => "budget-spent",
             Self::DeadlinePast => "deadline-past",
             Self::NoKey => "no-key",
@@ -127,16 +224,25 @@ impl Metrics {
             sessions: registry.gauge("carillon_farm_sessions", "Routers this farm is attached to."),
             leases: counter("carillon_farm_leases_total", "Leases taken."),
             begun: counter("carillon_farm_begun_total", "Attempts whose intent was written to the journal."),
-            pdus: counter("carillon_farm_pdus_total", "PDUs written to modems."),
+            pdus: counter("carillon_farm_pdus_total", "PDUs written to modems and binds."),
             outcomes: registry.counter_by("carillon_farm_outcomes_total", "Attempts that ended, by outcome."),
             returned: registry.counter_by("carillon_farm_returned_total", "Leases given back, by reason."),
             quarantines: registry.counter_by("carillon_farm_quarantines_total", "Modems laid to rest, by reason."),
-            receipts: counter("carillon_farm_receipts_total", "Status reports that modems delivered."),
-            inbound: counter("carillon_farm_inbound_total", "Messages from handsets that modems delivered."),
-            unreadable: counter("carillon_farm_unreadable_total", "Status reports that could not be read."),
+            bind_ends: registry.counter_by("carillon_farm_bind_ends_total", "Binds that ended, by reason."),
+            oddities: registry.counter_by("carillon_farm_smpp_oddities_total", "Odd things suppliers did, by kind."),
+            throttled: counter("carillon_farm_throttled_total", "Messages suppliers refused as too much at once."),
+            receipts: counter(
+                "carillon_farm_receipts_total",
+                "Status reports and delivery receipts that came over links.",
+            ),
+            inbound: counter("carillon_farm_inbound_total", "Messages from handsets that came over links."),
+            unreadable: counter(
+                "carillon_farm_unreadable_total",
+                "Status reports, receipts and messages that could not be read.",
+            ),
             arrivals_lost: counter(
                 "carillon_farm_arrivals_lost_total",
-                "Receipts and inbound messages that neither the modem nor the journal kept.",
+                "Receipts and inbound messages that neither the other side nor the journal kept.",
             ),
             arrivals_waiting: registry
                 .gauge("carillon_farm_arrivals_waiting", "Receipts and inbound messages that no router has taken yet."),
@@ -145,7 +251,7 @@ impl Metrics {
                 "Messages sent although an older one to the same recipient may have had the same reference open.",
             ),
             refused: counter("carillon_farm_refused_total", "Refusals by routers."),
-            link_panics: counter("carillon_farm_link_panics_total", "Modem tasks that panicked and were started anew."),
+            link_panics: counter("carillon_farm_link_panics_total", "Link tasks that panicked and were started anew."),
             intent_seconds: registry.histogram(
                 "carillon_farm_intent_seconds",
                 "Time from the wish to begin until the intent was synced.",
@@ -153,7 +259,7 @@ impl Metrics {
             ),
             dialogue_seconds: registry.histogram(
                 "carillon_farm_dialogue_seconds",
-                "Time a modem took for one PDU, from the command to its result.",
+                "Time a modem or a service centre took for one PDU, from the command to its result.",
                 SECONDS,
             ),
         }

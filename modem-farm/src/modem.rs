@@ -7,16 +7,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lease::record::OutcomeKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
-use wire::at::{self, Class, Down, Event, Fault, Identity, Pin, Session, Stage};
+use wire::at::{Class, Down, Event, Identity, Pin, Session};
 
+use crate::account::{Account, Limits, day_of};
 use crate::config;
+use crate::link::{Pdu, PduEnd, Request, Standing, tell};
+use crate::pace::per_minute;
 use crate::port::{self, PortError};
 use crate::shared::Shared;
-use crate::sim_card::{SimCard, day_of};
+
 use arrivals::Arrivals;
 use health::{Health, Remedy};
 
@@ -30,28 +34,6 @@ const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Reports and messages that wait for the SIM to say who it is; a stored one that exceeds it stays in the modem.
 const EARLY_MAX: usize = 256;
 
-/// One PDU to send, and where the answer goes.
-pub(crate) struct Request {
-    pub(crate) submit: at::Submit,
-    pub(crate) answer: oneshot::Sender<PduEnd>,
-}
-
-/// What became of a PDU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PduEnd {
-    Accepted { reference: Option<u8> },
-    Refused { fault: Fault, class: Class, stage: Stage },
-    NotSent,
-    Unknown,
-}
-
-/// Whether a modem can send, and with which SIM.
-#[derive(Clone)]
-pub(crate) enum Standing {
-    Up(Arc<SimCard>),
-    Down(&'static str),
-}
-
 /// Drives the modem of one link.
 pub(crate) struct Modem {
     link: config::Link,
@@ -62,7 +44,7 @@ pub(crate) struct Modem {
     answer: Option<oneshot::Sender<PduEnd>>,
     arrivals: Arrivals,
     health: Health,
-    card: Option<Arc<SimCard>>,
+    card: Option<Arc<Account>>,
     /// What came before the SIM said who it is.
     early: Vec<Event>,
 }
@@ -189,7 +171,11 @@ impl Modem {
     }
 
     fn submit(&mut self, request: Request) {
-        if self.session.submit(request.submit, Instant::now()).is_ok() {
+        let taken = match request.pdu {
+            Pdu::Modem(submit) => self.session.submit(submit, Instant::now()).is_ok(),
+            Pdu::Bind(..) => false,
+        };
+        if taken {
             self.answer = Some(request.answer);
         } else {
             tell(request.answer, PduEnd::NotSent);
@@ -212,10 +198,10 @@ impl Modem {
             Event::PduWritten => self.shared.metrics.pdus.increment(),
             Event::Accepted { reference } => {
                 self.health.succeeded();
-                self.answered(PduEnd::Accepted { reference });
+                self.answered(PduEnd::Accepted { reference: reference.map(u32::from) });
             }
-            Event::Refused { fault, class, stage } => {
-                self.answered(PduEnd::Refused { fault, class, stage });
+            Event::Refused { fault, class, .. } => {
+                self.answered(end_of(class, fault.to_string()));
                 let remedy = self.health.refused(class);
                 return self.apply(remedy);
             }
@@ -273,7 +259,10 @@ impl Modem {
         {
             tracing::error!(modem.id = %self.link.name, %error, "cannot record that the pin was right");
         }
-        let card = self.shared.cards.seen(&identity.imsi, &self.link, day, used);
+        let limits =
+            Limits { per_day: self.link.sim_segments_per_day, utc_offset_minutes: self.link.sim_utc_offset_minutes };
+        let limiter = || per_minute(self.link.sim_segments_per_minute);
+        let card = self.shared.accounts.seen(&identity.imsi, limiter, limits, (day, used));
         self.card = Some(card.clone());
         tracing::info!(
             modem.id = %self.link.name, maker = identity.maker, model = identity.model, network = identity.network,
@@ -282,7 +271,7 @@ impl Modem {
         for event in std::mem::take(&mut self.early) {
             self.arrive(event);
         }
-        self.set_standing(Standing::Up(card));
+        self.set_standing(Standing::Up { account: card, at_once: 1 });
     }
 
     /// Enters the PIN if there is one, the SIM has all its tries, and it was never entered wrongly before.
@@ -374,9 +363,15 @@ async fn write(port: &mut SerialStream, bytes: &[u8]) -> Result<(), PortError> {
     }
 }
 
-/// A courier that no longer listens has been told by the end of its task; the journal knows the rest.
-fn tell(answer: oneshot::Sender<PduEnd>, sent: PduEnd) {
-    let _ = answer.send(sent);
+/// What a refusal means for the attempt. It is surely not sent, but where the class says otherwise.
+fn end_of(class: Class, reason: String) -> PduEnd {
+    let kind = match class {
+        Class::Message | Class::Bug => OutcomeKind::FailedForGood,
+        Class::Retry | Class::Sim | Class::Network | Class::Device => OutcomeKind::FailedForNow,
+        Class::AlreadyAccepted => OutcomeKind::Sent,
+        Class::Unknown => OutcomeKind::Uncertain,
+    };
+    PduEnd::Refused { kind, reason }
 }
 
 /// What wrong PINs are counted by: the card, else the device.

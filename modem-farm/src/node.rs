@@ -11,18 +11,20 @@ use runtime::{Health, Registry, Stop};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::bind::{self, Supplier};
 use crate::config::{self, Config};
 use crate::courier::{Courier, Word};
 use crate::error::FarmError;
 use crate::hub::{Ears, Hub};
 use crate::journal::Journal;
+use crate::link::{Plan, Standing};
 use crate::metrics::Metrics;
-use crate::modem::{Modem, Standing};
+use crate::modem::Modem;
 use crate::peer::{Credentials, Peers};
 use crate::shared::{Shared, utc_now};
 
-/// Leases that may wait in a link's channel: the window, and those dropped meanwhile that it has not noticed.
-const LEASES_MAX: usize = 64;
+/// Leases that may wait in a link's channel beyond its window: those dropped meanwhile that it has not noticed.
+const LEASES_DROPPED_MAX: usize = 62;
 /// Words of links that may wait for the hub.
 const WORDS_MAX: usize = 8192;
 /// Batches of routers that may wait for the hub.
@@ -51,6 +53,7 @@ pub struct Deps {
 pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError> {
     config.validate()?;
     let credentials = Credentials::of(&config)?;
+    let suppliers = config.smpp.iter().map(Supplier::of).collect::<Result<Vec<_>, _>>()?;
     let started = utc_now();
     let (journal, memory) = Journal::open(&config.journal_dir, config.name.as_str(), started).await?;
     let now = Now { instant: std::time::Instant::now(), utc: started };
@@ -71,7 +74,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     let mut peers = Peers::new(hello, to_hub, credentials, stop.clone(), hang_up.clone());
     peers.take_local(deps.local);
     peers.dial(shared.config.routers.clone());
-    let words = seat_links(&shared, &stop);
+    let words = seat_links(&shared, &suppliers, &stop);
     let hub = Hub::new(shared.clone(), machine, peers);
     let result = hub.run(Ears { words, routers }, hang_up.clone()).await;
     hang_up.cancel();
@@ -79,25 +82,38 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     result
 }
 
+/// What drives a link.
+#[derive(Clone)]
+enum Driver {
+    /// The time sets the modem's polls apart from its neighbours'.
+    Modem(config::Link, Duration),
+    Bind(Arc<Supplier>),
+}
+
 /// Starts a task for each link. The channel ends when all have.
-fn seat_links(shared: &Arc<Shared>, stop: &Stop) -> mpsc::Receiver<Word> {
+fn seat_links(shared: &Arc<Shared>, suppliers: &[Arc<Supplier>], stop: &Stop) -> mpsc::Receiver<Word> {
     let (words, heard) = mpsc::channel(WORDS_MAX);
-    for (index, link) in shared.config.links.iter().enumerate() {
+    let modems = shared.config.links.iter().enumerate().map(|(index, link)| {
         let offset = POLL_STEP * u32::try_from(index).unwrap_or(0);
         let offset = Duration::from_millis((offset.as_millis() % POLL_SPREAD.as_millis()) as u64);
-        stop.spawn("link", supervise(link.clone(), offset, shared.clone(), words.clone(), stop.clone()));
+        Driver::Modem(link.clone(), offset)
+    });
+    let binds =
+        suppliers.iter().flat_map(|supplier| supplier.config.link_names().map(|_| Driver::Bind(supplier.clone())));
+    for (plan, driver) in shared.links.iter().zip(modems.chain(binds)) {
+        stop.spawn("link", supervise(plan.clone(), driver, shared.clone(), words.clone(), stop.clone()));
     }
     heard
 }
 
 /// Keeps one link's task running: a panic in it costs what it had in hand, and nothing else.
-async fn supervise(link: config::Link, offset: Duration, shared: Arc<Shared>, words: mpsc::Sender<Word>, stop: Stop) {
+async fn supervise(plan: Arc<Plan>, driver: Driver, shared: Arc<Shared>, words: mpsc::Sender<Word>, stop: Stop) {
     loop {
-        let life = live(link.clone(), offset, shared.clone(), words.clone(), stop.token().clone());
-        match stop.spawn("modem", life).await {
+        let life = live(plan.clone(), driver.clone(), shared.clone(), words.clone(), stop.token().clone());
+        match stop.spawn("link's life", life).await {
             Ok(Ok(())) => return,
             _ => {
-                let _ = words.send(Word::Died { link: link.name.clone() }).await;
+                let _ = words.send(Word::Died { link: plan.name.clone() }).await;
             }
         }
         if stop.token().run_until_cancelled(tokio::time::sleep(AFTER_PANIC)).await.is_none() {
@@ -106,24 +122,37 @@ async fn supervise(link: config::Link, offset: Duration, shared: Arc<Shared>, wo
     }
 }
 
-/// One life of a link: its modem, and the courier that brings it leases. The modem stays until the courier is done.
+/// One life of a link: its driver, and the courier that brings it leases. The driver stays until the courier is done.
 async fn live(
-    link: config::Link,
-    offset: Duration,
+    plan: Arc<Plan>,
+    driver: Driver,
     shared: Arc<Shared>,
     words: mpsc::Sender<Word>,
     stop: CancellationToken,
 ) {
-    let (leases_in, leases) = mpsc::channel(LEASES_MAX);
-    let (requests_in, requests) = mpsc::channel(1);
+    let (leases_in, leases) = mpsc::channel(plan.window + LEASES_DROPPED_MAX);
+    let (requests_in, requests) = mpsc::channel(plan.window);
     let (standing_in, standing) = watch::channel(Standing::Down("starting"));
-    let _ = words.send(Word::Seated { link: link.name.clone(), leases: leases_in }).await;
-    let modem_stop = CancellationToken::new();
-    let modem = Modem::new(link.clone(), shared.clone(), requests, standing_in, offset).run(modem_stop.clone());
-    let courier = Courier::new(link, shared, leases, words, requests_in, standing);
+    let _ = words.send(Word::Seated { link: plan.name.clone(), leases: leases_in }).await;
+    let driver_stop = CancellationToken::new();
+    let driving = {
+        let (name, shared, stop) = (plan.name.clone(), shared.clone(), driver_stop.clone());
+        async move {
+            match driver {
+                Driver::Modem(link, offset) => {
+                    Modem::new(link, shared, requests, standing_in, offset).run(stop).await;
+                }
+                Driver::Bind(supplier) => {
+                    let line = bind::Line { requests, standing: standing_in };
+                    bind::run(name, supplier, shared, line, stop).await;
+                }
+            }
+        }
+    };
+    let courier = Courier::new(plan, shared, leases, words, requests_in, standing);
     let carrying = async {
         courier.run(stop).await;
-        modem_stop.cancel();
+        driver_stop.cancel();
     };
-    tokio::join!(carrying, modem);
+    tokio::join!(carrying, driving);
 }

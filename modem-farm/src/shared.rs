@@ -5,20 +5,22 @@ use std::sync::Arc;
 use model::Timestamp;
 use runtime::Health;
 
+use crate::account::Accounts;
 use crate::config::Config;
 use crate::journal::{Arrival, Journal};
 use crate::keys::Keys;
+use crate::link::{Plan, plans};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::port::Starter;
-use crate::sim_card::SimCards;
 
 /// One node's shared parts.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) links: Vec<Arc<Plan>>,
     pub(crate) journal: Journal,
     pub(crate) keys: Keys,
-    pub(crate) cards: SimCards,
+    pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) outbox: Outbox,
     pub(crate) starter: Arc<Starter>,
@@ -28,8 +30,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: Config, journal: Journal, health: Health, metrics: Metrics) -> Self {
         let starter = Starter::new(config.port_opens_per_second_max);
-        let (keys, cards, outbox) = (Keys::default(), SimCards::default(), Outbox::default());
-        Self { config, journal, keys, cards, metrics, outbox, starter, health }
+        let (keys, accounts, outbox) = (Keys::default(), Accounts::default(), Outbox::default());
+        let links = plans(&config);
+        Self { config, links, journal, keys, accounts, metrics, outbox, starter, health }
     }
 
     /// The time for records.

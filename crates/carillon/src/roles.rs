@@ -76,7 +76,7 @@ impl Roles {
 
         let deps =
             modem_farm::Deps { registry: process.registry.clone(), health: process.health.clone(), local: from_router };
-        if !config.modem_farm.links.is_empty() {
+        if config.modem_farm.has_links() {
             let identity = FarmIdentity { operator: OPERATOR.to_owned(), farm: config.modem_farm.name.clone() };
             drop(self.farm.spawn("local stream", join(identity, to_router, to_farm, self.farm.clone())));
             self.spawn("modem-farm", &self.farm, modem_farm::run(config.modem_farm, deps, self.farm.clone()));

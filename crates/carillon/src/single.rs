@@ -98,7 +98,7 @@ pub(crate) async fn modem_farm(common: &Common) -> anyhow::Result<ExitCode> {
         return show(&config);
     }
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
-    println!("farm `{}` drives {} links, health and metrics on {}", config.name, config.links.len(), process.ops);
+    println!("farm `{}` drives {} links, health and metrics on {}", config.name, config.links_count(), process.ops);
     // No router is in this process.
     let (_, local) = tokio::sync::mpsc::channel(1);
     process.health.not_ready(ROUTERS, "attached to none");

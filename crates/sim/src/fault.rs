@@ -1,4 +1,4 @@
-//! What goes wrong with a modem, and when: by script, by seed. Knows no AT.
+//! What goes wrong, and when: by script, by seed. Knows no AT.
 
 use rand::{Rng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,9 @@ pub struct FaultPlan {
 /// One fault and its occasions. A rule without `at`, `every` and `probability` happens on each occasion in its range.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct FaultRule {
+pub struct FaultRule<F = Fault> {
     /// What goes wrong.
-    pub fault: Fault,
+    pub fault: F,
     /// The occasions it happens on, counted from 1 since the start.
     #[serde(default)]
     pub at: Vec<u64>,
@@ -195,18 +195,18 @@ impl Faults {
     }
 }
 
-impl FaultRule {
+impl<F> FaultRule<F> {
     /// A fault on each occasion.
-    pub fn always(fault: Fault) -> Self {
+    pub fn always(fault: F) -> Self {
         Self { fault, at: Vec::new(), every: 0, probability: 0.0, after: 0, times_max: 0 }
     }
 
     /// A fault on certain occasions, counted from 1.
-    pub fn at(fault: Fault, at: &[u64]) -> Self {
+    pub fn at(fault: F, at: &[u64]) -> Self {
         Self { at: at.to_vec(), ..Self::always(fault) }
     }
 
-    fn strikes(&self, count: u64, times: u64, chance: &mut StdRng) -> bool {
+    pub(crate) fn strikes(&self, count: u64, times: u64, chance: &mut StdRng) -> bool {
         if count <= self.after || (self.times_max > 0 && times >= self.times_max) {
             return false;
         }

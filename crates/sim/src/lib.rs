@@ -1,11 +1,13 @@
-//! A simulated mobile network: modems behind pseudo-terminals, a service centre behind the modems, faults by script
-//! and by seed. Knows AT and SMS as a modem maker does; must know nothing of the farm, its dialogue core or the house's lanes.
+//! A simulated mobile network: modems behind pseudo-terminals, a service centre behind the modems, another that speaks SMPP;
+//! faults by script and by seed. Knows AT, SMS and SMPP as their makers do; must know nothing of the farm, its dialogue cores or
+//! the house's lanes.
 
 pub mod card;
 pub mod config;
 pub mod fault;
 pub mod modem;
 pub mod network;
+pub mod smsc;
 
 mod driver;
 mod journal;
@@ -17,6 +19,7 @@ pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment, Regist
 pub use fault::{Fault, FaultPlan, FaultRule};
 pub use modem::{Event, SimModem};
 pub use network::Network;
+pub use smsc::{Smsc, SmscConfig, SmscFault};
 
 use std::{io, path::PathBuf};
 
@@ -62,6 +65,14 @@ pub enum SimError {
         line: usize,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// The service centre cannot listen.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
     },
     /// The modems got no thread to run on.
     #[error("cannot start a thread for the simulated network")]

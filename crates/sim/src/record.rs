@@ -25,15 +25,21 @@ pub(crate) struct RecordLog {
 
 /// One line. The names are fixed: outside checks read them.
 #[derive(Serialize)]
-struct Line<'record> {
-    at: Timestamp,
-    link: &'record str,
-    imsi: &'record str,
-    to: String,
-    reference: u8,
-    tpdu: String,
+pub(crate) struct Line<'record> {
+    pub(crate) at: Timestamp,
+    pub(crate) link: &'record str,
+    pub(crate) imsi: &'record str,
+    pub(crate) to: String,
+    pub(crate) reference: u64,
+    pub(crate) tpdu: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'record str>,
+    pub(crate) text: Option<&'record str>,
+}
+
+/// Adds a line to others that are written together.
+pub(crate) fn put_line(octets: &mut Vec<u8>, line: &Line<'_>) {
+    serde_json::to_writer(&mut *octets, line).expect("a line has no map keys that are not text");
+    octets.push(b'\n');
 }
 
 /// Which modem a message came from.
@@ -57,19 +63,26 @@ impl RecordLog {
 
     /// Adds one line with one write, so that lines of many modems never mix.
     pub(crate) fn write(&self, at: Timestamp, origin: &Origin, record: &Record) -> Result<(), SimError> {
-        let line = Line {
-            at,
-            link: &origin.link,
-            imsi: &origin.imsi,
-            to: record.to.to_text(),
-            reference: record.reference,
-            tpdu: to_hex(&record.tpdu),
-            text: record.text.as_deref(),
-        };
-        let mut octets = serde_json::to_vec(&line).expect("a line has no map keys that are not text");
-        octets.push(b'\n');
+        let mut octets = Vec::new();
+        put_line(
+            &mut octets,
+            &Line {
+                at,
+                link: &origin.link,
+                imsi: &origin.imsi,
+                to: record.to.to_text(),
+                reference: record.reference.into(),
+                tpdu: to_hex(&record.tpdu),
+                text: record.text.as_deref(),
+            },
+        );
+        self.write_lines(&octets)
+    }
+
+    /// Adds whole lines with one write.
+    pub(crate) fn write_lines(&self, octets: &[u8]) -> Result<(), SimError> {
         let written = (&self.file)
-            .write(&octets)
+            .write(octets)
             .and_then(|written| if written == octets.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) });
         written.map_err(|source| SimError::File { attempt: "append to", path: self.path.clone(), source })
     }

@@ -136,13 +136,17 @@ fn python_clients(root: &Path) -> anyhow::Result<()> {
     let python = python.to_str().context("the target directory's name is no text")?;
     let install =
         ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "-r", list];
+    // One is published as source only; it is pure Python.
+    let install = [&install[..], &["--no-binary", "smpp.twisted3"]].concat();
     command::run(root, python, &install)?;
     // Last: an installation that was cut short is made again.
     std::fs::write(&stamp, CLIENTS).with_context(|| format!("cannot write `{}`", stamp.display()))
 }
 
 fn runs(root: &Path) -> bool {
-    python(root).to_str().is_some_and(|python| command::succeeds(python, &["-c", "import zeep"]))
+    python(root)
+        .to_str()
+        .is_some_and(|python| command::succeeds(python, &["-c", "import zeep, smpp34, smpp.twisted.server"]))
 }
 
 fn venv(root: &Path) -> PathBuf {

@@ -12,6 +12,7 @@ mod machine;
 mod oracles;
 mod process;
 mod progress;
+mod smpp;
 mod steps;
 mod suites;
 mod tidy;

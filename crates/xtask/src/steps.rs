@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, faults, machine, oracles, suites, tidy, zeep};
+use crate::{command, faults, machine, oracles, smpp, suites, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Build,
     /// An independent SOAP client sends through the served WSDL of a real process.
     Zeep,
+    /// Service centres of other makers take messages from a real process, and report on them.
+    Smpp,
     /// tshark, libwbxml and openssl agree with what the codecs write.
     Oracles,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
@@ -108,6 +110,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Zeep => "zeep",
+            Self::Smpp => "smpp",
             Self::Oracles => "oracles",
             Self::Engines => "engines",
             Self::Test => "test",
@@ -125,6 +128,7 @@ impl Step {
             Self::Clippy => "lints, each a failure",
             Self::Build => "compiles everything, a few minutes when cold",
             Self::Zeep => "an independent SOAP client against a real process",
+            Self::Smpp => "a real process against service centres of other makers",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
@@ -154,6 +158,7 @@ impl Step {
             Self::Clippy => cargo("clippy", &["--all-targets", "--", "-D", "warnings"]),
             Self::Build => cargo("test", &["--no-run"]),
             Self::Zeep => zeep::run(root),
+            Self::Smpp => smpp::run(root),
             Self::Oracles => oracles::run(root),
             Self::Engines => {
                 *engines = Some(Kept::start(SET, &Options::default())?);

@@ -1,4 +1,4 @@
-//! The hub's side of the links: which lease goes where, who holds what. Must not know modems.
+//! The hub's side of the links: which lease goes where, who holds what. Must not know modems or binds.
 
 use lease::Outcome;
 use lease::message::{FarmMessage, Lease, LinkState};
@@ -34,7 +34,7 @@ impl Hub {
     }
 
     fn seat(&mut self, link: LinkName, leases: mpsc::Sender<Leased>) {
-        let configured = self.shared.config.links.iter().find(|known| known.name == link);
+        let configured = self.shared.links.iter().find(|known| known.name == link);
         let Some(route) = configured.map(|known| known.route.clone()) else { return };
         self.seats.insert(link, Seat { route, leases, up: false, reason: "starting" });
     }
@@ -152,7 +152,7 @@ impl Hub {
             self.in_hand.iter().filter(|(_, by)| *by == link).map(|(attempt, _)| *attempt).collect();
         for attempt in held {
             let under_way = self.intents.keys().any(|(of, _)| *of == attempt);
-            if self.machine.give_back(attempt, GiveBack::ModemGone.reason()).is_ok() {
+            if self.machine.give_back(attempt, GiveBack::LinkDown.reason()).is_ok() {
                 self.let_go(attempt);
             } else if !under_way {
                 self.end_as_uncertain(attempt, link);

@@ -1,39 +1,33 @@
 //! What a modem says unasked, on its way into the journal and up. Deletes nothing: it says when something is durable.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use embedded::EmbeddedError;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use model::LinkName;
 use wire::at::Slot;
 use wire::tpdu::StatusReport;
 
-use crate::journal::{Arrived, News};
+use crate::account::Account;
+use crate::arrivals;
+use crate::journal::News;
 use crate::letter::RecipientKey;
 use crate::shared::Shared;
-use crate::sim_card::SimCard;
-
-/// Writes under way for one modem. What exceeds it stays in the modem, or is lost where the modem does not store: counted.
-const WRITES_MAX: usize = 1024;
-
-type Write = Pin<Box<dyn Future<Output = (Result<Arrived, EmbeddedError>, Option<Slot>)> + Send>>;
 
 /// The arrivals of one modem.
 pub(super) struct Arrivals {
     link: LinkName,
     shared: Arc<Shared>,
-    writes: FuturesUnordered<Write>,
+    /// What exceeds it stays in the modem, or is lost where the modem does not store: counted.
+    writes: arrivals::Arrivals<Option<Slot>>,
 }
 
 impl Arrivals {
     pub(super) fn new(link: LinkName, shared: Arc<Shared>) -> Self {
-        Self { link, shared, writes: FuturesUnordered::new() }
+        Self { link, writes: arrivals::Arrivals::new(shared.clone()), shared }
     }
 
     /// Takes a status report. Only a stored one can come twice.
-    pub(super) fn report(&mut self, imsi: &str, card: Option<&SimCard>, tpdu: &[u8], slot: Option<Slot>) {
+    pub(super) fn report(&mut self, imsi: &str, card: Option<&Account>, tpdu: &[u8], slot: Option<Slot>) {
         let report = match StatusReport::decode(tpdu) {
             Ok(report) => report,
             Err(error) => {
@@ -65,12 +59,8 @@ impl Arrivals {
     }
 
     fn write(&mut self, news: News, tell_by: Option<&[u8]>, slot: Option<Slot>) {
-        if self.writes.len() >= WRITES_MAX {
-            return self.lost(slot, &EmbeddedError::Full);
-        }
-        match self.shared.journal.arrive(news, tell_by, self.shared.now()) {
-            Ok(write) => self.writes.push(Box::pin(async move { (write.await, slot) })),
-            Err(error) => self.lost(slot, &error),
+        if let Err(error) = self.writes.keep(news, tell_by, slot) {
+            self.lost(slot, &error);
         }
     }
 
@@ -84,17 +74,11 @@ impl Arrivals {
     /// The next slot whose content is durable, and up on its way. Waits for ever when nothing is under way. Can be cancelled
     /// without losing anything.
     pub(super) async fn next_durable(&mut self) -> Option<Slot> {
-        while let Some((written, slot)) = self.writes.next().await {
+        while let Some((slot, written)) = self.writes.next().await {
             match written {
-                Ok(Arrived::New(arrival)) => self.shared.arrived(arrival),
-                Ok(Arrived::Known) => {}
-                Err(error) => {
-                    self.lost(slot, &error);
-                    continue;
-                }
-            }
-            if slot.is_some() {
-                return slot;
+                Ok(()) if slot.is_some() => return slot,
+                Ok(()) => {}
+                Err(error) => self.lost(slot, &error),
             }
         }
         std::future::pending().await
@@ -102,11 +86,9 @@ impl Arrivals {
 
     /// Waits for the writes that are under way.
     pub(super) async fn finish(&mut self) {
-        while let Some((written, slot)) = self.writes.next().await {
-            match written {
-                Ok(Arrived::New(arrival)) => self.shared.arrived(arrival),
-                Ok(Arrived::Known) => {}
-                Err(error) => self.lost(slot, &error),
+        while let Some((slot, written)) = self.writes.next().await {
+            if let Err(error) = written {
+                self.lost(slot, &error);
             }
         }
     }

@@ -89,7 +89,7 @@ async fn what_the_network_refuses_is_told_apart() {
     let expected = [
         ("+447700900001", OutcomeKind::FailedForGood, "CMS 1"),
         ("+447700900002", OutcomeKind::FailedForNow, "CMS 42"),
-        ("+447700900003", OutcomeKind::Uncertain, "the modem did not say what became of it"),
+        ("+447700900003", OutcomeKind::Uncertain, "the link did not say what became of it"),
         ("+447700900004", OutcomeKind::FailedForGood, "CMS 304"),
         ("+447700900005", OutcomeKind::Sent, ""),
     ];
@@ -265,7 +265,7 @@ async fn a_spent_budget_gives_leases_back_and_survives_a_restart() {
     router.lease(attempt(0, 1), TO, &"x".repeat(300)).await;
     assert_eq!(router.kind_of(attempt(0, 1)).await, OutcomeKind::Sent);
     router.lease(attempt(1, 1), TO, &"x".repeat(300)).await;
-    assert_eq!(router.return_of(attempt(1, 1)).await, "the sim's budget is spent");
+    assert_eq!(router.return_of(attempt(1, 1)).await, "the budget of the sim or account is spent");
     farm.die().await;
 
     let farm = bench.farm_with(tight);

@@ -1,6 +1,8 @@
-//! The farm from outside: a stream to a router above, real pseudo-terminals with simulated modems below.
+//! The farm from outside: a stream to a router above, real pseudo-terminals with simulated modems and a simulated service
+//! centre below.
 
 mod bench;
+mod binds;
 mod leases;
 mod remote;
 mod replicas;

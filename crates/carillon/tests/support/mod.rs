@@ -72,7 +72,7 @@ pub(crate) struct Received {
     pub(crate) link: String,
     pub(crate) imsi: String,
     pub(crate) to: String,
-    pub(crate) reference: u8,
+    pub(crate) reference: u64,
     pub(crate) tpdu: String,
     pub(crate) text: Option<String>,
 }

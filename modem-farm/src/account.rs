@@ -1,4 +1,5 @@
-//! What is counted by SIM, wherever it sits: its day's budget, its rate, its open references. Must not know modems or files.
+//! What is counted by SIM, wherever it sits, or by supplier account, whichever bind is used: the day's budget, the rate, open
+//! references. Must not know modems, binds or files.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,27 +7,35 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 
-use crate::config;
 use crate::journal::Entry;
 use crate::letter::RecipientKey;
-use crate::pace::{Limiter, per_minute};
+use crate::pace::Limiter;
 
-/// References kept open per SIM; the oldest gives way.
+/// References kept open per account; the oldest gives way.
 const OPEN_MAX: usize = 16_384;
 /// A report that has not come after this will not come.
 const OPEN_FOR: Duration = Duration::from_secs(48 * 3600);
 
-/// All SIMs seen, by IMSI.
+/// All SIMs and supplier accounts seen, by IMSI or name.
 #[derive(Default)]
-pub(crate) struct SimCards(Mutex<BTreeMap<String, Arc<SimCard>>>);
+pub(crate) struct Accounts(Mutex<BTreeMap<String, Arc<Account>>>);
 
-/// One SIM.
-pub(crate) struct SimCard {
-    pub(crate) imsi: String,
+/// One SIM, or one supplier account.
+pub(crate) struct Account {
+    /// The IMSI, or the account's name: half of what receipts are found by.
+    pub(crate) name: String,
     pub(crate) limiter: Option<Limiter>,
-    per_day: u32,
-    utc_offset_minutes: i32,
+    limits: Limits,
     state: Mutex<State>,
+}
+
+/// What its contract allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Segments a day; 0: no limit.
+    pub(crate) per_day: u32,
+    /// When the other side's day begins, as its distance from UTC.
+    pub(crate) utc_offset_minutes: i32,
 }
 
 #[derive(Default)]
@@ -48,21 +57,21 @@ struct References {
     last: Option<u8>,
 }
 
-impl SimCards {
-    /// The SIM of this IMSI. The first link it is seen in sets its limits; `used` is what the journal knows of `day`.
-    pub(crate) fn seen(&self, imsi: &str, link: &config::Link, day: i64, used: u32) -> Arc<SimCard> {
-        let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let card = cards.entry(imsi.to_owned()).or_insert_with(|| {
+impl Accounts {
+    /// The account of this name. Who sees it first sets its limits; `used` is what the journal knows of `day`.
+    pub(crate) fn seen(
+        &self,
+        name: &str,
+        limiter: impl FnOnce() -> Option<Limiter>,
+        limits: Limits,
+        (day, used): (i64, u32),
+    ) -> Arc<Account> {
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = accounts.entry(name.to_owned()).or_insert_with(|| {
             let state = State { day, used, references: References::default() };
-            Arc::new(SimCard {
-                imsi: imsi.to_owned(),
-                limiter: per_minute(link.sim_segments_per_minute),
-                per_day: link.sim_segments_per_day,
-                utc_offset_minutes: link.sim_utc_offset_minutes,
-                state: Mutex::new(state),
-            })
+            Arc::new(Account { name: name.to_owned(), limiter: limiter(), limits, state: Mutex::new(state) })
         });
-        card.clone()
+        account.clone()
     }
 }
 
@@ -71,26 +80,28 @@ pub(crate) fn day_of(now: Timestamp, utc_offset_minutes: i32) -> i64 {
     (now.0 / 1000 + i64::from(utc_offset_minutes) * 60).div_euclid(24 * 3600)
 }
 
-impl SimCard {
+impl Account {
     /// Takes segments out of the day's budget, all or none, and says what to write down. Attempts count, whatever becomes of them.
     pub(crate) fn spend(&self, segments: u32, now: Timestamp) -> Result<Entry, BudgetSpent> {
-        let day = day_of(now, self.utc_offset_minutes);
+        let day = day_of(now, self.limits.utc_offset_minutes);
         let mut state = self.state();
         if state.day != day {
             (state.day, state.used) = (day, 0);
         }
         let used = state.used.saturating_add(segments);
-        if self.per_day > 0 && used > self.per_day {
+        if self.limits.per_day > 0 && used > self.limits.per_day {
             return Err(BudgetSpent);
         }
         state.used = used;
-        Ok(Entry::Used { imsi: self.imsi.clone(), day, segments: used })
+        Ok(Entry::Used { imsi: self.name.clone(), day, segments: used })
     }
 
     /// Whether nothing is left today.
     pub(crate) fn is_spent(&self, now: Timestamp) -> bool {
         let state = self.state();
-        self.per_day > 0 && state.day == day_of(now, self.utc_offset_minutes) && state.used >= self.per_day
+        self.limits.per_day > 0
+            && state.day == day_of(now, self.limits.utc_offset_minutes)
+            && state.used >= self.limits.per_day
     }
 
     /// Whether the reference most likely next (modems count) is open for this recipient: its report would be taken for the newer message's.
@@ -131,9 +142,9 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn card(used: u32) -> Arc<SimCard> {
-        let link = config::Link { sim_segments_per_day: 10, ..config::Link::default() };
-        SimCards::default().seen("262019876543210", &link, day_of(NOW, 0), used)
+    fn card(used: u32) -> Arc<Account> {
+        let limits = Limits { per_day: 10, utc_offset_minutes: 0 };
+        Accounts::default().seen("262019876543210", || None, limits, (day_of(NOW, 0), used))
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! What stands between a courier and whoever drives its line: a request for each PDU, its end, whether the line can send, and
+//! what is planned for it. Must not know how a line is driven.
+
+use std::sync::Arc;
+
+use lease::record::OutcomeKind;
+use model::{LinkName, RouteId};
+use tokio::sync::oneshot;
+use wire::{at, smpp};
+
+use crate::account::Account;
+use crate::config::Config;
+use crate::pace::{Limiter, per_minute, per_second};
+
+/// One PDU to send, and where the answer goes.
+pub(crate) struct Request {
+    pub(crate) pdu: Pdu,
+    pub(crate) answer: oneshot::Sender<PduEnd>,
+}
+
+/// A PDU as the line takes it.
+#[derive(Clone, Debug)]
+pub(crate) enum Pdu {
+    Modem(at::Submit),
+    Bind(smpp::Kind, Box<smpp::Message>),
+}
+
+/// What became of a PDU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PduEnd {
+    /// It was taken; what its receipt will name, if one can be told.
+    Accepted { reference: Option<u32> },
+    /// The other side's answer, and what it means for the attempt.
+    Refused { kind: OutcomeKind, reason: String },
+    /// Surely not sent.
+    NotSent,
+    /// It may have been sent.
+    Unknown,
+}
+
+/// Whether a line can send, for which account, and how many PDUs at once.
+#[derive(Clone)]
+pub(crate) enum Standing {
+    Up { account: Arc<Account>, at_once: usize },
+    Down(&'static str),
+}
+
+/// One link of this node, as far as hub and courier know it.
+pub(crate) struct Plan {
+    pub(crate) name: LinkName,
+    pub(crate) route: RouteId,
+    /// Leases it may hold.
+    pub(crate) window: usize,
+    /// The limits of the link itself.
+    pub(crate) limiters: Vec<Limiter>,
+    pub(crate) craft: Craft,
+}
+
+/// What PDUs a link takes.
+pub(crate) enum Craft {
+    /// TPDUs. References are the network's, 8 bits, and count.
+    Modem,
+    /// SMPP messages in the supplier's style. References are made of his ids.
+    Bind(Arc<smpp::Style>),
+}
+
+impl Craft {
+    /// Whether references come from a small counter, so that one may come back while it is open.
+    pub(crate) const fn counts_references(&self) -> bool {
+        matches!(self, Self::Modem)
+    }
+}
+
+/// A modem has one lease on the wire and one waiting.
+pub(crate) const MODEM_WINDOW: usize = 2;
+
+/// All links of a node. Their order is that of the configuration, modems first.
+pub(crate) fn plans(config: &Config) -> Vec<Arc<Plan>> {
+    let modems = config.links.iter().map(|link| Plan {
+        name: link.name.clone(),
+        route: link.route.clone(),
+        window: MODEM_WINDOW,
+        limiters: limiters(link.segments_per_minute, link.segments_per_second),
+        craft: Craft::Modem,
+    });
+    let binds = config.smpp.iter().flat_map(|supplier| {
+        let style = Arc::new(supplier.style());
+        supplier.link_names().map(move |name| Plan {
+            name,
+            route: supplier.route.clone(),
+            window: supplier.window as usize,
+            limiters: limiters(0, supplier.segments_per_second),
+            craft: Craft::Bind(style.clone()),
+        })
+    });
+    modems.chain(binds).map(Arc::new).collect()
+}
+
+fn limiters(segments_per_minute: u32, segments_per_second: u32) -> Vec<Limiter> {
+    per_minute(segments_per_minute).into_iter().chain(per_second(segments_per_second)).collect()
+}
+
+/// A courier that no longer listens has been told by the end of its task; the journal knows the rest.
+pub(crate) fn tell(answer: oneshot::Sender<PduEnd>, end: PduEnd) {
+    let _ = answer.send(end);
+}
