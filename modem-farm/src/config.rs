@@ -297,7 +297,7 @@ mod tests {
         check(supplier(|smpp| smpp.binds = 65), &refused("binds"));
         check(supplier(|smpp| smpp.address = "nowhere".into()), &refused("address"));
         check(supplier(|smpp| smpp.tls = true), &refused("ca_file"));
-        check(supplier(|smpp| drop(smpp.statuses.insert("x".into(), smpp::Meaning::Taken))), &refused("statuses"));
+        check(supplier(|smpp| smpp.statuses = [("x".into(), smpp::Meaning::Taken)].into()), &refused("statuses"));
         let number = "supplier `26201`: `name` cannot be used";
         check(supplier(|smpp| smpp.name = LinkName::new("26201").unwrap()), number);
         let twice = "there are two links named `link-1`";
