@@ -6,7 +6,9 @@ use std::time::Duration;
 use bus::{AnyBus, Bus, BusError, Entry};
 use bytes::Bytes;
 use model::party::Tenant;
-use model::record::{Account, Body, Class, Content, Door, Header, OnUncertain, Record, SCHEMA_VERSION};
+use model::record::{
+    Account, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
+};
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
 use moka::sync::Cache;
 
@@ -49,13 +51,33 @@ pub struct Submission {
     pub received: Timestamp,
 }
 
-/// One text to send, with its length in segments.
+/// One text to send, with its length in segments; or one multimedia message.
 #[derive(Clone)]
 pub struct Part {
-    /// The text.
+    /// The text; empty in a multimedia message.
     pub text: String,
-    /// Segments on its real alphabet.
+    /// Segments on its real alphabet; a multimedia message is one.
     pub segments: u32,
+    /// In place of a text.
+    pub multimedia: Option<Multimedia>,
+}
+
+impl Part {
+    /// A text.
+    #[must_use]
+    pub fn text(text: String) -> Self {
+        Part { segments: wire::segment::count(&text), text, multimedia: None }
+    }
+
+    /// A multimedia message.
+    #[must_use]
+    pub fn multimedia(multimedia: Multimedia) -> Self {
+        Part { text: String::new(), segments: 1, multimedia: Some(multimedia) }
+    }
+
+    const fn service(&self) -> Service {
+        if self.multimedia.is_some() { Service::Mms } else { Service::Sms }
+    }
 }
 
 /// Shows no text.
@@ -184,7 +206,9 @@ impl Acceptor {
             for part in &submission.parts {
                 header.delivery = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
                 header.segments = part.segments;
-                let content = Content { recipient: recipient.clone(), text: part.text.clone() };
+                header.service = part.service().into();
+                let (text, multimedia) = (part.text.clone(), part.multimedia.clone());
+                let content = Content { recipient: recipient.clone(), text, multimedia };
                 let body = Body { sealed: data_key.seal(&header, &content), ..Body::default() };
                 let record = Record { header: header.clone(), body: prost::Message::encode_to_vec(&body).into() };
                 entries.push(Entry::new(key.clone(), record.to_bytes()));
@@ -242,6 +266,9 @@ fn digest(submission: &Submission) -> [u8; 16] {
     field(b"parts");
     for part in &submission.parts {
         field(part.text.as_bytes());
+        if let Some(multimedia) = &part.multimedia {
+            field(&prost::Message::encode_to_vec(multimedia));
+        }
     }
     for time in [submission.not_before, submission.expires] {
         field(&time.map_or(-1, |time| time.0).to_be_bytes());

@@ -25,8 +25,26 @@ pub struct Passwords {
     checks: Arc<Semaphore>,
     secret: [u8; 32],
     decoy: Arc<str>,
-    failed_logins_max: u32,
+    most: FailuresMax,
     metrics: Metrics,
+}
+
+/// Failed logins within a minute.
+#[derive(Clone, Copy)]
+struct FailuresMax {
+    /// Of one user from one address.
+    pair: u32,
+    /// Of one user from all addresses. Beyond it only those are held up who failed themselves.
+    user: u32,
+    /// From one address for all users.
+    address: u32,
+}
+
+/// Whose failures are counted, as keys of the counters.
+struct Culprits {
+    pair: [u8; 32],
+    user: [u8; 32],
+    address: [u8; 32],
 }
 
 /// How a login ended.
@@ -49,15 +67,22 @@ impl Passwords {
             checks: Arc::new(Semaphore::new(config.password_checks_max.max(1))),
             secret: rand::random(),
             decoy: hash_password("nobody knows this").into(),
-            failed_logins_max: config.failed_logins_max,
+            most: FailuresMax {
+                pair: config.failed_logins_max,
+                user: config.failed_logins_user_max,
+                address: config.failed_logins_address_max,
+            },
             metrics,
         }
     }
 
     /// Checks a user's password. An unknown user costs the same work as a wrong password.
     ///
+    /// Who showed the right password within the hour is never held up by the failures of others.
+    ///
     /// # Errors
-    /// [`Refusal::RateLimited`] when this user failed too often from this address within a minute.
+    /// [`Refusal::RateLimited`] after too many failures within a minute: of this user from this address, of anybody from
+    /// this address, or of this user from anywhere if some were from here.
     pub async fn check(
         &self,
         snapshot: &Snapshot,
@@ -73,8 +98,8 @@ impl Passwords {
         if let (Some(user), true) = (&user, self.known.contains_key(&proof)) {
             return Ok(Login::Known(Arc::clone(user)));
         }
-        let culprit = self.digest(&[tenant.as_str(), user_id, &peer.to_string()]);
-        if self.failures.get(&culprit).is_some_and(|count| count.load(Ordering::Relaxed) >= self.failed_logins_max) {
+        let culprits = self.culprits(tenant, user_id, peer);
+        if self.is_held_up(&culprits) {
             return Err(Refusal::RateLimited);
         }
         let right = self.verify(hash, password).await;
@@ -84,10 +109,29 @@ impl Passwords {
                 Ok(Login::Known(user))
             }
             None => {
-                self.failures.get_with(culprit, Arc::default).fetch_add(1, Ordering::Relaxed);
+                for culprit in [culprits.pair, culprits.user, culprits.address] {
+                    self.failures.get_with(culprit, Arc::default).fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(Login::Wrong)
             }
         }
+    }
+
+    fn culprits(&self, tenant: &TenantId, user_id: &str, peer: IpAddr) -> Culprits {
+        let address = peer.to_string();
+        Culprits {
+            pair: self.digest(&[tenant.as_str(), user_id, &address]),
+            user: self.digest(&["user", tenant.as_str(), user_id, ""]),
+            address: self.digest(&["address", &address]),
+        }
+    }
+
+    fn is_held_up(&self, culprits: &Culprits) -> bool {
+        let failures = |culprit: &[u8; 32]| self.failures.get(culprit).map_or(0, |count| count.load(Ordering::Relaxed));
+        let pair = failures(&culprits.pair);
+        pair >= self.most.pair
+            || failures(&culprits.address) >= self.most.address
+            || (pair > 0 && failures(&culprits.user) >= self.most.user)
     }
 
     /// One argon2 run, away from the async threads and behind a limit on how many run.

@@ -42,6 +42,10 @@ pub struct Config {
     pub password_checks_max: usize,
     /// Failed logins per user and address and minute before further ones hear 429.
     pub failed_logins_max: u32,
+    /// Failed logins per user and minute, from all addresses, before those addresses hear 429.
+    pub failed_logins_user_max: u32,
+    /// Failed logins per address and minute, of all users, before further ones hear 429.
+    pub failed_logins_address_max: u32,
     /// What a connection may do.
     pub http: HttpLimits,
 }
@@ -64,7 +68,9 @@ impl Default for Config {
             parties_refresh_ms: 1_000,
             passwords_cached_max: 100_000,
             password_checks_max: 2,
-            failed_logins_max: 30,
+            failed_logins_max: 60,
+            failed_logins_user_max: 200,
+            failed_logins_address_max: 600,
             http: HttpLimits::default(),
         }
     }

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body;
 pub mod clock;
 pub mod config;
+pub mod meter;
 pub mod metrics;
 pub mod number;
 pub mod oms;

@@ -83,7 +83,7 @@ impl OpenDoor<'_> {
     async fn post(self, body: Body) -> Result<Response, Refusal> {
         let received = clock::now();
         let headers = &self.parts.headers;
-        let body = crate::body::whole(body, self.gateway.config.oms_body_bytes_max).await?;
+        let body = crate::body::whole(body, self.body_bytes_max()).await?;
         if body.trim_ascii().is_empty() {
             return Ok(self.probed().unwrap_or_else(reply::alive));
         }
@@ -102,9 +102,11 @@ impl OpenDoor<'_> {
         {
             return Ok(redirect);
         }
+        let profile = profile::profile(&self.tenant.oms, &self.snapshot);
         let session = Session {
             gateway: self.gateway,
-            profile: profile::profile(&self.tenant.oms),
+            limits: profile::limits(&profile),
+            profile,
             service_uri: self.service_uri(),
             client: self.peer.address,
             received,
@@ -116,19 +118,27 @@ impl OpenDoor<'_> {
         Ok(reply::soap(call.answer(&result)))
     }
 
+    /// The tenant's bound, where it has one.
+    fn body_bytes_max(&self) -> usize {
+        match usize::try_from(self.tenant.oms.request_bytes_max).unwrap_or(usize::MAX) {
+            0 => self.gateway.config.oms_body_bytes_max,
+            bytes => bytes,
+        }
+    }
+
     /// Where a probe is sent, if it came by an alias.
     fn probed(&self) -> Option<Response> {
         match self.place.kind {
             PathKind::Canonical => None,
             PathKind::Alias => {
-                let location = self.place.redirect(self.gateway, self.parts, self.peer.transport);
+                let location = self.place.redirect(self.gateway, self.parts, &self.peer);
                 Some(reply::redirect(self.gateway.config.oms_redirect_status, &location))
             }
         }
     }
 
     fn service_uri(&self) -> String {
-        self.place.service_uri(self.gateway, &self.tenant, self.parts, self.peer.transport)
+        self.place.service_uri(self.gateway, &self.tenant, self.parts, &self.peer)
     }
 }
 

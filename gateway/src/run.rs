@@ -22,6 +22,7 @@ use crate::accept::Acceptor;
 use crate::auth::Passwords;
 use crate::clock;
 use crate::config::Config;
+use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub acceptor: Acceptor,
     /// Checks OMS passwords.
     pub passwords: Passwords,
+    /// Counts what OMS users send.
+    pub meter: Meter,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether the public listener speaks TLS.
@@ -127,6 +130,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         ),
         standing,
         passwords: Passwords::new(&config, metrics.clone()),
+        meter: Meter::new(deps.store.clone()),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
         in_work: Arc::new(Semaphore::new(config.requests_max)),

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::keyring::{Keyring, MasterKey};
-use model::party::{OmsUser, PriceDeck, Route, Tenant};
+use model::party::{Carries, OmsUser, PriceDeck, Route, Tenant};
+use model::record::Service;
 use model::seal::{NumberKey, SealError};
 use model::{Msisdn, TenantId, Timestamp};
 use store::Parties;
@@ -17,7 +18,9 @@ pub struct Snapshot {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     keys: HashMap<String, Arc<KeyHolder>>,
     users: HashMap<(TenantId, String), Arc<OmsUser>>,
-    reachable: HashSet<String>,
+    short: HashSet<String>,
+    multimedia: HashSet<String>,
+    has_multimedia_route: bool,
     ring: Keyring,
     numbers: NumberKey,
     master: MasterKey,
@@ -39,7 +42,11 @@ impl Snapshot {
     /// [`SealError`] when a data key does not open: probably the wrong master key.
     pub fn new(parties: Parties, master: &MasterKey, now: Timestamp) -> Result<Self, SealError> {
         let ring = Keyring::open(master, &parties.data_keys, now)?;
-        let reachable = reachable(&parties.routes, &parties.deck, now);
+        let [short, multimedia] = [Carries::Sms, Carries::Mms].map(|carries| {
+            reachable(parties.routes.iter().filter(|route| route.carries == carries), &parties.deck, now)
+        });
+        let is_multimedia = |route: &Route| route.enabled && route.carries == Carries::Mms;
+        let has_multimedia_route = parties.routes.iter().any(is_multimedia);
         let tenants: HashMap<_, _> =
             parties.tenants.into_iter().map(|tenant| (tenant.id.clone(), Arc::new(tenant))).collect();
         let holder = |key: model::party::ApiKey| {
@@ -51,7 +58,8 @@ impl Snapshot {
         let users = parties.oms_users.into_iter().map(user).collect();
         let numbers = master.number_key();
         let version = parties.version;
-        Ok(Snapshot { version, tenants, keys, users, reachable, ring, numbers, master: master.clone() })
+        let master = master.clone();
+        Ok(Snapshot { version, tenants, keys, users, short, multimedia, has_multimedia_route, ring, numbers, master })
     }
 
     /// The holder of an API key. The look-up is by a keyed hash, so its timing tells nothing of other keys.
@@ -82,11 +90,21 @@ impl Snapshot {
         self.users.get(&(tenant.clone(), user_id.to_owned()))
     }
 
-    /// Whether some enabled route of a supplier with a price carries this number. The router decides again, by health.
+    /// Whether some enabled route of a supplier with a price carries this service to this number. The router decides
+    /// again, by health.
     #[must_use]
-    pub fn is_reachable(&self, number: &Msisdn) -> bool {
-        let digits = number.digits();
-        (1..=digits.len()).any(|length| self.reachable.contains(&digits[..length])) || self.reachable.contains("")
+    pub fn is_reachable(&self, number: &Msisdn, service: Service) -> bool {
+        let (digits, prefixes) = match service {
+            Service::Sms => (number.digits(), &self.short),
+            Service::Mms => (number.digits(), &self.multimedia),
+        };
+        (1..=digits.len()).any(|length| prefixes.contains(&digits[..length])) || prefixes.contains("")
+    }
+
+    /// Whether there is any enabled route for multimedia messages: without one nobody is offered them.
+    #[must_use]
+    pub fn has_multimedia_route(&self) -> bool {
+        self.has_multimedia_route
     }
 
     /// The data keys.
@@ -104,11 +122,11 @@ impl Snapshot {
 
 /// Prefixes that some enabled route carries at a price valid now: of two nested prefixes (the rate's, the route's) the
 /// longer one.
-fn reachable(routes: &[Route], deck: &PriceDeck, now: Timestamp) -> HashSet<String> {
+fn reachable<'a>(routes: impl Iterator<Item = &'a Route> + Clone, deck: &PriceDeck, now: Timestamp) -> HashSet<String> {
     let mut prefixes = HashSet::new();
     let valid = deck.rates.iter().filter(|rate| rate.from <= now && rate.to.is_none_or(|to| now < to));
     for rate in valid {
-        for route in routes.iter().filter(|route| route.enabled && route.supplier == rate.supplier) {
+        for route in routes.clone().filter(|route| route.enabled && route.supplier == rate.supplier) {
             if route.prefixes.is_empty() {
                 prefixes.insert(rate.prefix.clone());
             }
@@ -145,13 +163,13 @@ mod tests {
     fn route(prefixes: &[&str], enabled: bool) -> Route {
         let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
         let (id, supplier) = (RouteId::new("blue-1").unwrap(), SupplierId::new("blue").unwrap());
-        Route { id, supplier, prefixes, receipts: true, enabled }
+        Route { id, supplier, prefixes, receipts: true, enabled, carries: Carries::Sms }
     }
 
     #[track_caller]
     fn check(rates: &[Rate], routes: &[Route], expected: &[&str]) {
         let deck = PriceDeck { version: 1, rates: rates.to_vec() };
-        let found = reachable(routes, &deck, Timestamp(100));
+        let found = reachable(routes.iter(), &deck, Timestamp(100));
         assert_eq!(found, expected.iter().map(|prefix| (*prefix).to_owned()).collect());
     }
 

@@ -3,7 +3,7 @@
 use bus::{AnyBus, Bus, EmbeddedBus};
 use gateway::{Deps, Listeners};
 use model::keyring::MasterKey;
-use model::party::{ApiKey, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
+use model::party::{ApiKey, Carries, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
 use model::record::Record;
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
@@ -106,7 +106,14 @@ async fn fill(store: &AnyStore, master: &MasterKey) {
     let (supplier, tenant) = (SupplierId::new("blue").unwrap(), TenantId::new("acme").unwrap());
     store.put_supplier(Supplier { id: supplier.clone(), name: "Blue".into() }).await.unwrap();
     let id = RouteId::new("blue-modems").unwrap();
-    let route = Route { id, supplier: supplier.clone(), prefixes: vec![], receipts: true, enabled: true };
+    let route = Route {
+        id,
+        supplier: supplier.clone(),
+        prefixes: vec![],
+        receipts: true,
+        enabled: true,
+        carries: Carries::Sms,
+    };
     store.put_route(route).await.unwrap();
     let unit = RatePrice { micros: 35_000, currency: "EUR".parse().unwrap() };
     let rate = Rate { supplier, prefix: "44".into(), country: String::new(), unit, from: Timestamp(0), to: None };
@@ -128,22 +135,7 @@ fn acme(id: &TenantId) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
-        oms: OmsProfile {
-            service_provider: String::new(),
-            service_uri: String::new(),
-            sign_up_page: String::new(),
-            target_locale: 0,
-            local_name: String::new(),
-            english_name: String::new(),
-            recipients_max: 50,
-            messages_max: 20,
-            sbcs_max: 160,
-            dbcs_max: 70,
-            batch_max: 10,
-            scheduling: true,
-            schedule_days_max: 0,
-            join_parts: false,
-        },
+        oms: OmsProfile::default(),
     }
 }
 

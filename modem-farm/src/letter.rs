@@ -44,6 +44,9 @@ pub(crate) enum LetterError {
     Compose(#[from] smpp::ComposeError),
     #[error("the message has no part a modem can take")]
     Empty,
+    /// No route of modems or binds should be given one.
+    #[error("a multimedia message does not go out as a short message")]
+    Multimedia,
 }
 
 impl RecipientKey {
@@ -72,6 +75,9 @@ impl Letter {
         let header = &record.header;
         let key = keys.get(&header.data_key).ok_or_else(|| LetterError::NoKey(header.data_key.clone()))?;
         let content = key.open(header, &record.body()?.sealed)?;
+        if content.multimedia.is_some() {
+            return Err(LetterError::Multimedia);
+        }
         let parts = match craft {
             Craft::Modem => for_modem(header, &content, attempt, now)?,
             Craft::Bind(style) => for_bind(header, &content, attempt, style, now)?,
@@ -148,7 +154,7 @@ mod tests {
         header.data_key = "acme.1".into();
         header.expires_ms = NOW.0 + 3_600_000;
         header.receipt = true;
-        let content = Content { recipient: "+447700900123".into(), text: text.into() };
+        let content = Content { recipient: "+447700900123".into(), text: text.into(), ..Content::default() };
         let sealed = DataKey::new("acme.1", [9; 32]).seal(&header, &content);
         let body = Body { sealed, ..Body::default() };
         Record { header, body: body.encode_to_vec().into() }.to_bytes()

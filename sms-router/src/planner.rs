@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use model::event::Lost;
-use model::party::{PriceDeck, Rate, Route};
-use model::record::{Amount, Candidate};
+use model::party::{Carries, PriceDeck, Rate, Route};
+use model::record::{Amount, Candidate, Service};
 use model::{Currency, Money, Msisdn, RouteId, SupplierId, Timestamp};
 
 use crate::country::Country;
@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub number: &'a Msisdn,
     /// Its country; `None` if nobody knows.
     pub country: Option<Country>,
+    /// What it is.
+    pub service: Service,
     /// Segments to be paid.
     pub segments: u32,
     /// The moment the prices must hold.
@@ -110,6 +112,8 @@ pub enum Loss {
     Full,
     /// Switched off.
     Disabled,
+    /// It carries something else: a modem no multimedia messages, a multimedia centre no short ones.
+    OtherService,
     /// Its connection does not carry this prefix.
     NotCarried,
     /// Its supplier has no price for this number at this moment.
@@ -199,6 +203,7 @@ struct CompiledRoute {
     supplier: Option<usize>, // `None`: no line of the deck is this supplier's.
     prefixes: Vec<String>,
     enabled: bool,
+    service: Service,
 }
 
 impl PriceTable {
@@ -410,6 +415,10 @@ impl CompiledRoute {
             supplier: suppliers.get(&route.supplier).copied(),
             prefixes: route.prefixes.clone(),
             enabled: route.enabled,
+            service: match route.carries {
+                Carries::Sms => Service::Sms,
+                Carries::Mms => Service::Mms,
+            },
         }
     }
 
@@ -420,6 +429,9 @@ impl CompiledRoute {
     ) -> Result<(&'a CompiledRate, Money), Loss> {
         if !self.enabled {
             return Err(Loss::Disabled);
+        }
+        if self.service != request.service {
+            return Err(Loss::OtherService);
         }
         let carries = |prefix: &String| request.number.digits().starts_with(prefix.as_str());
         if !self.prefixes.is_empty() && !self.prefixes.iter().any(carries) {
@@ -470,6 +482,7 @@ impl Loss {
             Loss::Down => "no link up",
             Loss::Full => "full",
             Loss::Disabled => "disabled",
+            Loss::OtherService => "other service",
             Loss::NotCarried => "prefix not carried",
             Loss::NoPrice => "no price",
         }

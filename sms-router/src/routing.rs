@@ -130,7 +130,8 @@ impl<L: Loads> Routing<L> {
         let content = snapshot.keyring.key(&header.data_key)?.open(header, &body.sealed)?;
         let number = Msisdn::parse(&content.recipient).map_err(|_| Unreadable::Recipient)?;
         let country = self.countries.country(&number);
-        let request = Request { number: &number, country, segments: header.segments, now };
+        let (service, segments) = (header.service(), header.segments);
+        let request = Request { number: &number, country, service, segments, now };
         Ok((snapshot.table.plan(&request, &self.loads), country))
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::party::{PriceDeck, Rate, RatePrice, Route};
+use model::party::{Carries, PriceDeck, Rate, RatePrice, Route};
+use model::record::Service;
 use model::{Msisdn, RouteId, SupplierId, Timestamp};
 use proptest::prelude::*;
 use sms_router::country::Country;
@@ -26,6 +27,7 @@ fn route(supplier: &str, name: &str, prefixes: &[&str]) -> Route {
         prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
         receipts: true,
         enabled: true,
+        carries: Carries::Sms,
     }
 }
 
@@ -39,7 +41,13 @@ fn fit(_: &RouteId) -> Fitness {
 
 fn plan_at(table: &PriceTable, number: &str, country: &str, now: i64) -> Plan {
     let number = Msisdn::parse(number).unwrap();
-    let request = Request { number: &number, country: Country::parse(country), segments: 2, now: Timestamp(now) };
+    let request = Request {
+        number: &number,
+        country: Country::parse(country),
+        service: Service::Sms,
+        segments: 2,
+        now: Timestamp(now),
+    };
     table.plan(&request, &fit)
 }
 
@@ -112,6 +120,19 @@ fn a_route_carries_only_its_prefixes_and_only_while_enabled() {
 }
 
 #[test]
+fn a_route_carries_one_service() {
+    let centre = Route { carries: Carries::Mms, ..route("blue", "centre", &[]) };
+    let table = table(vec![rate("blue", "44", 1)], &[route("blue", "modems", &[]), centre]);
+    let number = Msisdn::parse("+447400123456").unwrap();
+    for (service, carrier, other) in [(Service::Sms, "modems", "centre"), (Service::Mms, "centre", "modems")] {
+        let request = Request { number: &number, country: None, service, segments: 1, now: Timestamp(1) };
+        let plan = table.plan(&request, &fit);
+        assert_eq!(routes_of(&plan), [carrier]);
+        assert_eq!(losses(&plan), BTreeMap::from([(other, Loss::OtherService)]));
+    }
+}
+
+#[test]
 fn ties_have_a_stable_order() {
     let rates = vec![rate("green", "44", 5), rate("blue", "44", 5)];
     let routes = [route("green", "a", &[]), route("blue", "z", &[]), route("blue", "c", &[])];
@@ -126,7 +147,7 @@ fn unfit_routes_wait_behind_fit_ones_and_carry_when_nobody_else_can() {
     let routes = [route("blue", "b", &[]), route("green", "g", &[]), route("red", "r", &[])];
     let table = table(rates, &routes);
     let number = Msisdn::parse("+447400123456").unwrap();
-    let request = Request { number: &number, country: None, segments: 1, now: Timestamp(1) };
+    let request = Request { number: &number, country: None, service: Service::Sms, segments: 1, now: Timestamp(1) };
     let some = table.plan(&request, &|route: &RouteId| match route.as_str() {
         "b" => Fitness::Down,
         "g" => Fitness::Full,
@@ -146,7 +167,13 @@ fn an_explanation_has_every_line_that_matches() {
     let rates = vec![rate("blue", "4", 1), rate("blue", "44", 2), over, soon, other, rate("blue", "49", 1)];
     let table = table(rates, &[route("blue", "b", &[])]);
     let number = Msisdn::parse("+447400123456").unwrap();
-    let request = Request { number: &number, country: Country::parse("GB"), segments: 1, now: Timestamp(5) };
+    let request = Request {
+        number: &number,
+        country: Country::parse("GB"),
+        service: Service::Sms,
+        segments: 1,
+        now: Timestamp(5),
+    };
     let uses: Vec<_> = table.explain(&request, &fit).rates.into_iter().map(|r| (r.prefix, r.applies)).collect();
     let expected = [
         ("4", RateUse::ShorterPrefix),
@@ -164,7 +191,7 @@ fn a_timeline_shows_a_bounded_number_of_losers_and_an_explanation_all() {
     let table = table(vec![rate("blue", "44", 1)], &routes);
     assert_eq!(plan_at(&table, "+447400123456", "GB", 1).lost.len(), sms_router::planner::LOST_MAX);
     let number = Msisdn::parse("+447400123456").unwrap();
-    let request = Request { number: &number, country: None, segments: 1, now: Timestamp(5) };
+    let request = Request { number: &number, country: None, service: Service::Sms, segments: 1, now: Timestamp(5) };
     assert_eq!(table.explain(&request, &fit).plan.lost.len(), 40);
 }
 
@@ -211,7 +238,7 @@ proptest! {
     fn the_chosen_is_never_dearer_than_a_healthy_loser((rates, routes, fitness, number) in world()) {
         let table = table(rates.clone(), &routes);
         let how = |id: &RouteId| fitness[id.as_str()[1..].parse::<usize>().unwrap()];
-        let request = Request { number: &number, country: None, segments: 3, now: Timestamp(1) };
+        let request = Request { number: &number, country: None, service: Service::Sms, segments: 3, now: Timestamp(1) };
         let plan = table.plan(&request, &how);
         let able = |r: &&Route| r.enabled
             && (r.prefixes.is_empty() || r.prefixes.iter().any(|p| number.digits().starts_with(p)))

@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
-use model::party::{ApiKey, Farm, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
+use model::party::{
+    ApiKey, Carries, Farm, OmsProfile, OmsService, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState,
+};
 use model::{FarmName, LinkName, RouteId, SupplierId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sim::{ModemConfig, Network, NetworkConfig};
@@ -224,6 +226,7 @@ fn tenant(id: TenantId) -> Tenant {
             scheduling: true,
             schedule_days_max: 0,
             join_parts: false,
+            ..OmsProfile::default()
         },
     }
 }
@@ -236,12 +239,16 @@ fn user(tenant: &TenantId, credentials: &Credentials) -> OmsUser {
         state: UserState::Active,
         reply_phone: "+447400120000".into(),
         smtp_address: format!("r-{}@replies.example.invalid", hex(&rand::random::<[u8; 8]>())),
+        services: [OmsService::Sms].into(),
+        per_day: None,
+        per_month: None,
+        price: None,
     }
 }
 
 fn route(supplier: &str) -> anyhow::Result<Route> {
     let (id, supplier) = (RouteId::new(&format!("{supplier}-modems"))?, SupplierId::new(supplier)?);
-    Ok(Route { id, supplier, prefixes: Vec::new(), receipts: true, enabled: true })
+    Ok(Route { id, supplier, prefixes: Vec::new(), receipts: true, enabled: true, carries: Carries::Sms })
 }
 
 fn rates() -> anyhow::Result<Vec<Rate>> {

@@ -1,5 +1,7 @@
 //! The nouns of the house: ids, numbers, money, records, the lifecycle. No I/O, no clock, no protocol.
 
+pub mod allowance;
+pub mod decimal;
 pub mod event;
 pub mod id;
 pub mod keyring;
@@ -13,6 +15,8 @@ pub mod refusal;
 pub mod seal;
 pub mod time;
 
+pub use allowance::{Allowance, AllowanceLimits, Shortage};
+pub use decimal::Decimal;
 pub use id::{DeliveryId, FarmName, LinkName, MessageId, ParseIdError, RouteId, RouterName, SupplierId, TenantId};
 pub use lane::Lane;
 pub use lifecycle::{State, Verdict};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FarmName, Money, RouteId, SupplierId, TenantId, Timestamp};
+use crate::{AllowanceLimits, Decimal, FarmName, Money, RouteId, SupplierId, TenantId, Timestamp};
 
 /// A tenant: whose servers hand us messages.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -64,6 +64,100 @@ pub struct OmsProfile {
     pub schedule_days_max: u32,
     /// Whether parts marked `(i/n)` are joined into one long text.
     pub join_parts: bool,
+    /// Whether short messages are offered.
+    #[serde(default = "offered")]
+    pub sms: bool,
+    /// What a multimedia message may be; `None`: they are not offered.
+    #[serde(default)]
+    pub mms: Option<OmsMultimedia>,
+    /// Bytes one request may have; 0: what the gateway allows.
+    #[serde(default)]
+    pub request_bytes_max: u64,
+    /// Words no text may have, in any case.
+    #[serde(default)]
+    pub words_refused: Vec<String>,
+    /// Whether result documents declare `utf-16`, as some old clients' services do.
+    #[serde(default)]
+    pub declares_utf16: bool,
+    /// Whether `serviceInfo` stands in the namespace of the other documents, as the vendor's schema has it.
+    #[serde(default)]
+    pub info_in_base_namespace: bool,
+    /// When what clients are told by `GetServiceInfo` changed last; `None`: never since they were told first.
+    #[serde(default)]
+    pub changed: Option<Timestamp>,
+}
+
+/// The limits of multimedia messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OmsMultimedia {
+    /// Whether slides are understood; if not, they are flattened to their contents.
+    pub slides: bool,
+    /// Recipients one message may have.
+    pub recipients_max: u32,
+    /// Bytes of all its media, decoded.
+    pub size_bytes_max: u32,
+    /// Slides one message may have.
+    pub slides_max: u32,
+}
+
+const fn offered() -> bool {
+    true
+}
+
+/// The limits are those of the protocol's own example.
+impl Default for OmsProfile {
+    fn default() -> Self {
+        OmsProfile {
+            service_provider: String::new(),
+            service_uri: String::new(),
+            sign_up_page: String::new(),
+            target_locale: 0,
+            local_name: String::new(),
+            english_name: String::new(),
+            recipients_max: 50,
+            messages_max: 20,
+            sbcs_max: 160,
+            dbcs_max: 70,
+            batch_max: 100,
+            scheduling: false,
+            schedule_days_max: 0,
+            join_parts: false,
+            sms: true,
+            mms: None,
+            request_bytes_max: 0,
+            words_refused: Vec::new(),
+            declares_utf16: false,
+            info_in_base_namespace: false,
+            changed: None,
+        }
+    }
+}
+
+impl Default for OmsMultimedia {
+    fn default() -> Self {
+        OmsMultimedia { slides: true, recipients_max: 100, size_bytes_max: 30_000, slides_max: 10 }
+    }
+}
+
+impl OmsProfile {
+    /// This profile in place of `old`: the time of change moves to `now` if clients that asked before were told
+    /// something else, and stays if not.
+    #[must_use]
+    pub fn in_place_of(self, old: &OmsProfile, now: Timestamp) -> Self {
+        let changed = if self.tells_what(old) { old.changed } else { Some(now) };
+        OmsProfile { changed, ..self }
+    }
+
+    /// Whether `GetServiceInfo` tells the same of both.
+    fn tells_what(&self, other: &OmsProfile) -> bool {
+        fn texts(of: &OmsProfile) -> [&str; 5] {
+            [&of.service_provider, &of.service_uri, &of.sign_up_page, &of.local_name, &of.english_name]
+        }
+        let sms = |of: &OmsProfile| of.sms.then_some([of.recipients_max, of.messages_max, of.sbcs_max, of.dbcs_max]);
+        let rest = |of: &OmsProfile| (of.target_locale, sms(of), of.mms);
+        texts(self) == texts(other) && rest(self) == rest(other)
+    }
 }
 
 /// A key for the REST door: only its hash is known.
@@ -94,6 +188,52 @@ pub struct OmsUser {
     pub reply_phone: String,
     /// The address replies come from; made by us, unguessable.
     pub smtp_address: String,
+    /// What the user has subscribed to.
+    #[serde(default = "short_messages")]
+    pub services: BTreeSet<OmsService>,
+    /// Deliveries a day (UTC); `None`: any number.
+    #[serde(default)]
+    pub per_day: Option<u64>,
+    /// Deliveries a month (UTC); `None`: any number.
+    #[serde(default)]
+    pub per_month: Option<u64>,
+    /// What a delivery takes off the balance, for a user who has one.
+    #[serde(default)]
+    pub price: Option<Decimal>,
+}
+
+impl OmsUser {
+    /// How much the user may send.
+    #[must_use]
+    pub const fn limits(&self) -> AllowanceLimits {
+        AllowanceLimits { per_day: self.per_day, per_month: self.per_month, price: self.price }
+    }
+}
+
+/// A service of the OMS door.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum OmsService {
+    /// Short messages.
+    #[serde(rename = "SMS_SENDER")]
+    Sms,
+    /// Multimedia messages.
+    #[serde(rename = "MMS_SENDER")]
+    Mms,
+}
+
+fn short_messages() -> BTreeSet<OmsService> {
+    BTreeSet::from([OmsService::Sms])
+}
+
+/// What a route carries. A connection to a multimedia centre is a route of its own, with prices of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carries {
+    /// Short messages.
+    #[default]
+    Sms,
+    /// Multimedia messages.
+    Mms,
 }
 
 /// State of an OMS user.
@@ -134,6 +274,9 @@ pub struct Route {
     pub receipts: bool,
     /// Off: nothing new is routed to it.
     pub enabled: bool,
+    /// What it carries.
+    #[serde(default)]
+    pub carries: Carries,
 }
 
 /// One line of a supplier's price deck: valid from `from` up to, not including, `to`.
@@ -204,4 +347,29 @@ pub struct WrappedKey {
     pub from: Timestamp,
     /// The secret, sealed with the master key.
     pub wrapped: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_changes_when_clients_are_told_something_else() {
+        let (now, old) = (Timestamp(7), OmsProfile { changed: Some(Timestamp(3)), ..OmsProfile::default() });
+        let same = OmsProfile { scheduling: true, ..OmsProfile::default() };
+        assert_eq!(same.in_place_of(&old, now).changed, Some(Timestamp(3)));
+        let other = OmsProfile { sbcs_max: 153, ..OmsProfile::default() };
+        assert_eq!(other.in_place_of(&old, now).changed, Some(now));
+        let mms = OmsProfile { mms: Some(OmsMultimedia::default()), ..OmsProfile::default() };
+        assert_eq!(mms.in_place_of(&old, now).changed, Some(now));
+    }
+
+    #[test]
+    fn records_of_earlier_builds_are_read() {
+        let user = r#"{"tenant":"acme","user_id":"demo","password_hash":"x","state":"active","reply_phone":"","smtp_address":""}"#;
+        let user: OmsUser = serde_json::from_str(user).unwrap();
+        assert_eq!(user.services, short_messages());
+        let route = r#"{"id":"r","supplier":"s","prefixes":[],"receipts":true,"enabled":true}"#;
+        assert_eq!(serde_json::from_str::<Route>(route).unwrap().carries, Carries::Sms);
+    }
 }

@@ -100,6 +100,9 @@ pub struct Header {
     /// Put back from the dead letters: it is seen at another offset, and yet is no repeat.
     #[prost(bool, tag = "25")]
     pub replayed: bool,
+    /// What it is.
+    #[prost(enumeration = "Service", tag = "26")]
+    pub service: i32,
 }
 
 /// The account a record belongs to, from the provider down.
@@ -127,6 +130,16 @@ pub enum Class {
     Normal = 0,
     /// One-time codes and the like.
     Urgent = 1,
+}
+
+/// What a delivery is; decides which routes carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Service {
+    /// A short message.
+    Sms = 0,
+    /// A multimedia message.
+    Mms = 1,
 }
 
 /// The tenant's choice for what may have been sent.
@@ -204,12 +217,121 @@ pub struct Content {
     /// The text, to be sent as one message of as many segments as it needs.
     #[prost(string, tag = "2")]
     pub text: String,
+    /// In place of a text: a multimedia message, whole.
+    #[prost(message, optional, tag = "3")]
+    pub multimedia: Option<Multimedia>,
 }
 
 impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Content(..)")
     }
+}
+
+/// A multimedia message: its media, and how they are shown.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Multimedia {
+    /// The subject; empty if there is none.
+    #[prost(string, tag = "1")]
+    pub subject: String,
+    /// Texts, pictures and sounds, in their order.
+    #[prost(message, repeated, tag = "2")]
+    pub media: Vec<Medium>,
+    /// What is shown together, in its order; empty: the media one after the other.
+    #[prost(message, repeated, tag = "3")]
+    pub slides: Vec<Slide>,
+    /// Where on the screen; absent if there are no slides, or nothing was said.
+    #[prost(message, optional, tag = "4")]
+    pub screen: Option<Screen>,
+}
+
+/// Tells how much there is, not what.
+impl std::fmt::Debug for Multimedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Multimedia({} media, {} slides)", self.media.len(), self.slides.len())
+    }
+}
+
+/// A text, a picture or a sound.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Medium {
+    /// Its media type.
+    #[prost(string, tag = "1")]
+    pub content_type: String,
+    /// What slides name it by.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// The file name a phone may save it under; never a path of ours.
+    #[prost(string, tag = "3")]
+    pub location: String,
+    /// Its bytes; a text in UTF-8.
+    #[prost(bytes = "vec", tag = "4")]
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Debug for Medium {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Medium(..)")
+    }
+}
+
+/// What is shown and played at the same time: ids of media, empty where there is none.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Slide {
+    /// For how long.
+    #[prost(uint32, tag = "1")]
+    pub duration_ms: u32,
+    /// A picture.
+    #[prost(string, tag = "2")]
+    pub image: String,
+    /// A text.
+    #[prost(string, tag = "3")]
+    pub text: String,
+    /// A sound.
+    #[prost(string, tag = "4")]
+    pub audio: String,
+}
+
+/// The phone's screen, as the sender thinks of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Screen {
+    /// In pixels.
+    #[prost(uint32, tag = "1")]
+    pub width: u32,
+    /// In pixels.
+    #[prost(uint32, tag = "2")]
+    pub height: u32,
+    /// A colour as SMIL writes it.
+    #[prost(string, tag = "3")]
+    pub background: String,
+    /// Where the picture and the text go.
+    #[prost(message, repeated, tag = "4")]
+    pub regions: Vec<Region>,
+}
+
+/// A part of the screen, measured as SMIL does (`100%`, `120`).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Region {
+    /// `image` or `text`.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// From the left.
+    #[prost(string, tag = "2")]
+    pub left: String,
+    /// From the top.
+    #[prost(string, tag = "3")]
+    pub top: String,
+    /// How wide.
+    #[prost(string, tag = "4")]
+    pub width: String,
+    /// How high.
+    #[prost(string, tag = "5")]
+    pub height: String,
+    /// How a picture is fitted in; empty: as the phone likes.
+    #[prost(string, tag = "6")]
+    pub fit: String,
 }
 
 /// A record that can't be read.
@@ -368,7 +490,7 @@ mod tests {
 
     #[test]
     fn content_stays_out_of_debug() {
-        let content = Content { recipient: "+447700900123".into(), text: "secret".into() };
+        let content = Content { recipient: "+447700900123".into(), text: "secret".into(), ..Content::default() };
         assert_eq!(format!("{content:?}"), "Content(..)");
     }
 }

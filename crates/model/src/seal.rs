@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn content_opens_only_in_its_own_record() {
         let key = DataKey::new("acme.1", [3; 32]);
-        let content = Content { recipient: "+447700900123".into(), text: "héllo".into() };
+        let content = Content { recipient: "+447700900123".into(), text: "héllo".into(), ..Content::default() };
         let sealed = key.seal(&header("acme", 0), &content);
         assert_eq!(key.open(&header("acme", 0), &sealed), Ok(content.clone()));
         assert!(key.open(&header("acme", 1), &sealed).is_err(), "another delivery");

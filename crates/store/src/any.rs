@@ -1,7 +1,7 @@
 //! The engine picked at run time. Knows which engines there are.
 
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
-use model::{Lane, MessageId, TenantId, Timestamp};
+use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
@@ -98,6 +98,28 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.replace_deck(rates).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.replace_deck(rates).await,
+        }
+    }
+
+    async fn allowance(&self, tenant: &TenantId, user_id: &str) -> Result<(u64, Allowance)> {
+        match self {
+            AnyStore::Embedded(store) => store.allowance(tenant, user_id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.allowance(tenant, user_id).await,
+        }
+    }
+
+    async fn replace_allowance(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+        version: u64,
+        allowance: Allowance,
+    ) -> Result<bool> {
+        match self {
+            AnyStore::Embedded(store) => store.replace_allowance(tenant, user_id, version, allowance).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.replace_allowance(tenant, user_id, version, allowance).await,
         }
     }
 

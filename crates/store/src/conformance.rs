@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::event::{Ended, Event, KeyReused, Leased, Retried, Routed, Scheduled, Step, Submitted};
 use model::party::{Farm, Rate, RatePrice, Supplier, WrappedKey};
 use model::record::Amount;
-use model::{DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
+use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
 use crate::{
     AcceptedRow, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
@@ -38,6 +38,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     what_is_due_comes_in_order(open).await;
     references_open_and_close(open).await;
     routers_stay_until_their_time_is_up(open).await;
+    an_allowance_is_replaced_by_who_knows_it(open).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.
@@ -493,6 +494,23 @@ async fn references_open_and_close<S: Store>(open: &impl AsyncFn() -> S) {
     store.references_close(vec![close(1, 25), close(2, 12), close(9, 99)]).await.unwrap();
     assert_eq!(store.references(3).await.unwrap(), vec![]);
     assert_eq!(store.references(4).await.unwrap().len(), 1);
+}
+
+async fn an_allowance_is_replaced_by_who_knows_it<S: Store>(open: &impl AsyncFn() -> S) {
+    let (store, tenant) = (open().await, TenantId::new("thrifty").expect("a name of this suite"));
+    let used = |deliveries| Allowance::begun(ACCEPTED, deliveries, deliveries, "0.10".parse().ok());
+    assert_eq!(store.allowance(&tenant, "demo").await.expect("readable"), (0, Allowance::default()));
+    let replace = |version, deliveries| store.replace_allowance(&tenant, "demo", version, used(deliveries));
+    assert!(replace(0, 1).await.expect("writable"));
+    assert!(!replace(0, 2).await.expect("writable"), "it is there already");
+    assert!(!replace(7, 2).await.expect("writable"), "nobody has seen that version");
+    let (version, allowance) = store.allowance(&tenant, "demo").await.expect("readable");
+    assert_eq!((version, allowance), (1, used(1)));
+    let (one, other) = tokio::join!(replace(version, 3), replace(version, 3));
+    assert_eq!(usize::from(one.expect("writable")) + usize::from(other.expect("writable")), 1, "one of two is first");
+    let store = open().await;
+    assert_eq!(store.allowance(&tenant, "demo").await.expect("readable"), (2, used(3)));
+    assert_eq!(store.allowance(&tenant, "other").await.expect("readable"), (0, Allowance::default()));
 }
 
 async fn routers_stay_until_their_time_is_up<S: Store>(open: &impl AsyncFn() -> S) {

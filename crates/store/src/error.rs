@@ -47,6 +47,9 @@ pub enum StoreError {
     /// The router replicas could not be read or written.
     #[error("the router replicas could not be read or written")]
     Routers(#[source] EngineError),
+    /// A user's allowance could not be read or written.
+    #[error("a user's allowance could not be read or written")]
+    Allowance(#[source] EngineError),
     /// Old rows could not be removed.
     #[error("old rows could not be removed")]
     Purge(#[source] EngineError),

@@ -14,7 +14,7 @@ mod sqlite;
 mod views;
 
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
-use model::{Lane, MessageId, TenantId, Timestamp};
+use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 pub use any::AnyStore;
 #[cfg(feature = "cql")]
@@ -63,6 +63,19 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Replaces the price deck, whole or not at all, and returns the deck's version, one above the last.
     fn replace_deck(&self, rates: Vec<Rate>) -> impl Future<Output = Result<u64>> + Send;
+
+    /// What a user of the OMS door has used and has left, with the version of that; version 0 if nothing is kept yet.
+    fn allowance(&self, tenant: &TenantId, user_id: &str) -> impl Future<Output = Result<(u64, Allowance)>> + Send;
+
+    /// Puts an allowance in place of the one that has `version`, as one step; it has the next version then. `false`:
+    /// somebody else was first, and nothing was changed. Of one that failed nobody knows whether it is in.
+    fn replace_allowance(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+        version: u64,
+        allowance: Allowance,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Says that a router replica is there, until the time it names; said again before that, it stays. Farms find replicas
     /// by it.

@@ -108,7 +108,7 @@ impl Service {
             (true, true) => Subscription::Both,
         };
         let prefixes = self.json["routable"].as_array().expect("prefixes");
-        let routable = |number: &Msisdn| {
+        let routable = |number: &Msisdn, _| {
             prefixes.iter().any(|prefix| number.to_string().starts_with(prefix.as_str().unwrap_or("?")))
         };
         let checked = check::message(data, &self.profile, subscription, NOW, |_| None, routable)?;

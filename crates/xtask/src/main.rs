@@ -9,6 +9,7 @@ mod compare;
 mod engines;
 mod faults;
 mod machine;
+mod oms;
 mod oracles;
 mod process;
 mod progress;

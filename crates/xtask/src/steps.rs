@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, faults, machine, oracles, smpp, suites, tidy, zeep};
+use crate::{command, faults, machine, oms, oracles, smpp, suites, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Smpp,
     /// tshark, libwbxml and openssl agree with what the codecs write.
     Oracles,
+    /// An outside validator finds every result document of the OMS door valid.
+    Oms,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
     /// Every test of one process and of each engine passes.
@@ -112,6 +114,7 @@ impl Step {
             Self::Zeep => "zeep",
             Self::Smpp => "smpp",
             Self::Oracles => "oracles",
+            Self::Oms => "oms",
             Self::Engines => "engines",
             Self::Test => "test",
             Self::Cluster => "cluster",
@@ -130,6 +133,7 @@ impl Step {
             Self::Zeep => "an independent SOAP client against a real process",
             Self::Smpp => "a real process against service centres of other makers",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
+            Self::Oms => "the OMS fixtures, and their answers before an outside validator",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
@@ -160,6 +164,7 @@ impl Step {
             Self::Zeep => zeep::run(root),
             Self::Smpp => smpp::run(root),
             Self::Oracles => oracles::run(root),
+            Self::Oms => oms::run(root, &EVERYTHING),
             Self::Engines => {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use model::party::Tenant;
 
-use super::peer::Transport;
+use super::peer::Peer;
 use crate::run::Gateway;
 
 const CANONICAL: &str = "/oms/service.asmx";
@@ -49,37 +49,31 @@ impl<'a> Place<'a> {
     }
 
     /// The service's identity: what the tenant made it, else what the operator did, else the address at hand.
-    pub(super) fn service_uri(
-        &self,
-        gateway: &Gateway,
-        tenant: &Tenant,
-        parts: &Parts,
-        transport: Transport,
-    ) -> String {
+    pub(super) fn service_uri(&self, gateway: &Gateway, tenant: &Tenant, parts: &Parts, peer: &Peer) -> String {
         if !tenant.oms.service_uri.is_empty() {
             return tenant.oms.service_uri.clone();
         }
         let base = match gateway.config.public_url.as_str() {
-            "" => base_at_hand(gateway, parts, transport),
+            "" => base_at_hand(gateway, parts, peer),
             public => public.trim_end_matches('/').to_owned(),
         };
         base + &self.canonical_path()
     }
 
     /// Where a probe of an alias is sent: https to https, and on a loopback listener http to http.
-    pub(super) fn redirect(&self, gateway: &Gateway, parts: &Parts, transport: Transport) -> String {
+    pub(super) fn redirect(&self, gateway: &Gateway, parts: &Parts, peer: &Peer) -> String {
         let public = gateway.config.public_url.trim_end_matches('/');
-        let is_same_scheme = public.split_once("://").is_some_and(|(scheme, _)| scheme == transport.scheme());
-        let base = if is_same_scheme { public.to_owned() } else { base_at_hand(gateway, parts, transport) };
+        let is_same_scheme = public.split_once("://").is_some_and(|(scheme, _)| scheme == peer.transport.scheme());
+        let base = if is_same_scheme { public.to_owned() } else { base_at_hand(gateway, parts, peer) };
         base + &self.canonical_path()
     }
 }
 
-/// The address as the request names it, if it names one, else as the listener knows it.
-fn base_at_hand(gateway: &Gateway, parts: &Parts, transport: Transport) -> String {
-    let authority = parts.uri.authority().map(Authority::as_str).or_else(|| host(&parts.headers));
-    let authority = authority.filter(|authority| is_plain_authority(authority));
-    let scheme = transport.scheme();
+/// The address as a trusted proxy or the request names it, if one does, else as the listener knows it.
+fn base_at_hand(gateway: &Gateway, parts: &Parts, peer: &Peer) -> String {
+    let asked = || parts.uri.authority().map(Authority::as_str).or_else(|| host(&parts.headers));
+    let authority = peer.host.as_deref().or_else(asked).filter(|authority| is_plain_authority(authority));
+    let scheme = peer.transport.scheme();
     authority.map_or_else(|| format!("{scheme}://{}", gateway.address), |authority| format!("{scheme}://{authority}"))
 }
 

@@ -1,69 +1,166 @@
-//! A message of a known user becomes durable, or the client hears why not. Knows what is accepted together; must not know
-//! documents.
+//! Messages of known users become durable, or the client hears why not. Knows what is accepted together and the order of
+//! the checks that need more than the document; must not know documents.
 
 use std::sync::Arc;
 
-use model::Timestamp;
+use futures_util::future::join_all;
 use model::party::OmsUser;
-use model::record::{Class, Door};
-use wire::oms::check::{self, Checked, Recipient, SendTime, Subscription};
+use model::record::{self, Class, Door};
+use model::{Refusal, Shortage, Timestamp};
+use wire::oms::check::{self, Checked, Recipient, SendTime, Service};
 use wire::oms::request::XmsData;
 use wire::oms::response::{ErrorCode, ErrorItem, Outcome};
 
+use super::profile::subscription;
 use super::refusal::error_code;
 use super::session::Session;
 use crate::accept::{Part, Submission};
+use crate::meter::{Ask, Grant};
 use crate::number;
 
+/// A message and whose it is.
+pub(super) struct Item<'d> {
+    pub(super) data: &'d XmsData<'d>,
+    pub(super) user: Arc<OmsUser>,
+}
+
+/// What became of a message that passed the checks of its document.
+struct Attempt {
+    user: Arc<OmsUser>,
+    failures: Vec<ErrorItem>,
+    /// Those it is sent to; empty: nothing is sent.
+    recipients: Vec<Recipient>,
+    parts: Vec<Part>,
+    send_time: SendTime,
+}
+
+impl Attempt {
+    fn new(user: Arc<OmsUser>, checked: Checked) -> Self {
+        let Checked { failures, recipients, texts, multimedia, send_time, .. } = checked;
+        let texts = texts.into_iter().map(Part::text);
+        let parts = texts.chain(multimedia.map(Part::multimedia)).collect();
+        Attempt { user, failures, recipients, parts, send_time }
+    }
+
+    fn ask(&self) -> Ask {
+        Ask { recipients: self.recipients.len(), deliveries_each: self.parts.len() as u64 }
+    }
+
+    fn deliveries(&self) -> u64 {
+        (self.recipients.len() * self.parts.len()) as u64
+    }
+
+    /// Keeps the recipients that were granted; the others fail.
+    fn apply(&mut self, grant: Result<Grant, Refusal>) {
+        match grant {
+            Ok(Grant { recipients, shortage: Some(shortage) }) => {
+                let refused = self.recipients.split_off(recipients);
+                let (code, content) = told(shortage);
+                self.fail(refused, code, Some(content));
+            }
+            Ok(_) => {}
+            Err(refusal) => self.fail_all(refusal),
+        }
+    }
+
+    fn fail_all(&mut self, refusal: Refusal) {
+        let refused = std::mem::take(&mut self.recipients);
+        self.fail(refused, error_code(refusal), None);
+    }
+
+    /// No list of recipients means all of the message.
+    fn fail(&mut self, refused: Vec<Recipient>, code: ErrorCode, content: Option<String>) {
+        let is_all = self.failures.is_empty() && self.recipients.is_empty();
+        let refused = refused.into_iter().map(|recipient| recipient.written).collect();
+        self.failures.push(ErrorItem { code, content, recipients: (!is_all).then_some(refused) });
+    }
+
+    fn outcome(self) -> Outcome {
+        let is_told = !self.recipients.is_empty() && self.send_time == SendTime::NowUnscheduled;
+        let notices = if is_told { vec![ErrorItem::of(ErrorCode::NoScheduled)] } else { Vec::new() };
+        Outcome { failures: self.failures, notices }
+    }
+}
+
+/// A limit's code and the parameters that go with it.
+fn told(shortage: Shortage) -> (ErrorCode, String) {
+    match shortage {
+        Shortage::Day { limit } => (ErrorCode::PerDayMsgLimit, format!("{limit} SMS")),
+        Shortage::Month { limit } => (ErrorCode::PerMonthMsgLimit, format!("{limit} SMS")),
+        Shortage::Balance { left, price } => (ErrorCode::LowBalance, format!("{left};{price}")),
+    }
+}
+
 impl Session<'_> {
-    /// Checks a message and makes it durable, all its recipients that passed or none. Returns only then.
-    pub(super) async fn hand_over(&self, data: &XmsData<'_>, user: &OmsUser) -> Outcome {
+    /// Checks messages and makes them durable, each for itself: all its recipients that passed or none. Limits run through
+    /// the messages of a user in their order. Returns only when all is decided.
+    pub(super) async fn hand_over(&self, items: Vec<Item<'_>>) -> Vec<Outcome> {
+        let mut attempts: Vec<Result<Attempt, ErrorItem>> = items.into_iter().map(|item| self.check(item)).collect();
+        self.meter(&mut attempts.iter_mut().flatten().collect::<Vec<_>>()).await;
+        join_all(attempts.iter_mut().flatten().map(|attempt| self.accept(attempt))).await;
+        let users: Vec<Option<Arc<OmsUser>>> =
+            attempts.iter().map(|attempt| Some(Arc::clone(&attempt.as_ref().ok()?.user))).collect();
+        let outcomes = attempts.into_iter().map(|attempt| attempt.map_or_else(Outcome::refused, Attempt::outcome));
+        let mut outcomes: Vec<Outcome> = outcomes.collect();
+        self.tell_of_change(&users, &mut outcomes).await;
+        outcomes
+    }
+
+    fn check(&self, item: Item<'_>) -> Result<Attempt, ErrorItem> {
         let complete =
             |digits: &str| number::national(digits, &self.tenant.default_country).map(|number| number.to_string());
-        let is_routable = |number: &_| self.snapshot.is_reachable(number);
-        // Every user has the one service there is.
-        let now = self.received.0;
-        match check::message(data, &self.profile, Subscription::SmsOnly, now, complete, is_routable) {
-            Ok(checked) => self.accept(checked, user).await,
-            Err(error) => Outcome::refused(error),
-        }
-    }
-
-    async fn accept(&self, checked: Checked, user: &OmsUser) -> Outcome {
-        let Checked { mut failures, recipients, texts, send_time, .. } = checked;
-        if recipients.is_empty() {
-            return Outcome { failures, notices: Vec::new() };
-        }
-        let submission = self.submission(&recipients, texts, send_time, user);
-        if let Err(refusal) = self.gateway.acceptor.accept(&self.snapshot, &submission).await {
-            let affected = recipients.into_iter().map(|recipient| recipient.written).collect();
-            let affected = (!failures.is_empty()).then_some(affected); // no list means all
-            failures.push(ErrorItem { code: error_code(refusal), content: None, recipients: affected });
-            return Outcome { failures, notices: Vec::new() };
-        }
-        let notices = match send_time {
-            SendTime::NowUnscheduled => vec![ErrorItem::of(ErrorCode::NoScheduled)],
-            SendTime::Now | SendTime::At(_) => Vec::new(),
+        let is_routable = |number: &_, service| {
+            let service = match service {
+                Service::Sms => record::Service::Sms,
+                Service::Mms => record::Service::Mms,
+            };
+            self.snapshot.is_reachable(number, service)
         };
-        Outcome { failures, notices }
+        let (subscription, now) = (subscription(&item.user), self.received.0);
+        let checked = check::message(item.data, &self.profile, subscription, now, complete, is_routable)?;
+        Ok(Attempt::new(item.user, checked))
     }
 
-    fn submission(
-        &self,
-        recipients: &[Recipient],
-        texts: Vec<String>,
-        send_time: SendTime,
-        user: &OmsUser,
-    ) -> Submission {
-        let part = |text: String| Part { segments: wire::segment::count(&text), text };
+    /// Takes from the users' allowances, once per user.
+    async fn meter(&self, attempts: &mut [&mut Attempt]) {
+        let mut metered: Vec<Arc<OmsUser>> = Vec::new();
+        for attempt in attempts.iter() {
+            let is_known = metered.iter().any(|user| Arc::ptr_eq(user, &attempt.user));
+            if !is_known && !attempt.user.limits().are_none() {
+                metered.push(Arc::clone(&attempt.user));
+            }
+        }
+        for user in metered {
+            let mut own: Vec<&mut &mut Attempt> =
+                attempts.iter_mut().filter(|attempt| Arc::ptr_eq(&attempt.user, &user)).collect();
+            let asks: Vec<Ask> = own.iter().map(|attempt| attempt.ask()).collect();
+            let grants = self.gateway.meter.take(&user, &asks, self.received).await;
+            for (nth, attempt) in own.iter_mut().enumerate() {
+                attempt.apply(grants.as_ref().map(|grants| grants[nth]).map_err(|refusal| *refusal));
+            }
+        }
+    }
+
+    async fn accept(&self, attempt: &mut Attempt) {
+        if attempt.recipients.is_empty() {
+            return;
+        }
+        let submission = self.submission(attempt);
+        if let Err(refusal) = self.gateway.acceptor.accept(&self.snapshot, &submission).await {
+            self.gateway.meter.give_back(&attempt.user, attempt.deliveries(), self.received).await;
+            attempt.fail_all(refusal);
+        }
+    }
+
+    fn submission(&self, attempt: &Attempt) -> Submission {
         Submission {
             tenant: Arc::clone(&self.tenant),
-            user: user.user_id.clone(),
+            user: attempt.user.user_id.clone(),
             door: Door::Oms,
             key: None, // the protocol has none: each call is a message of its own
-            recipients: recipients.iter().map(|recipient| recipient.number.clone()).collect(),
-            parts: texts.into_iter().map(part).collect(),
-            not_before: match send_time {
+            recipients: attempt.recipients.iter().map(|recipient| recipient.number.clone()).collect(),
+            parts: attempt.parts.clone(),
+            not_before: match attempt.send_time {
                 SendTime::At(unix_ms) => Some(Timestamp(unix_ms)),
                 SendTime::Now | SendTime::NowUnscheduled => None,
             },
@@ -74,4 +171,32 @@ impl Session<'_> {
             received: self.received,
         }
     }
+
+    /// Puts the notice of a change of the service on every `ok` of users who are to be told. However many there are, a
+    /// request is one notice.
+    async fn tell_of_change(&self, users: &[Option<Arc<OmsUser>>], outcomes: &mut [Outcome]) {
+        let Some(change) = self.tenant.oms.changed else { return };
+        let mut asked: Vec<(&Arc<OmsUser>, bool)> = Vec::new();
+        for (user, outcome) in users.iter().zip(outcomes) {
+            let Some(user) = user.as_ref().filter(|_| outcome.failures.is_empty()) else { continue };
+            let known = asked.iter().find(|(known, _)| Arc::ptr_eq(known, user)).map(|(_, is_due)| *is_due);
+            let is_due = match known {
+                Some(is_due) => is_due,
+                None => {
+                    let is_due = self.gateway.meter.is_to_be_told(user, change).await;
+                    asked.push((user, is_due));
+                    is_due
+                }
+            };
+            if is_due {
+                outcome.notices.push(ErrorItem::with_content(ErrorCode::ServiceUpdate, seconds(change)));
+            }
+        }
+    }
+}
+
+/// A time to the second, as the protocol writes it.
+fn seconds(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }

@@ -25,14 +25,23 @@ impl Transport {
             Transport::Loopback => "http",
         }
     }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Transport::Https => 443,
+            Transport::Loopback => 80,
+        }
+    }
 }
 
 /// A caller who may be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     /// The client's address, as far as trusted proxies tell it.
     pub(super) address: IpAddr,
     pub(super) transport: Transport,
+    /// The host, and perhaps the port, that the client asked a trusted proxy for.
+    pub(super) host: Option<String>,
 }
 
 impl Peer {
@@ -49,7 +58,8 @@ impl Peer {
             return None;
         };
         let address = if is_proxy { forwarded_for(&gateway.config, &parts.headers) } else { None };
-        Some(Peer { address: address.unwrap_or(connected), transport })
+        let host = if is_proxy { forwarded_host(&parts.headers, transport) } else { None };
+        Some(Peer { address: address.unwrap_or(connected), transport, host })
     }
 }
 
@@ -62,24 +72,49 @@ fn is_trusted(config: &Config, address: IpAddr) -> bool {
 fn came_by_https(headers: &HeaderMap) -> bool {
     let proto = match last_value(headers, "x-forwarded-proto") {
         Some(proto) => Some(proto),
-        None => last_value(headers, "forwarded").and_then(forwarded_proto),
+        None => last_value(headers, "forwarded").and_then(|element| parameter(element, "proto")),
     };
     proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
 }
 
-/// RFC 7239, 5.4.
-fn forwarded_proto(element: &str) -> Option<&str> {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let mut protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
-    protos.next().map(|(_, value)| value.trim().trim_matches('"'))
+/// The host the nearest proxy was asked for, in the same order of trust as the scheme.
+fn forwarded_host(headers: &HeaderMap, transport: Transport) -> Option<String> {
+    let Some(host) = last_value(headers, "x-forwarded-host") else {
+        return last_value(headers, "forwarded").and_then(|element| parameter(element, "host")).map(str::to_owned);
+    };
+    let port = last_value(headers, "x-forwarded-port").and_then(|port| port.parse::<u16>().ok());
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match port.filter(|port| !has_port && *port != transport.default_port()) {
+        Some(port) => Some(format!("{host}:{port}")),
+        None => Some(host.to_owned()),
+    }
 }
 
-/// The last address in `X-Forwarded-For` that is not one of our proxies.
+/// One parameter of an element of `Forwarded` (RFC 7239, 4).
+fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(found, _)| found.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim().trim_matches('"'))
+}
+
+/// The last address that is not one of our proxies, in `X-Forwarded-For`, or else in `Forwarded`.
 fn forwarded_for(config: &Config, headers: &HeaderMap) -> Option<IpAddr> {
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-    let mut addresses = lines.iter().rev().flat_map(|line| line.rsplit(','));
-    let parsed = addresses.by_ref().map_while(|address| address.trim().parse::<IpAddr>().ok());
-    parsed.map(|address| address.to_canonical()).find(|address| !is_trusted(config, *address))
+    let lines = |name| headers.get_all(name).iter().rev().filter_map(|line| line.to_str().ok());
+    let stranger = |address: &IpAddr| !is_trusted(config, *address);
+    if headers.contains_key("x-forwarded-for") {
+        let addresses = lines("x-forwarded-for").flat_map(|line| line.rsplit(','));
+        return addresses.map_while(node).find(stranger);
+    }
+    let elements = lines("forwarded").flat_map(|line| line.rsplit(','));
+    elements.map_while(|element| parameter(element, "for").and_then(node)).find(stranger)
+}
+
+/// An address with or without a port; one with six groups in brackets (RFC 7239, 6).
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    let address = address.or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>());
+    address.ok().map(|address| address.to_canonical())
 }
 
 fn last_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -121,6 +156,26 @@ mod tests {
             Some("1.2.3.4")
         );
         assert_eq!(client(&[("x-forwarded-for", "6.6.6.6, garbage")]), None);
+        assert_eq!(client(&[("x-forwarded-for", "1.2.3.4:5678")]).as_deref(), Some("1.2.3.4"));
+        assert_eq!(
+            client(&[("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:99\";proto=https, for=10.0.0.1")]).as_deref(),
+            Some("2001:db8::1")
+        );
+        assert_eq!(client(&[("forwarded", "for=1.2.3.4, for=_hidden")]), None);
         assert_eq!(client(&[]), None);
+    }
+
+    #[test]
+    fn the_host_is_the_one_the_proxy_was_asked_for() {
+        let host = |pairs| forwarded_host(&headers(pairs), Transport::Https);
+        assert_eq!(host(&[("x-forwarded-host", "a.example, b.example")]).as_deref(), Some("b.example"));
+        assert_eq!(
+            host(&[("x-forwarded-host", "b.example"), ("x-forwarded-port", "443")]).as_deref(),
+            Some("b.example")
+        );
+        let ported = [("x-forwarded-host", "b.example"), ("x-forwarded-port", "8443")];
+        assert_eq!(forwarded_host(&headers(&ported), Transport::Https).as_deref(), Some("b.example:8443"));
+        assert_eq!(host(&[("forwarded", "for=1.2.3.4;host=\"c.example:88\"")]).as_deref(), Some("c.example:88"));
+        assert_eq!(host(&[]), None);
     }
 }

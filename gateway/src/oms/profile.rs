@@ -1,25 +1,48 @@
-//! A tenant's OMS settings in the words of the protocol. Knows both; decides nothing.
+//! A tenant's OMS settings and its users' in the words of the protocol. Knows both; decides nothing.
 
-use model::party::{OmsProfile, Tenant, UserState};
-use wire::oms::check::{PartJoining, Profile, Scheduling, SmsLimits};
+use model::party::{OmsProfile, OmsService, OmsUser, Tenant, UserState};
+use wire::oms::Limits;
+use wire::oms::check::{MmsLimits, PartJoining, Profile, Scheduling, Service, SmsLimits, Subscription};
 use wire::oms::response::{Declaration, ErrorCode, ServiceInfo, ServiceInfoNamespace};
 
-/// What the tenant's service offers and allows. Multimedia messages are not offered.
-pub(super) fn profile(oms: &OmsProfile) -> Profile {
+use crate::snapshot::Snapshot;
+
+/// What the tenant's service offers and allows. Multimedia messages are offered only where a route carries them.
+pub(super) fn profile(oms: &OmsProfile, snapshot: &Snapshot) -> Profile {
+    let sms = SmsLimits {
+        recipients_max: oms.recipients_max,
+        parts_max: oms.messages_max,
+        sbcs_max: oms.sbcs_max,
+        dbcs_max: oms.dbcs_max,
+    };
+    let mms = oms.mms.filter(|_| snapshot.has_multimedia_route()).map(|mms| MmsLimits {
+        supports_slides: mms.slides,
+        recipients_max: mms.recipients_max,
+        size_bytes_max: u64::from(mms.size_bytes_max),
+        slides_max: mms.slides_max,
+    });
     Profile {
-        sms: Some(SmsLimits {
-            recipients_max: oms.recipients_max,
-            parts_max: oms.messages_max,
-            sbcs_max: oms.sbcs_max,
-            dbcs_max: oms.dbcs_max,
-        }),
-        mms: None,
+        sms: oms.sms.then_some(sms),
+        mms,
         batch_items_max: usize::try_from(oms.batch_max).unwrap_or(usize::MAX),
         schedule_days_max: (oms.schedule_days_max > 0).then_some(oms.schedule_days_max),
         scheduling: if oms.scheduling { Scheduling::On } else { Scheduling::Off },
         part_joining: if oms.join_parts { PartJoining::Join } else { PartJoining::Keep },
-        words_refused: Vec::new(),
+        words_refused: oms.words_refused.iter().map(|word| word.as_str().into()).collect(),
     }
+}
+
+/// How much of an argument is read: twice the largest multimedia message in base64 at least.
+pub(super) fn limits(profile: &Profile) -> Limits {
+    let defaults = Limits::default();
+    let media_bytes = profile.mms.as_ref().map_or(0, |mms| mms.size_bytes_max);
+    let encoded_twice = usize::try_from(media_bytes.saturating_mul(8).div_ceil(3)).unwrap_or(usize::MAX);
+    Limits { argument_bytes_max: defaults.argument_bytes_max.max(encoded_twice), ..defaults }
+}
+
+/// How the tenant's result documents begin.
+pub(super) const fn declaration(oms: &OmsProfile) -> Declaration {
+    if oms.declares_utf16 { Declaration::Utf16 } else { Declaration::None }
 }
 
 /// The `serviceInfo` document.
@@ -34,9 +57,20 @@ pub(super) fn service_info(tenant: &Tenant, profile: &Profile, service_uri: &str
         english_name: &oms.english_name,
         sms: profile.sms.as_ref(),
         mms: profile.mms.as_ref(),
-        namespace: ServiceInfoNamespace::default(),
+        namespace: match oms.info_in_base_namespace {
+            true => ServiceInfoNamespace::Oms,
+            false => ServiceInfoNamespace::ServiceInfo,
+        },
     };
-    info.document(Declaration::default())
+    info.document(declaration(oms))
+}
+
+/// What a user has subscribed to.
+pub(super) fn subscription(user: &OmsUser) -> Subscription {
+    Subscription::of(|service| match service {
+        Service::Sms => user.services.contains(&OmsService::Sms),
+        Service::Mms => user.services.contains(&OmsService::Mms),
+    })
 }
 
 /// What a user who gave the right password is told instead of being served.

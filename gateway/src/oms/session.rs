@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use model::party::{OmsUser, Tenant};
 use model::record::Door;
 use model::{Refusal, Timestamp};
@@ -14,7 +13,8 @@ use wire::oms::request::{Batch, Credentials, ItemBody, XmsData, XmsUser};
 use wire::oms::response::{Declaration, ErrorCode, ErrorItem, Outcome, UserInfo, xms_response, xms_responses};
 use wire::oms::soap::{Argument, Call, Method};
 
-use super::profile::{service_info, state_refusal};
+use super::hand_over::Item;
+use super::profile::{declaration, service_info, state_refusal};
 use super::refusal::refusal_of;
 use crate::auth::Login;
 use crate::metrics::{DoorLabel, RefusalLabel};
@@ -27,6 +27,8 @@ pub(super) struct Session<'a> {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) tenant: Arc<Tenant>,
     pub(super) profile: Profile,
+    /// How much of an argument is read.
+    pub(super) limits: Limits,
     pub(super) service_uri: String,
     /// Whose failed logins are counted.
     pub(super) client: IpAddr,
@@ -47,20 +49,24 @@ impl Session<'_> {
             (Method::GetServiceInfo, _) => service_info(&self.tenant, &self.profile, &self.service_uri),
             (Method::GetUserInfo, argument) => self.user_info(argument).await?,
             (Method::DeliverXms | Method::SendXms, argument) => {
-                xms_response(&self.deliver(argument).await?, Declaration::None)
+                xms_response(&self.deliver(argument).await?, self.declaration())
             }
-            (Method::DeliverXmsBatch, Argument::Empty) => probed_batch(&Outcome::ok()),
-            (Method::DeliverXmsBatch, Argument::NotText) => probed_batch(&self.noted(invalid_format())),
+            (Method::DeliverXmsBatch, Argument::Empty) => self.batch_of_one(&Outcome::ok()),
+            (Method::DeliverXmsBatch, Argument::NotText) => self.batch_of_one(&self.noted(invalid_format())),
             (Method::DeliverXmsBatch, Argument::Text(text)) => self.batch(text).await?,
         };
         Ok(result)
     }
 
+    fn declaration(&self) -> Declaration {
+        declaration(&self.tenant.oms)
+    }
+
     async fn user_info(&self, argument: &Argument<'_>) -> Result<String, Refusal> {
         let standing = match argument {
-            Argument::Empty => return Ok(UserInfo::PROBE.document(Declaration::None)),
+            Argument::Empty => return Ok(UserInfo::PROBE.document(self.declaration())),
             Argument::NotText => Err(ErrorCode::InvalidFormat),
-            Argument::Text(text) => match XmsUser::parse(text, &Limits::default()) {
+            Argument::Text(text) => match XmsUser::parse(text, &self.limits) {
                 Ok(user) => self.standing(&user.credentials).await?,
                 Err(_) => Err(ErrorCode::InvalidFormat),
             },
@@ -71,10 +77,10 @@ impl Session<'_> {
                 reply_phone: known(&user.reply_phone).as_deref(),
                 smtp_address: known(&user.smtp_address).as_deref(),
             }
-            .document(Declaration::None),
+            .document(self.declaration()),
             Err(code) => {
                 self.note(code);
-                UserInfo::Refused(code).document(Declaration::None)
+                UserInfo::Refused(code).document(self.declaration())
             }
         })
     }
@@ -83,13 +89,13 @@ impl Session<'_> {
         let data = match argument {
             Argument::Empty => return Ok(Outcome::ok()),
             Argument::NotText => return Ok(self.noted(invalid_format())),
-            Argument::Text(text) => XmsData::parse(text, &Limits::default()),
+            Argument::Text(text) => XmsData::parse(text, &self.limits),
         };
         let Ok(data) = data else {
             return Ok(self.noted(invalid_format()));
         };
         let outcome = match self.admitted(&data).await? {
-            Ok(user) => self.hand_over(&data, &user).await,
+            Ok(user) => self.hand_over(vec![Item { data: &data, user }]).await.remove(0),
             Err(error) => Outcome::refused(error),
         };
         Ok(self.noted(outcome))
@@ -97,8 +103,8 @@ impl Session<'_> {
 
     /// Every item is authenticated before the first is handed over, so that a throttled call leaves nothing behind.
     async fn batch(&self, text: &str) -> Result<String, Refusal> {
-        let Ok(batch) = Batch::parse(text, &Limits::default(), self.profile.batch_items_max) else {
-            return Ok(probed_batch(&self.noted(invalid_format())));
+        let Ok(batch) = Batch::parse(text, &self.limits, self.profile.batch_items_max) else {
+            return Ok(self.batch_of_one(&self.noted(invalid_format())));
         };
         let mut logins = Vec::new();
         let mut admitted = Vec::with_capacity(batch.items.len());
@@ -109,13 +115,18 @@ impl Session<'_> {
                 ItemBody::Surplus => Err(self.surplus()),
             });
         }
-        let outcomes = join_all(admitted.into_iter().map(async |item| match item {
-            Ok((data, user)) => self.noted(self.hand_over(data, &user).await),
-            Err(error) => self.noted(Outcome::refused(error)),
-        }));
-        let outcomes = outcomes.await;
+        let sent = admitted.iter().flatten().map(|(data, user)| Item { data, user: Arc::clone(user) }).collect();
+        let mut sent = self.hand_over(sent).await.into_iter();
+        let outcomes: Vec<Outcome> = admitted
+            .into_iter()
+            .map(|item| match item {
+                Ok(_) => sent.next().expect("every message handed over has an outcome"),
+                Err(error) => Outcome::refused(error),
+            })
+            .map(|outcome| self.noted(outcome))
+            .collect();
         let ids = batch.items.iter().map(|item| item.id.as_ref());
-        Ok(xms_responses(ids.zip(&outcomes), Declaration::None))
+        Ok(xms_responses(ids.zip(&outcomes), self.declaration()))
     }
 
     /// What is decided before the message itself is looked at.
@@ -155,8 +166,13 @@ impl Session<'_> {
         })
     }
 
+    /// A batch answer without items of its own: one response without an id.
+    fn batch_of_one(&self, outcome: &Outcome) -> String {
+        xms_responses([(None, outcome)], self.declaration())
+    }
+
     fn surplus(&self) -> ErrorItem {
-        let text = format!("A batch can have at most {} messages.", self.profile.batch_items_max);
+        let text = format!("One batch can only contain {} messages at maximum.", self.profile.batch_items_max);
         ErrorItem::with_content(ErrorCode::PerBatchMsgLimit, text)
     }
 
@@ -170,11 +186,6 @@ impl Session<'_> {
             self.gateway.metrics.refused.with((DoorLabel(Door::Oms), RefusalLabel(refusal))).increment();
         }
     }
-}
-
-/// A batch answer without items of its own: one response without an id.
-fn probed_batch(outcome: &Outcome) -> String {
-    xms_responses([(None, outcome)], Declaration::None)
 }
 
 fn invalid_format() -> Outcome {

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use model::party::Tenant;
-use model::record::{Class, Door};
+use model::record::{Class, Door, Service};
 use model::{Msisdn, Refusal, Timestamp};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ fn part(text: String, tenant: &Tenant) -> Result<Part, Problem> {
         let detail = format!("`text` needs {segments} segments; at most {} are allowed", tenant.segments_max);
         return Err(Problem::new(Refusal::TooLong, detail));
     }
-    Ok(Part { text, segments })
+    Ok(Part { text, segments, multimedia: None })
 }
 
 /// Controls but TAB, LF and CR, and noncharacters, mean nothing on a handset.
@@ -151,7 +151,7 @@ fn recipients(written: &[String], tenant: &Tenant, snapshot: &Snapshot) -> Resul
         return Err(Problem::new(Refusal::InvalidRecipient, detail));
     }
     let numbers: Vec<Msisdn> = parsed.into_iter().flatten().collect();
-    let lost = positions(&numbers, |number| !snapshot.is_reachable(number));
+    let lost = positions(&numbers, |number| !snapshot.is_reachable(number, Service::Sms));
     if !lost.is_empty() {
         return Err(Problem::new(Refusal::NoRoute, format!("{lost}: no route leads there")));
     }

@@ -1,7 +1,8 @@
 //! The OMS door from outside: a gateway on embedded engines, asked over loopback. Knows the protocol's promises; must not
 //! know the door's inside.
 
-mod fixtures;
+mod limits;
+mod multimedia;
 mod service;
 
 use gateway::Config;
@@ -398,4 +399,65 @@ async fn a_password_in_clear_from_outside_is_refused() {
     let probe =
         service.request("POST", "/oms", &[("x-forwarded-proto", "https"), ("host", "sms.example.com")], "").await;
     assert_eq!(probe.location.as_deref(), Some("https://sms.example.com/oms/service.asmx"));
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_says_where_the_service_is() {
+    let asked = [("x-forwarded-proto", "https"), ("x-forwarded-host", "sms.example.com"), ("x-forwarded-port", "8443")];
+    let location = |reply: &Reply| {
+        reply.body.split("location=\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned)
+    };
+    let trusting =
+        Service::start(Setup::new().config(|config| config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()])).await;
+    let wsdl = trusting.request("GET", "/t/acme/oms/service.asmx?WSDL", &asked, "").await;
+    assert_eq!(location(&wsdl).as_deref(), Some("https://sms.example.com:8443/t/acme/oms/service.asmx"));
+    let forwarded = [("forwarded", "for=192.0.2.7;host=b.example.com;proto=https")];
+    let wsdl = trusting.request("GET", "/oms?wsdl", &forwarded, "").await;
+    assert_eq!(location(&wsdl).as_deref(), Some("https://b.example.com/oms/service.asmx"));
+    let plain = Service::start(Setup::new()).await;
+    let wsdl = plain.request("GET", "/oms/service.asmx?wsdl", &asked, "").await;
+    assert_eq!(location(&wsdl), Some(format!("{}/oms/service.asmx", plain.base)));
+}
+
+#[tokio::test]
+async fn failures_of_others_do_not_lock_out_who_knows_the_password() {
+    let service = Service::start(Setup::new().config(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        (config.failed_logins_max, config.failed_logins_user_max, config.failed_logins_address_max) = (2, 3, 4);
+    }))
+    .await;
+    let ask = async |from: &str, user: &str, password: &str| {
+        let headers = [("content-type", "text/xml"), ("x-forwarded-for", from)];
+        let message = Message::to(&["+447700900123"]).by(user, password);
+        let reply = service.request("POST", "/oms/service.asmx", &headers, message.call()).await;
+        if reply.status == 200 { codes(&reply).remove(0) } else { reply.status.to_string() }
+    };
+    for from in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        assert_eq!(ask(from, "demo", "wrong").await, "invalidUser");
+    }
+    assert_eq!(ask("192.0.2.1", "demo", "wrong").await, "429", "this user from this address");
+    assert_eq!(ask("192.0.2.2", "demo", "s3cret demo ").await, "429", "this user failed too often, also from here");
+    assert_eq!(ask("192.0.2.9", "demo", "s3cret demo ").await, "ok", "nobody failed from here");
+    assert_eq!(ask("192.0.2.2", "demo", "s3cret demo ").await, "ok", "the password is known to be right by now");
+    for user in ["a", "b", "c", "d"] {
+        assert_eq!(ask("192.0.2.3", user, "x").await, "invalidUser");
+    }
+    assert_eq!(ask("192.0.2.3", "e", "x").await, "429", "anybody from this address");
+    assert_eq!(ask("192.0.2.3", "demo", "s3cret demo ").await, "ok");
+}
+
+#[tokio::test]
+async fn words_of_the_tenants_list_are_refused() {
+    let service = Service::start(Setup::new().oms(|oms| oms.words_refused = vec!["lottery".into()])).await;
+    let message = Message::to(&["+447700900123"]).texts(&["You won the LOTTERY"]);
+    assert_eq!(codes(&service.post(message.call()).await), ["invalidChar"]);
+}
+
+#[tokio::test]
+async fn a_tenant_may_want_results_to_declare_an_encoding() {
+    let service = Service::start(Setup::new().oms(|oms| oms.declares_utf16 = true)).await;
+    for call in [Message::to(&["+447700900123"]).call(), call("GetServiceInfo", "x", ""), batch(&[])] {
+        let document = Answer::of(&service.post(call).await).document;
+        assert!(document.starts_with("<?xml version=\"1.0\" encoding=\"utf-16\"?><"), "{document}");
+    }
 }

@@ -3,7 +3,7 @@
 use bus::{AnyBus, Bus, EmbeddedBus};
 use gateway::{Config, Deps, Listeners};
 use model::keyring::{Keyring, MasterKey};
-use model::party::{OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
+use model::party::{Carries, OmsProfile, OmsService, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
 use model::record::{Content, Header, Record};
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
@@ -15,6 +15,8 @@ pub(crate) struct Setup {
     pub(crate) tenants: Vec<Tenant>,
     pub(crate) users: Vec<OmsUser>,
     pub(crate) prefixes: Vec<String>,
+    /// What the routes carry, one each.
+    pub(crate) routes: Vec<Carries>,
     pub(crate) config: Config,
     pub(crate) lanes: bus::Options,
     pub(crate) listen: &'static str,
@@ -27,6 +29,7 @@ impl Setup {
             tenants: vec![tenant("acme")],
             users: vec![user("acme", "demo", "s3cret demo ", UserState::Active)],
             prefixes: vec!["44".into(), "49".into()],
+            routes: vec![Carries::Sms],
             config: Config { parties_refresh_ms: 20, ..Config::default() },
             lanes: bus::Options::default(),
             listen: "127.0.0.1:0",
@@ -70,6 +73,7 @@ pub(crate) fn tenant(name: &str) -> Tenant {
             scheduling: true,
             schedule_days_max: 0,
             join_parts: false,
+            ..OmsProfile::default()
         },
     }
 }
@@ -82,6 +86,10 @@ pub(crate) fn user(tenant: &str, user_id: &str, password: &str, state: UserState
         state,
         reply_phone: "+447700900001".into(),
         smtp_address: "r-7f3c9d2ab14e6058@replies.example.invalid".into(),
+        services: [OmsService::Sms].into(),
+        per_day: None,
+        per_month: None,
+        price: None,
     }
 }
 
@@ -207,9 +215,11 @@ impl Drop for Service {
 async fn fill(store: &AnyStore, master: &MasterKey, setup: &Setup) {
     let supplier = SupplierId::new("blue").unwrap();
     store.put_supplier(Supplier { id: supplier.clone(), name: "Blue".into() }).await.unwrap();
-    let route = RouteId::new("blue-modems").unwrap();
-    let route = Route { id: route, supplier: supplier.clone(), prefixes: vec![], receipts: true, enabled: true };
-    store.put_route(route).await.unwrap();
+    for carries in &setup.routes {
+        let (id, supplier) = (RouteId::new(&format!("blue-{carries:?}").to_lowercase()).unwrap(), supplier.clone());
+        let route = Route { id, supplier, prefixes: vec![], receipts: true, enabled: true, carries: *carries };
+        store.put_route(route).await.unwrap();
+    }
     let rate = |prefix: &String| Rate {
         supplier: supplier.clone(),
         prefix: prefix.clone(),
@@ -231,8 +241,6 @@ async fn fill(store: &AnyStore, master: &MasterKey, setup: &Setup) {
 /// What an answer says, read with string functions alone: what wrote it must not judge it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The response element's local name.
-    pub(crate) response: String,
     /// The inner document.
     pub(crate) document: String,
 }
@@ -240,11 +248,10 @@ pub(crate) struct Answer {
 impl Answer {
     #[track_caller]
     pub(crate) fn of(reply: &Reply) -> Self {
-        let (before, inside) = reply.body.split_once("Result").unwrap_or_else(|| panic!("no result: {reply:?}"));
-        let name = before.rsplit('<').next().unwrap();
+        let (_, inside) = reply.body.split_once("Result").unwrap_or_else(|| panic!("no result: {reply:?}"));
         let text = inside.split_once('>').unwrap().1.split("</").next().unwrap();
         let document = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        Answer { response: format!("{name}Response"), document }
+        Answer { document }
     }
 
     /// The parts of a batch answer; of others, the whole.

@@ -418,7 +418,7 @@ fn envelope(delivery: DeliveryId, to: &str, text: &str) -> Bytes {
         receipt: true,
         ..Header::default()
     };
-    let content = Content { recipient: to.into(), text: text.into() };
+    let content = Content { recipient: to.into(), text: text.into(), ..Content::default() };
     let sealed = DataKey::new("acme.1", KEY).seal(&header, &content);
     Record { header, body: Body { sealed, ..Body::default() }.encode_to_vec().into() }.to_bytes()
 }

@@ -12,7 +12,7 @@ use lease::record::OutcomeKind;
 use lease::{Attempt, FarmMessage, Outcome, RouterMessage};
 use model::event::{Event, Step};
 use model::keyring::{Keyring, MasterKey};
-use model::party::{Farm, Route};
+use model::party::{Carries, Farm, Route};
 use model::record::{Account, Amount, Body, Candidate, Content, Header, Record};
 use model::seal::DataKey;
 use model::{FarmName, Lane, LinkName, MessageId, RouteId, RouterName, SupplierId, TenantId, Timestamp};
@@ -204,6 +204,7 @@ fn directory() -> Directory {
         prefixes: Vec::new(),
         receipts: true,
         enabled: true,
+        carries: Carries::Sms,
     };
     let keys = ["flood", "quiet"].map(|tenant| master().mint(&TenantId::new(tenant).unwrap(), Timestamp(0), [7; 32]));
     let parties = Parties {
@@ -237,7 +238,7 @@ pub fn record(tenant: &str, number: u128, candidates: &[&str]) -> Record {
         unit: price.clone(),
         prefix: "44".into(),
     };
-    let content = Content { recipient: "+447700900123".into(), text: "hello".into() };
+    let content = Content { recipient: "+447700900123".into(), text: "hello".into(), ..Content::default() };
     let sealed = DataKey::new(&header.data_key, [7; 32]).seal(&header, &content);
     let candidates = candidates.iter().map(candidate).collect();
     let body = Body { sealed, candidates, ..Body::default() };

@@ -11,7 +11,7 @@ use lease::Outcome;
 use lease::record::{OutcomeKind, Queue};
 use model::event::{Event, Step};
 use model::keyring::MasterKey;
-use model::party::{OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
+use model::party::{Carries, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
 use model::record::{Account, Body, Content, Header, OnUncertain, Record};
 use model::seal::DataKey;
 use model::{Lane, MessageId, Msisdn, RouteId, State, SupplierId, TenantId, Timestamp};
@@ -238,7 +238,7 @@ impl House {
             receipt: true,
             ..Header::default()
         };
-        Sent { header, content: Content { recipient: number.into(), text: "hello".into() } }
+        Sent { header, content: Content { recipient: number.into(), text: "hello".into(), ..Content::default() } }
     }
 
     /// Appends messages as the gateway does, all at once.
@@ -515,6 +515,7 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         scheduling: true,
         schedule_days_max: 0,
         join_parts: true,
+        ..OmsProfile::default()
     };
     let tenant = Tenant {
         id: TenantId::new("acme").unwrap(),
@@ -533,7 +534,10 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         let supplier = SupplierId::new(name).unwrap();
         store.put_supplier(Supplier { id: supplier.clone(), name: name.into() }).await.unwrap();
         let id = RouteId::new(&format!("{name}-gb")).unwrap();
-        store.put_route(Route { id, supplier, prefixes: vec![], receipts: true, enabled: true }).await.unwrap();
+        store
+            .put_route(Route { id, supplier, prefixes: vec![], receipts: true, enabled: true, carries: Carries::Sms })
+            .await
+            .unwrap();
     }
     store.replace_deck(vec![rate("blue", 20_000), rate("green", 50_000)]).await.unwrap();
 }

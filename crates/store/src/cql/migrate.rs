@@ -25,7 +25,10 @@ struct Step {
 }
 
 /// All steps this build knows, in order.
-const STEPS: &[Step] = &[Step { number: 1, name: "tables", text: include_str!("../../migrations/0001-tables.cql") }];
+const STEPS: &[Step] = &[
+    Step { number: 1, name: "tables", text: include_str!("../../migrations/0001-tables.cql") },
+    Step { number: 2, name: "allowance", text: include_str!("../../migrations/0002-allowance.cql") },
+];
 
 const SCOPE: &str = "carillon";
 /// How long the lock holds unless it is taken again: longer than a step takes.

@@ -3,6 +3,7 @@
 //! Writes are at LOCAL_QUORUM, so is reading; conditional writes, at LOCAL_SERIAL, stand only where a promise needs them:
 //! the version of the parties, a data key, the lock of the migrations, and the step that moves the ledger.
 
+mod allowances;
 mod book;
 mod client;
 mod doctor;
@@ -29,7 +30,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
-use model::{Lane, MessageId, TenantId, Timestamp};
+use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 use tokio::sync::oneshot;
 
 pub use doctor::{Finding, Severity};
@@ -271,6 +272,21 @@ impl Store for CqlStore {
 
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         parties::replace_deck(self.engine(), &rates).await.map_err(failed(StoreError::Parties))
+    }
+
+    async fn allowance(&self, tenant: &TenantId, user_id: &str) -> Result<(u64, Allowance)> {
+        allowances::find(self.engine(), tenant, user_id).await.map_err(failed(StoreError::Allowance))
+    }
+
+    async fn replace_allowance(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+        version: u64,
+        allowance: Allowance,
+    ) -> Result<bool> {
+        let replace = allowances::replace(self.engine(), tenant, user_id, version, &allowance);
+        replace.await.map_err(failed(StoreError::Allowance))
     }
 
     async fn put_router(&self, seat: RouterSeat) -> Result<()> {

@@ -54,6 +54,12 @@ statements! {
     rates: Repeatable, "read the price deck",
         "SELECT supplier, prefix, country, micros, currency, valid_from, valid_to FROM rate WHERE deck = ? AND part = ?";
     rates_drop: Repeatable, "remove an old price deck", "DELETE FROM rate WHERE deck = ? AND part = ?";
+    allowance: Serial, "read an allowance",
+        "SELECT version, record FROM allowance WHERE tenant = ? AND user_id = ?";
+    allowance_first: Conditional, "begin an allowance",
+        "INSERT INTO allowance (tenant, user_id, version, record) VALUES (?, ?, 1, ?) IF NOT EXISTS";
+    allowance_replace: Conditional, "replace an allowance",
+        "UPDATE allowance SET version = ?, record = ? WHERE tenant = ? AND user_id = ? IF version = ?";
     router_put: Repeatable, "put a router",
         "INSERT INTO router (what, name, address, until) VALUES ('router', ?, ?, ?) USING TTL ?";
     routers: Repeatable, "read the routers", "SELECT name, address, until FROM router WHERE what = 'router'";

@@ -1,5 +1,6 @@
 //! State in SQLite: typed tables beside the lanes, one writer, one sync for all that waits. Knows no CQL.
 
+mod allowances;
 mod gather;
 mod parties;
 mod projection;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use embedded::Database;
 use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, WrappedKey};
-use model::{Lane, MessageId, TenantId, Timestamp};
+use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
     Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
@@ -87,6 +88,24 @@ impl Store for EmbeddedStore {
             .write(move |tx| parties::replace_deck(tx, &rates))
             .await
             .map_err(|error| StoreError::Parties(error.into()))
+    }
+
+    async fn allowance(&self, tenant: &TenantId, user_id: &str) -> Result<(u64, Allowance)> {
+        let (tenant, user_id) = (tenant.clone(), user_id.to_owned());
+        let row = self.database.read(move |c| allowances::find(c, &tenant, &user_id));
+        row.await.map_err(|error| StoreError::Allowance(error.into()))?
+    }
+
+    async fn replace_allowance(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+        version: u64,
+        allowance: Allowance,
+    ) -> Result<bool> {
+        let (tenant, user_id) = (tenant.clone(), user_id.to_owned());
+        let replace = self.database.write(move |tx| allowances::replace(tx, &tenant, &user_id, version, &allowance));
+        replace.await.map_err(|error| StoreError::Allowance(error.into()))
     }
 
     async fn put_router(&self, seat: RouterSeat) -> Result<()> {

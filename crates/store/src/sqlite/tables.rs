@@ -15,6 +15,10 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS router (
         name TEXT PRIMARY KEY, address TEXT NOT NULL, until_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS allowance (
+        tenant TEXT NOT NULL, user_id TEXT NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (tenant, user_id)
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS version (what TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE IF NOT EXISTS delivery (

@@ -15,6 +15,7 @@ pub use texts::joined_parts;
 use super::request::{Format, XmsData};
 use super::response::{ErrorCode, ErrorItem};
 use model::Msisdn;
+use model::record::Multimedia;
 
 /// A part count that a calendar summary may have even where the limit is lower.
 const CALENDAR_SUMMARY_PARTS_MAX: usize = 50;
@@ -151,6 +152,17 @@ pub enum Subscription {
 }
 
 impl Subscription {
+    /// What the two subscriptions come to.
+    #[must_use]
+    pub fn of(is_subscribed: impl Fn(Service) -> bool) -> Self {
+        match (is_subscribed(Service::Sms), is_subscribed(Service::Mms)) {
+            (false, false) => Self::Neither,
+            (true, false) => Self::SmsOnly,
+            (false, true) => Self::MmsOnly,
+            (true, true) => Self::Both,
+        }
+    }
+
     const fn has(self, service: Service) -> bool {
         match service {
             Service::Sms => matches!(self, Self::SmsOnly | Self::Both),
@@ -195,6 +207,8 @@ pub struct Checked {
     /// What each recipient of an SMS gets, in document order, joined where the profile says so. Parts that are empty are
     /// left out. Empty for an MMS.
     pub texts: Vec<String>,
+    /// What each recipient of an MMS gets; `None` for an SMS.
+    pub multimedia: Option<Multimedia>,
     pub send_time: SendTime,
 }
 
@@ -216,7 +230,7 @@ pub fn schedule(data: &XmsData<'_>, profile: &Profile, now_unix_ms: i64) -> Resu
 /// Checks a message of a user who is known and active, from the service down to its recipients.
 ///
 /// `complete` turns a national number (digits only) into an international one, where the tenant has a default country;
-/// `is_routable` says whether there is a way to a number. They are called once per distinct number.
+/// `is_routable` says whether there is a way to a number for a service. They are called once per distinct number.
 ///
 /// # Errors
 /// The whole message is refused.
@@ -226,21 +240,18 @@ pub fn message(
     subscription: Subscription,
     now_unix_ms: i64,
     complete: impl Fn(&str) -> Option<String>,
-    is_routable: impl Fn(&Msisdn) -> bool,
+    is_routable: impl Fn(&Msisdn, Service) -> bool,
 ) -> Result<Checked, ErrorItem> {
     let service = service(data, profile, subscription)?;
     let recipients = recipients::distinct(&data.recipients, complete);
     check_recipient_count(recipients.len(), service, profile)?;
-    let texts = match (service, &profile.sms, &profile.mms) {
-        (Service::Sms, Some(limits), _) => texts::check_sms(data, limits, profile)?,
-        (Service::Mms, _, Some(limits)) => {
-            media::check(data, limits, profile)?;
-            Vec::new()
-        }
+    let (texts, multimedia) = match (service, &profile.sms, &profile.mms) {
+        (Service::Sms, Some(limits), _) => (texts::check_sms(data, limits, profile)?, None),
+        (Service::Mms, _, Some(limits)) => (Vec::new(), Some(media::check(data, limits, profile)?)),
         _ => return Err(not_registered(service.name())),
     };
-    let (recipients, failures) = recipients::sort_out(recipients, is_routable);
-    Ok(Checked { service, failures, recipients, texts, send_time: send_time(data, profile, now_unix_ms) })
+    let (recipients, failures) = recipients::sort_out(recipients, |number| is_routable(number, service));
+    Ok(Checked { service, failures, recipients, texts, multimedia, send_time: send_time(data, profile, now_unix_ms) })
 }
 
 /// The service asked for, or else the one the format stands for.

@@ -1,5 +1,8 @@
 //! The `dateTime` of XML Schema, as a point on the time line. Knows the lexical form; must not know what is scheduled.
 
+/// Legal dates beyond it are as far ahead for a message as this.
+const YEAR_MAX: i64 = 9999;
+
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduledAt {
@@ -19,11 +22,24 @@ impl ScheduledAt {
     }
 }
 
-/// Days since the epoch. Years have four digits; longer ones are legal and mean nothing for a message.
+/// Days since the epoch.
 fn date_days(date: &str) -> Option<i64> {
-    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
-    let is_valid = year >= 1 && (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
+    let (sign, date) = date.strip_prefix('-').map_or((1, date), |date| (-1, date));
+    let (year, month_and_day) = date.split_once('-')?;
+    let year = sign * year_number(year)?;
+    let [month, day] = fields(month_and_day, '-', [2, 2])?;
+    let is_valid = (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
     is_valid.then(|| days_from_civil(year, month, day))
+}
+
+/// Four digits or more, no zero before more than four, and never the year 0. What is beyond [`YEAR_MAX`] is that year.
+fn year_number(digits: &str) -> Option<i64> {
+    let is_year = digits.bytes().all(|digit| digit.is_ascii_digit()) && (digits.len() == 4 || !digits.starts_with('0'));
+    if !is_year || digits.len() < 4 {
+        return None;
+    }
+    let year = digits.parse().map_or(YEAR_MAX, |year: i64| year.min(YEAR_MAX));
+    (year > 0).then_some(year)
 }
 
 const fn month_days(year: i64, month: i64) -> i64 {
@@ -105,6 +121,9 @@ mod tests {
         check("2026-11-20T07:00:00.000-02:00", Some(1_795_165_200_000));
         check("2000-02-29T24:00:00Z", Some(951_868_800_000));
         check("1969-12-31T23:59:59.9999Z", Some(-1));
+        check("9999-01-01T00:00:00Z", Some(253_370_764_800_000));
+        check("123456789012345678901-01-01T00:00:00Z", Some(253_370_764_800_000));
+        check("-0001-01-01T00:00:00Z", Some(-62_198_755_200_000));
     }
 
     #[test]
@@ -123,6 +142,9 @@ mod tests {
             "2026-11-20T09:00:00+15:00",
             "2026-11-20T09:00:00.Z",
             "0000-01-01T00:00:00Z",
+            "02026-01-01T00:00:00Z",
+            "226-01-01T00:00:00Z",
+            "--2026-01-01T00:00:00Z",
             "+026-11-20T09:00:00Z",
             "2026-11-20T09:00:00ZZ",
             "2026-11-20T09:00:0é",

@@ -10,7 +10,7 @@ mod document;
 mod slides;
 
 pub use batch::{Batch, BatchItem, ItemBody, ItemId};
-pub use slides::{Layout, Slide, Slides};
+pub use slides::{Layout, Region, Slide, Slides};
 
 use super::date_time::ScheduledAt;
 use super::xml::{Limits, Pull};

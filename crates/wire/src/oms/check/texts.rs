@@ -50,7 +50,7 @@ fn texts_to_send(contents: &[Content<'_>], joining: PartJoining) -> Vec<String> 
 }
 
 fn check_part_count(data: &XmsData<'_>, limits: &SmsLimits) -> Result<(), ErrorItem> {
-    let is_summary = data.source_type.as_ref().is_some_and(|source| source.eq_ignore_ascii_case("calSummary"));
+    let is_summary = data.source_type.as_deref() == Some("calSummary");
     let limit = usize::try_from(limits.parts_max).unwrap_or(usize::MAX);
     let limit = if is_summary { limit.max(CALENDAR_SUMMARY_PARTS_MAX) } else { limit };
     if data.contents.len() <= limit {

@@ -4,11 +4,29 @@ use super::document::{ReadError, children, required, required_number, set};
 use crate::oms::xml::{Element, Pull};
 use std::borrow::Cow;
 
-/// The phone's screen in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+/// The phone's screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout<'a> {
+    /// In pixels.
     pub width: u32,
+    /// In pixels.
     pub height: u32,
+    /// A colour as SMIL writes it.
+    pub background: Cow<'a, str>,
+    /// Where the picture and the text go; one or two.
+    pub regions: Vec<Region<'a>>,
+}
+
+/// A part of the screen, measured as SMIL does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region<'a> {
+    /// `image` or `text`.
+    pub id: Cow<'a, str>,
+    pub left: Cow<'a, str>,
+    pub top: Cow<'a, str>,
+    pub width: Cow<'a, str>,
+    pub height: Cow<'a, str>,
+    pub fit: Option<Cow<'a, str>>,
 }
 
 /// One slide: what is shown and played at the same time. The links are as written, `cid:` included.
@@ -24,7 +42,7 @@ pub struct Slide<'a> {
 /// A message in slides; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slides<'a> {
-    pub layout: Option<Layout>,
+    pub layout: Option<Layout<'a>>,
     pub slides: Vec<Slide<'a>>,
 }
 
@@ -40,42 +58,52 @@ pub(super) fn read<'a>(pull: &mut Pull<'a>) -> Result<Slides<'a>, ReadError> {
     Ok(Slides { layout: head, slides })
 }
 
-fn read_head(pull: &mut Pull<'_>) -> Result<Layout, ReadError> {
+fn read_head<'a>(pull: &mut Pull<'a>) -> Result<Layout<'a>, ReadError> {
     let mut layout = None;
     children(pull, |pull, child| match child.local {
+        "meta" => {
+            required(child, "name")?;
+            required(child, "content")?;
+            Ok(false)
+        }
         "layout" => set(&mut layout, read_layout(pull)?),
         _ => Ok(false),
     })?;
     layout.ok_or(ReadError::Wrong)
 }
 
-fn read_layout(pull: &mut Pull<'_>) -> Result<Layout, ReadError> {
-    let (mut layout, mut regions) = (None, 0);
+fn read_layout<'a>(pull: &mut Pull<'a>) -> Result<Layout<'a>, ReadError> {
+    let (mut screen, mut regions) = (None, Vec::new());
     children(pull, |_, child| match child.local {
         "root-layout" => {
             let (width, height) = (required_number(child, "width")?, required_number(child, "height")?);
-            required(child, "background-color")?;
-            set(&mut layout, Layout { width, height })?;
+            set(&mut screen, (width, height, required(child, "background-color")?))?;
             Ok(false) // whatever is inside is passed over
         }
         "region" => {
-            regions += 1;
-            check_region(child)?;
+            regions.push(region(child)?);
             Ok(false)
         }
         _ => Ok(false),
     })?;
-    layout.filter(|_| (1..=2).contains(&regions)).ok_or(ReadError::Wrong)
+    let (width, height, background) = screen.ok_or(ReadError::Wrong)?;
+    let layout = Layout { width, height, background, regions };
+    if (1..=2).contains(&layout.regions.len()) { Ok(layout) } else { Err(ReadError::Wrong) }
 }
 
-fn check_region(region: &Element<'_>) -> Result<(), ReadError> {
-    for name in ["left", "top", "width", "height"] {
-        required(region, name)?;
+fn region<'a>(element: &Element<'a>) -> Result<Region<'a>, ReadError> {
+    let id = required(element, "id")?;
+    if !matches!(id.as_ref(), "image" | "text") {
+        return Err(ReadError::Wrong);
     }
-    match required(region, "id")?.as_ref() {
-        "image" | "text" => Ok(()),
-        _ => Err(ReadError::Wrong),
-    }
+    Ok(Region {
+        id,
+        left: required(element, "left")?,
+        top: required(element, "top")?,
+        width: required(element, "width")?,
+        height: required(element, "height")?,
+        fit: element.attribute("fit"),
+    })
 }
 
 fn read_body<'a>(pull: &mut Pull<'a>) -> Result<Vec<Slide<'a>>, ReadError> {

@@ -16,7 +16,7 @@ impl MediaType {
     pub fn of(content_type: &str) -> Option<Self> {
         let mut pieces = content_type.split(';');
         let essence = pieces.next()?.trim();
-        let version = if essence.eq_ignore_ascii_case("text/xml") {
+        let version = if essence.eq_ignore_ascii_case("text/xml") || essence.eq_ignore_ascii_case("application/xml") {
             Version::Soap11
         } else if essence.eq_ignore_ascii_case("application/soap+xml") {
             Version::Soap12
@@ -84,6 +84,7 @@ mod tests {
         let version = |value| MediaType::of(value).map(|media| media.version());
         assert_eq!(version("text/xml; charset=utf-8"), Some(Version::Soap11));
         assert_eq!(version("TEXT/XML"), Some(Version::Soap11));
+        assert_eq!(version("application/xml"), Some(Version::Soap11));
         assert_eq!(version("application/soap+xml; action=\"a;b=c\"; charset=\"UTF-8\""), Some(Version::Soap12));
         for other in ["", "application/json", "text/plain", "multipart/related; type=\"text/xml\""] {
             assert_eq!(version(other), None, "`{other}`");
