@@ -10,10 +10,10 @@ use store::Store;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::RouterError;
 use crate::desk::Desk;
 use crate::metrics::Part;
 use crate::routing::Loads;
-use crate::{RouterError, upkeep};
 
 const PAUSE_MS_MIN: u64 = 50;
 /// A part that ran for so long was well: the next pause is short again.
@@ -106,10 +106,10 @@ async fn run(task: JoinHandle<Result<Result<(), RouterError>, Panicked>>) -> End
     match (&mut running.0).await {
         Ok(Ok(Ok(()))) | Err(_) => Ended::ForGood,
         Ok(Ok(Err(error))) if error.is_disowned() => {
-            tracing::info!(reason = %upkeep::in_full(&error), "a part's share went to another router");
+            tracing::info!(reason = %runtime::in_full(&error), "a part's share went to another router");
             Ended::Disowned
         }
-        Ok(Ok(Err(error))) => Ended::Failed(upkeep::in_full(&error)),
+        Ok(Ok(Err(error))) => Ended::Failed(runtime::in_full(&error)),
         Ok(Err(panicked)) => Ended::Failed(panicked.to_string()),
     }
 }

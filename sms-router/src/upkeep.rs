@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bus::{Bus, Group};
 use model::Lane;
-use runtime::Stop;
+use runtime::{Stop, in_full};
 use store::Store;
 
 use crate::desk::{Desk, Source};
@@ -168,18 +168,6 @@ impl Drop for Shown<'_> {
 
 fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// An error with its causes, in one line.
-#[must_use]
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
 
 /// Rests; false if the stop began.

@@ -5,8 +5,9 @@ mod support;
 use model::keyring::MasterKey;
 use model::party::Supplier;
 use model::{Lane, RouteId, SupplierId, Timestamp};
+use runtime::in_full;
 use sms_router::keys::Keeper;
-use sms_router::upkeep::{DeckFile, in_full};
+use sms_router::upkeep::DeckFile;
 use store::Store as _;
 use support::{House, NOW};
 

@@ -4,6 +4,7 @@
 
 pub mod again;
 pub mod config;
+pub mod errors;
 pub mod health;
 pub mod http;
 pub mod logs;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use again::Again;
 pub use config::ConfigError;
+pub use errors::in_full;
 pub use health::Health;
 pub use http::HttpLimits;
 pub use metrics::Registry;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::Lane;
 use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::task::JoinSet;
 
 use super::KafkaBus;
@@ -37,8 +37,9 @@ impl KafkaBus {
     /// controllers nobody takes a dead broker off it, and what a leader alone has may still be read from it.
     ///
     /// # Errors
-    /// [`BusError::TooFew`]; [`BusError::Open`] if nobody tells where the copies are. Takes about `wait` when a broker
-    /// does not answer.
+    /// [`BusError::TooFew`]; [`BusError::Open`] if nobody tells where the copies are. Takes about `wait` when a broker does
+    /// not answer, and as long again for every broker that was asked in vain where the copies are: at most as many as a
+    /// partition has copies.
     pub async fn check_quorum(&self, lane: &Lane, wait: Duration) -> Result<(), BusError> {
         let copies = self.copies(lane, wait).await?;
         let brokers: BTreeSet<i32> = copies.iter().flat_map(|copies| copies.all.iter().copied()).collect();
@@ -61,18 +62,21 @@ impl KafkaBus {
         }
     }
 
+    /// Any broker may be asked, also one that stands still. A question in vain ends the connection it went over, so that the
+    /// next goes to another broker.
     async fn copies(&self, lane: &Lane, wait: Duration) -> Result<Vec<Copies>, BusError> {
         let topic = self.inner.topics.topic(lane);
         let meta = Arc::clone(self.inner.reader.meta());
+        let brokers = self.inner.options.replication.max(1);
         let told = blocking(move || {
-            let metadata = meta.fetch_metadata(Some(&topic), wait)?;
-            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            let copies = partitions.map(|partition| Copies {
-                partition: partition.id(),
-                all: partition.replicas().to_vec(),
-                in_step: partition.isr().to_vec(),
-            });
-            Ok(copies.collect())
+            let mut told = copies_of(&meta, &topic, wait);
+            for _ in 1..brokers {
+                if !matches!(&told, Err(error) if is_unanswered(error)) {
+                    break;
+                }
+                told = copies_of(&meta, &topic, wait);
+            }
+            told
         });
         told.await.map_err(|error: KafkaError| BusError::Open(client::engine("ask where a lane's copies are", &error)))
     }
@@ -83,6 +87,26 @@ impl KafkaBus {
         let asked = [ResourceSpecifier::Broker(broker)];
         self.inner.topics.admin().describe_configs(&asked, &options).await.is_ok()
     }
+}
+
+fn copies_of(meta: &client::Consumer, topic: &str, wait: Duration) -> Result<Vec<Copies>, KafkaError> {
+    let metadata = meta.fetch_metadata(Some(topic), wait)?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    let copies = partitions.map(|partition| Copies {
+        partition: partition.id(),
+        all: partition.replicas().to_vec(),
+        in_step: partition.isr().to_vec(),
+    });
+    Ok(copies.collect())
+}
+
+/// Whether nobody answered, as opposed to an answer that refuses.
+fn is_unanswered(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown)
+    )
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ mod servers {
     use bus::AnyBus;
     use store::{AnyStore, cql};
 
+    use runtime::in_full;
+
     use crate::doctor::Finding;
-    use crate::engines::in_full;
 
     pub(super) async fn lanes(bus: &AnyBus) -> Vec<Finding> {
         let AnyBus::Kafka(bus) = bus else { return Vec::new() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus::{AnyBus, Bus};
 use model::Lane;
-use runtime::{Health, Stop};
+use runtime::{Health, Stop, in_full};
 use store::{AnyStore, Store};
 
 use super::Engines;
@@ -17,8 +17,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const EVERY_BROKER: Duration = Duration::from_secs(5);
 /// An answer that takes longer is none.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// How long a broker may take; where its copies are is asked before, and once more if whoever was asked is the one away.
+/// How long a broker may take.
+#[cfg(feature = "cluster")]
 const BROKER_ANSWER_MAX: Duration = Duration::from_secs(4);
+/// Where the copies are is asked before, and again while whoever was asked is away.
+const BROKERS_ANSWER_MAX: Duration = Duration::from_secs(16);
 /// The readiness condition of the brokers that keep copies.
 const BROKERS: &str = "brokers";
 
@@ -34,7 +37,7 @@ pub(crate) fn start(engines: &Engines, process: &Process) {
     let bus = engines.bus.clone();
     drop(process.stop.spawn("lanes watch", watched(LANES, EVERY, ANSWER_MAX).run(move || ask_lanes(bus.clone()))));
     let bus = engines.bus.clone();
-    let brokers = watched(BROKERS, EVERY_BROKER, 3 * BROKER_ANSWER_MAX);
+    let brokers = watched(BROKERS, EVERY_BROKER, BROKERS_ANSWER_MAX);
     drop(process.stop.spawn("brokers watch", brokers.run(move || ask_brokers(bus.clone()))));
     let store = engines.store.clone();
     drop(process.stop.spawn("state watch", watched(STATE, EVERY, ANSWER_MAX).run(move || ask_state(store.clone()))));
@@ -45,11 +48,7 @@ async fn ask_brokers(bus: AnyBus) -> Result<(), String> {
     match bus {
         #[cfg(feature = "cluster")]
         AnyBus::Kafka(bus) => {
-            let ask = || bus.check_quorum(&Lane::Accepted, BROKER_ANSWER_MAX);
-            let asked = match ask().await {
-                Err(bus::BusError::Open(_)) => ask().await,
-                asked => asked,
-            };
+            let asked = bus.check_quorum(&Lane::Accepted, BROKER_ANSWER_MAX).await;
             asked.map_err(|error| in_full(&error))
         }
         AnyBus::Embedded(_) => Ok(()),
@@ -100,15 +99,4 @@ impl Watched {
             }
         }
     }
-}
-
-/// An error with its causes.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
