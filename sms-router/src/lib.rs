@@ -33,4 +33,4 @@ pub use clock::Clock;
 pub use config::Config;
 pub use error::RouterError;
 pub use farms::{Doors, listen};
-pub use run::{Deps, prepare, run};
+pub use run::{Deps, LANES, prepare, run};

@@ -49,22 +49,24 @@ pub struct Deps<B, S> {
     pub clock: Clock,
 }
 
+/// The lanes every installation has, and who reads them; those of routes come and go with the routes.
+pub const LANES: [(Lane, &[Group]); 6] = [
+    (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
+    (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
+    (Lane::Events, &[Group::PROJECTION]),
+    // Nobody reads this one yet, so nothing of it is ever trimmed.
+    (Lane::Inbox, &[]),
+    (Lane::DeadLetter, &[OPERATOR]),
+    (Lane::Loads, &[LISTENERS]),
+];
+
 /// Creates the lanes of this role and declares who reads them. Whoever opens the gateway before the router calls it
 /// first. Idempotent.
 ///
 /// # Errors
 /// [`RouterError::Prepare`].
 pub async fn prepare<B: Bus>(bus: &B) -> Result<(), RouterError> {
-    let lanes: [(Lane, &[Group]); 6] = [
-        (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
-        (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
-        (Lane::Events, &[Group::PROJECTION]),
-        // Nobody reads this one yet, so nothing of it is ever trimmed.
-        (Lane::Inbox, &[]),
-        (Lane::DeadLetter, &[OPERATOR]),
-        (Lane::Loads, &[LISTENERS]),
-    ];
-    for (lane, groups) in lanes {
+    for (lane, groups) in LANES {
         let failed = |source| RouterError::Prepare { lane: lane.clone(), source };
         bus.create(&lane).await.map_err(failed)?;
         bus.declare(&lane, groups).await.map_err(failed)?;

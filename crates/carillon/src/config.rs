@@ -87,7 +87,8 @@ impl Config {
             let name = RouterName::new(&config.name);
             config.sms_router.name = name.context("the settings are not usable: `name`")?;
         }
-        settings::validate(&config.lanes, &config.state).context("the settings are not usable")?;
+        let usable = settings::validate(&config.lanes, &config.state);
+        usable.and_then(|()| settings::check_built(&config.lanes)).context("the settings are not usable")?;
         Ok(config)
     }
 

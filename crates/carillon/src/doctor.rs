@@ -3,15 +3,17 @@
 
 use std::process::ExitCode;
 
+use bus::{Bus, BusError};
 use clap::Args;
+use runtime::in_full;
 use serde::Serialize;
 use store::Store;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
 use crate::demo;
-use crate::engines::{self, Engines, Patience};
-use crate::secrets::{self, Absent};
+use crate::engines::{self, Absent, Engines, Patience};
+use crate::secrets;
 
 /// Checks the settings, the engines and what they can promise, the keys and the clocks; says what to mend.
 ///
@@ -100,29 +102,44 @@ async fn examine(common: &Common) -> Vec<Finding> {
         Ok(_) => findings.push(Finding::good("keys", "the master key can be read")),
         Err(error) => findings.push(Finding::bad("keys", format!("{error:#}"), "give this process the master key")),
     }
-    let opened = Engines::open(&config, &common.data, &config.member("doctor"), &Patience::of_command()).await;
+    let opened = Engines::find(&config, &common.data, &config.member("doctor"), &Patience::of_command()).await;
     let engines = match opened {
         Ok(engines) => engines,
         Err(error) => {
             let mend = match engines::on_servers(&config) {
                 true => "start the servers, or correct the setting that is named",
-                false => "stop the process that runs on this data directory, or give another one by --data",
+                false => "stop the process that runs on this data directory, or give the right one by --data",
             };
             findings.push(Finding::bad("engines", format!("{error:#}"), mend));
             return findings;
         }
     };
     findings.extend(engines.findings().await);
+    findings.extend(lanes(&engines).await);
     findings.extend(parties(&engines).await);
     if let Ok(master) = master {
         findings.push(match secrets::check(&master, &engines.store, &secrets::path(&config, &common.data)).await {
             Ok(()) => Finding::good("keys", "the master key opens every data key of the installation"),
-            Err(error) => {
-                Finding::bad("keys", engines::in_full(&error), "give this process the installation's master key")
-            }
+            Err(error) => Finding::bad("keys", in_full(&error), "give this process the installation's master key"),
         });
     }
     engines.close().await;
+    findings
+}
+
+/// Whether the lanes that every installation has are there and whole.
+async fn lanes(engines: &Engines) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (lane, _) in sms_router::LANES {
+        findings.extend(match engines.bus.bounds(&lane, 0).await {
+            Ok(_) => None,
+            Err(BusError::NoLane { .. }) => {
+                let mend = "start a router, which makes it";
+                Some(Finding::warning("lanes", format!("lane `{lane}` is not there yet"), mend))
+            }
+            Err(error) => Some(Finding::bad("lanes", in_full(&error), "mend what is named")),
+        });
+    }
     findings
 }
 
@@ -130,7 +147,7 @@ async fn parties(engines: &Engines) -> Vec<Finding> {
     let parties = match engines.store.parties().await {
         Ok(parties) => parties,
         Err(error) => {
-            let found = format!("the parties can't be read: {}", engines::in_full(&error));
+            let found = format!("the parties can't be read: {}", in_full(&error));
             return vec![Finding::bad("state", found, "see what the database logs")];
         }
     };

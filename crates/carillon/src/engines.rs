@@ -20,7 +20,18 @@ use address::{LanesUrl, StateUrl};
 
 pub(crate) use patience::Patience;
 pub(crate) use servers::Member;
-pub(crate) use watch::in_full;
+
+/// The file of embedded engines, in the data directory.
+const DATABASE: &str = "carillon.db";
+
+/// What to do with what is not there yet: keys, tables, lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Make it.
+    Make,
+    /// Refuse, with words: this process must not begin an installation, or only looks at one.
+    Refuse,
+}
 
 /// The opened engines.
 #[derive(Clone)]
@@ -41,9 +52,32 @@ impl Engines {
         patience: &Patience,
     ) -> anyhow::Result<Self> {
         if config.lanes.url == LanesUrl::Embedded {
+            make_private(data)?;
             return Self::open_embedded(data).await;
         }
-        let store = servers::open_store(config, patience).await?;
+        let store = servers::open_store(config, patience, Absent::Make).await?;
+        let bus = servers::open_bus(config, member, patience).await?;
+        servers::prepare(config, &bus, patience).await?;
+        Ok(Engines { bus, store, database: None })
+    }
+
+    /// Opens what is there, for a command that looks: makes no directory, no file, no table and no lane.
+    pub(crate) async fn find(
+        config: &Config,
+        data: &Path,
+        member: &Member,
+        patience: &Patience,
+    ) -> anyhow::Result<Self> {
+        if config.lanes.url == LanesUrl::Embedded {
+            let path = data.join(DATABASE);
+            anyhow::ensure!(
+                path.exists(),
+                "there is no installation in `{}`: start one by `carillon`, or give its directory by --data",
+                data.display()
+            );
+            return Self::open_embedded(data).await;
+        }
+        let store = servers::open_store(config, patience, Absent::Refuse).await?;
         let bus = servers::open_bus(config, member, patience).await?;
         Ok(Engines { bus, store, database: None })
     }
@@ -56,9 +90,7 @@ impl Engines {
     }
 
     async fn open_embedded(data: &Path) -> anyhow::Result<Self> {
-        make_private(data)?;
-        let path = data.join("carillon.db");
-        let database = Database::open(&path, &embedded::Options::default())
+        let database = Database::open(&data.join(DATABASE), &embedded::Options::default())
             .context("cannot open the embedded engines; a data directory serves one process at a time")?;
         let bus =
             EmbeddedBus::open(database.clone(), bus::Options::default()).await.context("cannot open the lanes")?;
@@ -78,7 +110,7 @@ impl Engines {
 /// Opens the state alone, for a command that runs beside the roles. Only for state on servers: what is embedded belongs to
 /// the process that has it.
 pub(crate) async fn open_store(config: &Config, patience: &Patience) -> anyhow::Result<AnyStore> {
-    servers::open_store(config, patience).await
+    servers::open_store(config, patience, Absent::Make).await
 }
 
 /// Whether the settings name servers, so that many processes may work on the same lanes and state.

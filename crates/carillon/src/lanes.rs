@@ -9,8 +9,6 @@ use bus::{Bus, BusError, Group};
 use clap::{Args, Subcommand};
 use model::Lane;
 use serde::Serialize;
-use sms_router::deadletter::OPERATOR;
-use sms_router::settle::REFERENCES;
 use store::Store;
 
 use crate::cli::Common;
@@ -44,7 +42,7 @@ impl Lanes {
     pub(crate) async fn run(&self, common: &Common) -> anyhow::Result<ExitCode> {
         let config = Config::load(common, Door::None)?;
         let member = config.member("lanes");
-        let engines = Engines::open(&config, &common.data, &member, &Patience::of_command()).await?;
+        let engines = Engines::find(&config, &common.data, &member, &Patience::of_command()).await?;
         let done = match &self.command {
             Command::List { json } => list(&engines, *json).await,
             Command::DeadLetters(letters) => letters.run(&engines.bus).await,
@@ -77,7 +75,10 @@ async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
         for partition in 0..lane.partitions() {
             match seen(engines, &lane, partition, groups).await {
                 Ok(row) => rows.push(row),
-                Err(BusError::NoLane { .. }) => eprintln!("lane `{lane}` is not there yet: the router makes it"),
+                Err(BusError::NoLane { .. }) => {
+                    eprintln!("lane `{lane}` is not there yet: the router makes it");
+                    break;
+                }
                 Err(error) => return Err(error).with_context(|| format!("cannot look at lane `{lane}`")),
             }
         }
@@ -120,13 +121,7 @@ async fn row(engines: &Engines, lane: &Lane, partition: u32, groups: &[Group]) -
 
 /// Every lane, and who reads it.
 async fn lanes(engines: &Engines) -> anyhow::Result<Vec<(Lane, &'static [Group])>> {
-    let mut lanes: Vec<(Lane, &'static [Group])> = vec![
-        (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
-        (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
-        (Lane::Events, &[Group::PROJECTION]),
-        (Lane::Inbox, &[]),
-        (Lane::DeadLetter, &[OPERATOR]),
-    ];
+    let mut lanes = sms_router::LANES.to_vec();
     for route in engines.store.parties().await.context("cannot read the routes")?.routes {
         lanes.push((Lane::Front(route.id.clone()), &[Group::OWNER]));
         lanes.push((Lane::Bulk(route.id.clone()), &[Group::OWNER]));

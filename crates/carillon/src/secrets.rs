@@ -9,15 +9,7 @@ use runtime::{Again, Secret};
 use store::{AnyStore, Store, StoreError};
 
 use crate::config::Config;
-
-/// What to do if there is no key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Absent {
-    /// Make one: this process begins the installation.
-    Make,
-    /// Refuse: others have one already, and another would open nothing of theirs.
-    Refuse,
-}
+use crate::engines::Absent;
 
 /// Reads the master key. Whoever has it opens everything: it is readable by its owner only, and losing it loses the content
 /// of every message that is kept.

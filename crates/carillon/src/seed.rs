@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Common;
 use crate::config::{Config, Door};
 use crate::demo::{self, Addresses, Demo, Fresh};
-use crate::engines::{self, Engines};
+use crate::engines::{self, Absent, Engines};
 use crate::process::Process;
-use crate::secrets::{self, Absent};
+use crate::secrets;
 use crate::{report, single};
 
 /// Makes the demo's tenant, suppliers, routes, prices and farm in the configured engines, if they have no tenant, and runs

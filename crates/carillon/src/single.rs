@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
-use crate::engines::{self, Engines, Member};
+use crate::engines::{self, Absent, Engines, Member};
 use crate::process::Process;
-use crate::secrets::{self, Absent, KeyRefused};
+use crate::secrets::{self, KeyRefused};
 use crate::{doctor, issue};
 
 /// What the router says of itself, said before it can.

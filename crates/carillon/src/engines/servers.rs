@@ -5,6 +5,7 @@ use runtime::Again;
 use sms_router::RouterError;
 use store::AnyStore;
 
+use super::Absent;
 use super::patience::{Awaited, Failed, LANES, Patience, STATE};
 use crate::config::Config;
 
@@ -24,15 +25,20 @@ impl std::fmt::Display for Member {
 }
 
 pub(super) async fn open_bus(config: &Config, member: &Member, patience: &Patience) -> anyhow::Result<AnyBus> {
-    let awaited = || Awaited { condition: LANES, setting: "lanes.url", address: config.lanes.url.to_string() };
-    let bus = patience.wait(awaited(), async || client::bus(config, member).await).await?;
-    // Lanes that were made a moment ago are not at once known to all brokers.
+    patience.wait(awaited(config), async || client::bus(config, member).await).await
+}
+
+/// Makes the lanes that are not there. Those that were made a moment ago are not at once known to all brokers.
+pub(super) async fn prepare(config: &Config, bus: &AnyBus, patience: &Patience) -> anyhow::Result<()> {
     let prepare = async || {
-        let prepared = sms_router::prepare(&bus).await;
+        let prepared = sms_router::prepare(bus).await;
         prepared.map_err(|error| Failed { again: mended_by_time(&error), reason: error.into() })
     };
-    patience.wait(awaited(), prepare).await?;
-    Ok(bus)
+    patience.wait(awaited(config), prepare).await
+}
+
+fn awaited(config: &Config) -> Awaited {
+    Awaited { condition: LANES, setting: "lanes.url", address: config.lanes.url.to_string() }
 }
 
 /// A lane that is not what it should be stays so until somebody changes it.
@@ -45,9 +51,9 @@ fn mended_by_time(error: &RouterError) -> Again {
     }
 }
 
-pub(super) async fn open_store(config: &Config, patience: &Patience) -> anyhow::Result<AnyStore> {
+pub(super) async fn open_store(config: &Config, patience: &Patience, absent: Absent) -> anyhow::Result<AnyStore> {
     let awaited = Awaited { condition: STATE, setting: "state.url", address: config.state.url.to_string() };
-    patience.wait(awaited, async || client::store(config).await).await
+    patience.wait(awaited, async || client::store(config, absent).await).await
 }
 
 /// The clients' options, key by key.
@@ -82,8 +88,8 @@ mod client {
         }
     }
 
-    pub(super) async fn store(config: &Config) -> Result<AnyStore, Failed> {
-        let options = store_options(config).map_err(for_good)?;
+    pub(super) async fn store(config: &Config, absent: Absent) -> Result<AnyStore, Failed> {
+        let options = store_options(config, absent).map_err(for_good)?;
         let opened = CqlStore::open(options).await;
         opened.map(AnyStore::Cql).map_err(|error| Failed { reason: error.into(), again: Again::Yes })
     }
@@ -136,7 +142,7 @@ mod client {
         }
     }
 
-    fn store_options(config: &Config) -> anyhow::Result<cql::Options> {
+    fn store_options(config: &Config, absent: Absent) -> anyhow::Result<cql::Options> {
         let state = &config.state;
         let StateUrl::Cql { hosts, keyspace } = &state.url else { anyhow::bail!("the state is not on servers") };
         let copies = u32::from(state.replication);
@@ -164,6 +170,7 @@ mod client {
             login,
             request_timeout: Duration::from_millis(state.request_ms_max.into()),
             startup_deadline: open_max(config),
+            change_schema: absent == Absent::Make,
             ..cql::Options::default()
         })
     }
@@ -190,7 +197,7 @@ mod client {
         Err(Failed { reason: anyhow::anyhow!(HOW), again: Again::No })
     }
 
-    pub(super) async fn store(_: &Config) -> Result<AnyStore, Failed> {
+    pub(super) async fn store(_: &Config, _: Absent) -> Result<AnyStore, Failed> {
         Err(Failed { reason: anyhow::anyhow!(HOW), again: Again::No })
     }
 }

@@ -132,6 +132,12 @@ pub(crate) enum EnginesRefused {
         /// The key that is not.
         missing: &'static str,
     },
+    /// This build has no clients of servers.
+    #[error(
+        "`lanes.url` and `state.url` name servers, and this build has no engines of a cluster; build it with \
+         `cargo build --release --features cluster`"
+    )]
+    NotBuilt,
     /// The password would travel in the clear.
     #[error(
         "`lanes.sasl_mechanism` is `PLAIN`, which shows the password to everyone on the way: set `lanes.tls = true`"
@@ -220,6 +226,17 @@ pub(crate) fn validate(lanes: &LanesConfig, state: &StateConfig) -> Result<(), E
         user: &state.user,
         password_file: &state.password_file,
     })
+}
+
+/// Checks that this build has the engines that are named.
+///
+/// # Errors
+/// [`EnginesRefused::NotBuilt`].
+pub(crate) fn check_built(lanes: &LanesConfig) -> Result<(), EnginesRefused> {
+    match lanes.url == LanesUrl::Embedded || cfg!(feature = "cluster") {
+        true => Ok(()),
+        false => Err(EnginesRefused::NotBuilt),
+    }
 }
 
 fn positive(key: &'static str, value: u64) -> Result<(), EnginesRefused> {

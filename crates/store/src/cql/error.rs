@@ -74,6 +74,15 @@ pub enum CqlError {
         /// The last step this build knows.
         known: i32,
     },
+    /// The schema is not what this build needs, and may not be changed.
+    #[error(
+        "keyspace `{keyspace}` does not have the tables this build needs: start a role of this build, or `carillon demo`, \
+         which make them"
+    )]
+    Outdated {
+        /// The keyspace.
+        keyspace: String,
+    },
     /// Another process holds the lock of the migrations for too long.
     #[error(
         "another process (`{owner}`) has been changing the schema of keyspace `{keyspace}` for more than {seconds} s"
@@ -144,6 +153,7 @@ impl CqlError {
             | CqlError::Tls { .. }
             | CqlError::Keyspace { .. }
             | CqlError::Newer { .. }
+            | CqlError::Outdated { .. }
             | CqlError::Row { .. } => false,
         }
     }

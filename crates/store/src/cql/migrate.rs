@@ -65,6 +65,9 @@ async fn try_steps(session: &Session, options: &Options, steps: &[Step], owner: 
     if books.are_there().await? && books.missing(steps).await?.is_empty() {
         return Ok(());
     }
+    if !options.change_schema {
+        return Err(CqlError::Outdated { keyspace: options.keyspace.clone() });
+    }
     for book in BOOKS {
         books.change(book).await?;
     }

@@ -16,6 +16,9 @@ pub struct Options {
     pub keyspace: String,
     /// Whether a keyspace that is not there is created.
     pub create_keyspace: bool,
+    /// Whether a schema that this build needs changed is changed, and a keyspace created at all; a command that only looks
+    /// leaves both alone.
+    pub change_schema: bool,
     /// How many copies are kept; used when the keyspace is created.
     pub replication: Replication,
     /// The data centre of this process: its nodes are asked, and its replicas make the quorum. Empty if there is but one.
@@ -84,6 +87,7 @@ impl Default for Options {
             contact_points: vec!["127.0.0.1:9042".into()],
             keyspace: "carillon".into(),
             create_keyspace: true,
+            change_schema: true,
             replication: Replication::Simple(1),
             datacenter: String::new(),
             tls: None,

@@ -192,6 +192,9 @@ async fn prepare_keyspace(session: &Session, options: &Options) -> Result<(), Cq
     let statement = options.create_statement(is_scylla(session).await?);
     let absent =
         |why: String| CqlError::Keyspace { keyspace: options.keyspace.clone(), why, statement: statement.clone() };
+    if !options.change_schema {
+        return Err(CqlError::Outdated { keyspace: options.keyspace.clone() });
+    }
     if !options.create_keyspace {
         return Err(absent("setting `create_keyspace` is off".into()));
     }

@@ -44,6 +44,19 @@ async fn a_keyspace_that_may_not_be_made_is_asked_for() {
 }
 
 #[tokio::test]
+async fn who_only_looks_changes_nothing() {
+    let keyspace = Keyspace::new("looked_at");
+    let looking = || Options { change_schema: false, ..keyspace.options() };
+    for _ in 0..2 {
+        let said = refused(looking()).await;
+        assert!(said.contains(&keyspace.options().keyspace) && said.contains("start a role"), "{said}");
+    }
+    let store = keyspace.open().await;
+    CqlStore::open(looking()).await.unwrap();
+    keyspace.drop(&store).await;
+}
+
+#[tokio::test]
 async fn nobody_there_is_said_with_address_and_setting() {
     // A port that was free a moment ago: nobody listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
