@@ -39,20 +39,20 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Column::Embedded, Column::Kafka1, Column::Kafka3])]
     columns: Vec<Column>,
     /// Messages of the two runs that are as fast as they can (closed loop).
-    #[arg(short = 'n', long, default_value_t = 20_000)]
+    #[arg(short = 'n', long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     messages: u64,
     /// Connections of the loader.
-    #[arg(short, long, default_value_t = 64)]
-    connections: usize,
+    #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
     /// Messages a second of the paced run (open loop): what every column can hold, so that they do the same work in the
     /// same time.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
     /// How long the paced run takes.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Simulated modems, half of them a route.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     modems: u32,
     /// Measures what was built before, whatever the sources say now.
     #[arg(long)]
@@ -74,10 +74,12 @@ pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
 }
 
 fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
-    if !options.no_build {
+    let target = machine::target(root);
+    if options.no_build {
+        check_built(&target)?;
+    } else {
         build(root, options)?;
     }
-    let target = machine::target(root);
     let mut columns: Vec<Figures> = Vec::new();
     for column in &options.columns {
         eprintln!("=== {}", column.title());
@@ -90,6 +92,15 @@ fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
         println!("{report}");
     }
     report.check()
+}
+
+/// What is measured, in the folder of release builds.
+const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/network"];
+
+fn check_built(target: &Path) -> anyhow::Result<()> {
+    let absent = BUILT.iter().find(|name| !target.join("release").join(name).is_file());
+    anyhow::ensure!(absent.is_none(), "release/{} was not built yet: leave out --no-build", absent.unwrap_or(&""));
+    Ok(())
 }
 
 /// One build for all columns, and the loader and the simulated network of the same sources.

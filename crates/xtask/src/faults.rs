@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::engines::Options;
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 
 use crate::command;
 use crate::engines::Kept;
@@ -14,19 +15,40 @@ use crate::steps::EVERYTHING;
 /// The set of engines they kill.
 const SET: &str = "faults";
 
+/// What is done to an installation under load. The tests know them by the same names, and refuse others.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Fault {
+    /// The router that owns a route stands still past its session (SIGSTOP), another takes over, the first goes on.
+    TwoOwners,
+    /// kill -9 of a gateway, and its restart.
+    KillGateway,
+    /// kill -9 of the router that owns a route, and its restart.
+    KillRouter,
+    /// kill -9 of a farm, and its restart; what a modem was sending is uncertain.
+    KillFarm,
+    /// kill -9 of the broker that leads a busy partition or coordinates transactions or groups, and its restart.
+    KillBroker,
+    /// The CQL node is stopped or killed, and comes back.
+    RestartCql,
+    /// A third router joins while leases are out, and leaves in order.
+    Rebalance,
+    /// A router is replaced by one that writes as the next build might, and back, while the other stays.
+    Replacement,
+    /// A farm is cut off from all routers for 30 s.
+    FarmCut,
+    /// Two of three brokers are stunned or killed: gateways answer 503 and serviceNetwork, live, and are not ready.
+    NoQuorum,
+}
+
+impl Fault {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// What follows the options in `--help`.
 const FAULTS: &str = "\
-The faults, each under load, on two gateways, two routers, two farms, three brokers and a CQL node:
-  two-owners    the router that owns a route stands still past its session (SIGSTOP), another takes over, the first goes on
-  kill-gateway  kill -9 of a gateway, and its restart
-  kill-router   kill -9 of the router that owns a route, and its restart
-  kill-farm     kill -9 of a farm, and its restart; what a modem was sending is uncertain
-  kill-broker   kill -9 of the broker that leads a busy partition or coordinates transactions or groups, and its restart
-  restart-cql   the CQL node is stopped or killed, and comes back
-  rebalance     a third router joins while leases are out, and leaves in order
-  replacement   a router is replaced by one that writes as the next build might, and back, while the other stays
-  farm-cut      a farm is cut off from all routers for 30 s
-  no-quorum     two of three brokers are stunned or killed: gateways answer 503 and serviceNetwork, live, and are not ready
+Each fault is done under load, to two gateways, two routers, two farms, three brokers and a CQL node.
 
 After each, every message is counted: as its sender knows it, as the ledger does, and as the simulated network received it.
   accepted    answered 202                  doubled     received more than once: must be 0
@@ -45,8 +67,8 @@ pub(crate) struct Faults {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Only these faults (repeat it, or separate them by commas).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    only: Vec<String>,
+    #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<Fault>,
     /// What chance begins with: who is killed, and when. Another one each time if it is not given; it is shown.
     #[arg(long)]
     seed: Option<u64>,
@@ -63,9 +85,10 @@ impl Faults {
 
     /// How the tests are told.
     fn variables(&self, set: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let only: Vec<String> = self.only.iter().map(|fault| fault.name()).collect();
         let mut variables = vec![
             ("CARILLON_FAULTS_ROUNDS", self.rounds.to_string()),
-            ("CARILLON_FAULTS_ONLY", self.only.join(",")),
+            ("CARILLON_FAULTS_ONLY", only.join(",")),
             ("CARILLON_FAULTS_SET", set.display().to_string()),
         ];
         variables.extend(self.seed.map(|seed| ("CARILLON_FAULTS_SEED", seed.to_string())));

@@ -47,7 +47,7 @@ pub(crate) struct Paced {
 #[derive(Serialize)]
 pub(crate) struct Report {
     messages: u64,
-    connections: usize,
+    connections: u32,
     paced_per_second: u64,
     modems: u32,
     columns: BTreeMap<&'static str, Shown>,
