@@ -15,5 +15,6 @@ pub mod smpp;
 pub mod syncml;
 pub mod tpdu;
 pub mod udh;
+mod uintvar;
 pub mod wbxml;
 pub mod wsp;

@@ -4,8 +4,8 @@
 use super::{
     DEPTH_MAX, DOCUMENT_OCTETS_MAX, Element, Vocabulary, WbxmlError, date,
     element::{Attribute, Content},
-    reader::push_integer,
 };
+use crate::uintvar;
 
 pub(super) const SWITCH_PAGE: u8 = 0x00;
 pub(super) const END: u8 = 0x01;
@@ -33,7 +33,7 @@ pub enum Version {
 /// [`WbxmlError`] if a name is not in the vocabulary, a date is none, a text holds a NUL, or it is over a limit.
 pub fn encode(root: &Element, vocabulary: &Vocabulary, version: Version) -> Result<Vec<u8>, WbxmlError> {
     let mut octets = vec![version as u8];
-    push_integer(vocabulary.public_ids.first().map_or(UNKNOWN_PUBLIC_ID, |id| id.number), &mut octets);
+    uintvar::push(vocabulary.public_ids.first().map_or(UNKNOWN_PUBLIC_ID, |id| id.number), &mut octets);
     octets.extend_from_slice(&[UTF_8, 0]);
     let mut encoder = Encoder { octets, vocabulary, tag_page: 0, attribute_page: 0 };
     encoder.element(root, 1)?;

@@ -1,11 +1,10 @@
 //! The small grammar of header values (WAP-230-WSP, 8.4.2): integers, texts, lengths. Knows no header.
 
 use super::WspError;
+use crate::uintvar::{self, Refused};
 
 /// Set in an octet that is a number by itself.
 pub(super) const SHORT: u8 = 0x80;
-/// Octets of the longest length: 32 bits, seven in each.
-const UINTVAR_OCTETS_MAX: usize = 5;
 /// A length from here on is written as a quote and a variable-length integer.
 const LENGTH_QUOTE: u8 = 31;
 /// Stands in front of a text whose first character would be taken for something else.
@@ -44,20 +43,14 @@ impl<'octets> Reader<'octets> {
         Ok(taken)
     }
 
-    /// A variable-length integer: seven bits an octet, the high bit says that more follow (8.1.2).
+    /// A variable-length integer (8.1.2).
     pub(super) fn uintvar(&mut self, field: &'static str) -> Result<usize, WspError> {
-        let mut value = 0_u32;
-        for _ in 0..UINTVAR_OCTETS_MAX {
-            let octet = self.octet(field)?;
-            if value > u32::MAX >> 7 {
-                return Err(WspError::Length);
-            }
-            value = value << 7 | u32::from(octet & 0x7f);
-            if octet & 0x80 == 0 {
-                return usize::try_from(value).map_err(|_| WspError::Length);
-            }
-        }
-        Err(WspError::Length)
+        let (value, rest) = uintvar::read(self.rest).map_err(|refused| match refused {
+            Refused::Cut => WspError::Cut { field },
+            Refused::Long => WspError::Length,
+        })?;
+        self.rest = rest;
+        usize::try_from(value).map_err(|_| WspError::Length)
     }
 
     /// What a value length announces, as a reader of its own.
@@ -112,11 +105,7 @@ impl<'octets> Reader<'octets> {
 }
 
 pub(super) fn push_uintvar(value: usize, octets: &mut Vec<u8>) {
-    let groups = (usize::BITS - value.leading_zeros()).div_ceil(7).max(1);
-    for group in (0..groups).rev() {
-        let more = if group > 0 { 0x80 } else { 0 };
-        octets.push((value >> (group * 7) & 0x7f) as u8 | more);
-    }
+    uintvar::push(u32::try_from(value).expect("nothing that is pushed is as long as 4 GiB"), octets);
 }
 
 /// Writes a length: one octet up to 30, from there on quoted.
