@@ -1,5 +1,6 @@
 //! The REST door: routes, authentication, and the answers to what is not there. Speaks problem documents (RFC 9457).
 
+mod cancel;
 mod follow;
 mod ledger;
 mod messages;
@@ -27,7 +28,7 @@ use crate::snapshot::{KeyHolder, Snapshot};
 pub fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/v1/messages", post(messages::create).fallback(method_not_allowed))
-        .route("/v1/messages/{id}", get(messages::show).fallback(method_not_allowed))
+        .route("/v1/messages/{id}", get(messages::show).delete(cancel::cancel).fallback(method_not_allowed))
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
 }
 

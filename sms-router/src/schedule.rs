@@ -13,17 +13,19 @@
 //! * Firing is a commit on the maker's behalf: one that lost its share is refused, and what it planned counts for nothing.
 //!   Its last puts may still land, also after its successor fired and cleared the row. The successor remembers what it
 //!   fired, and clears such a row without appending it.
+//! * A cancelled row ends instead of being planned; one that was put back with its plan goes on. What was cancelled stays so,
+//!   and what fired is not asked again: a repeat ends the same way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, Entry, Group};
-use model::record::{Record, RecordError};
-use model::{DeliveryId, Lane, State, Timestamp};
+use model::record::{Door, Header, Record, RecordError};
+use model::{DeliveryId, Lane, State, TenantId, Timestamp};
 use runtime::Stop;
-use store::{ScheduledRow, Store};
+use store::{Cancelled, ScheduledRow, Store};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::deadletter::{self, Origin};
@@ -37,6 +39,8 @@ const SHARDS: u32 = 4;
 const SHARDS_PER_KIND: u32 = 16;
 const _: () = assert!(Lane::Accepted.partitions() * SHARDS <= SHARDS_PER_KIND, "each planner has shards of its own");
 const _: () = assert!(Lane::Outcomes.partitions() * SHARDS <= SHARDS_PER_KIND, "each settler has shards of its own");
+/// How far the clock of the gateway that took a message may be ahead of the one that was asked to cancel it.
+const CLOCKS_APART_MS_MAX: i64 = 60_000;
 /// Rows remembered as fired, at least; twice as many at most. A member that lost its share has a batch in hand, not more.
 const FIRED_MAX: usize = 50_000;
 
@@ -177,6 +181,37 @@ pub struct Schedule<B, S, L> {
     gate: Gate,
 }
 
+/// A row that is due, with its record if that can be read.
+type DueRow = (ScheduledRow, Result<Record, RecordError>);
+
+/// Up to when what was accepted is taken back.
+#[derive(Default)]
+struct TakenBack(BTreeMap<Cancelled, Timestamp>);
+
+impl TakenBack {
+    /// Whether this is taken back.
+    fn has(&self, header: &Header) -> bool {
+        let covers = |subject: &Cancelled| {
+            let slack_ms = match subject {
+                Cancelled::Message(_) => CLOCKS_APART_MS_MAX,
+                Cancelled::User { .. } => 0,
+            };
+            self.0.get(subject).is_some_and(|at| header.accepted_ms <= at.plus_ms(slack_ms).0)
+        };
+        !self.0.is_empty() && subjects(header).iter().flatten().any(covers)
+    }
+}
+
+/// What a delivery can be cancelled as.
+fn subjects(header: &Header) -> [Option<Cancelled>; 2] {
+    let user = || {
+        let tenant = TenantId::new(&header.account.tenant).ok()?;
+        Some(Cancelled::User { tenant, user_id: header.account.user.clone() })
+    };
+    let message = header.id().ok().map(|id| Cancelled::Message(id.message));
+    [message, if header.door() == Door::Oms { user() } else { None }]
+}
+
 /// What became of a batch of due rows.
 #[derive(Default)]
 struct Due {
@@ -220,9 +255,17 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         let (now, max) = (self.desk.clock.now(), self.desk.config.batch_max);
         let Some((rows, late)) = self.due(shard, now, max).await? else { return Ok(false) };
         let count = rows.len() + late.len();
+        let rows: Vec<DueRow> = rows
+            .into_iter()
+            .map(|row| {
+                let record = Record::read(row.payload.clone());
+                (row, record)
+            })
+            .collect();
+        let taken_back = self.taken_back(&rows).await?;
         let mut due = Due { late, ..Due::default() };
-        for row in rows {
-            self.take(row, now, &mut due);
+        for (row, record) in rows {
+            self.take(row, record, &taken_back, now, &mut due);
         }
         let gone = due.done.len() + due.late.len();
         if !due.planned.is_empty() {
@@ -255,6 +298,18 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         Ok(Some(rows.into_iter().partition(|row| !passage.fired.has(row))))
     }
 
+    /// What of these rows the tenants have taken back.
+    async fn taken_back(&self, rows: &[DueRow]) -> Result<TakenBack, RouterError> {
+        let records = rows.iter().filter_map(|(_, record)| record.as_ref().ok());
+        let asked: HashSet<Cancelled> = records.flat_map(|record| subjects(&record.header)).flatten().collect();
+        if asked.is_empty() {
+            return Ok(TakenBack::default());
+        }
+        let asked: Vec<Cancelled> = asked.into_iter().collect();
+        let said = self.desk.store.cancelled(&asked).await.map_err(RouterError::Schedule)?;
+        Ok(TakenBack(asked.into_iter().zip(said).filter_map(|(subject, at)| Some((subject, at?))).collect()))
+    }
+
     /// Commits on the maker's behalf, so that it counts only while the maker has its share.
     async fn commit(&self, appended: Vec<(Lane, Entry)>, done: &[ScheduledRow]) -> Result<(), RouterError> {
         let mut passage = self.gate.0.lock().await;
@@ -264,24 +319,39 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         Ok(())
     }
 
-    fn take(&self, row: ScheduledRow, now: Timestamp, due: &mut Due) {
-        match self.turn(&row, now) {
-            Ok(turn) => self.follow(row, turn, now, due),
+    fn take(
+        &self,
+        row: ScheduledRow,
+        record: Result<Record, RecordError>,
+        taken_back: &TakenBack,
+        now: Timestamp,
+        due: &mut Due,
+    ) {
+        match record.map_err(Unreadable::from).and_then(|record| self.turn(record, taken_back, now)) {
+            Ok((record, Some(turn))) => self.follow(row, (record, turn), now, due),
+            Ok((record, None)) => self.end(row, &record, (State::Cancelled, ""), now, due),
             Err(error) => self.bury(row, &error, now, due),
         }
     }
 
-    fn turn(&self, row: &ScheduledRow, now: Timestamp) -> Result<(Record, Turn), Unreadable> {
-        let record = Record::read(row.payload.clone())?;
+    /// `None`: it is cancelled.
+    fn turn(
+        &self,
+        record: Record,
+        taken_back: &TakenBack,
+        now: Timestamp,
+    ) -> Result<(Record, Option<Turn>), Unreadable> {
         let snapshot = self.desk.world.snapshot();
         let turn = if !record.body()?.candidates.is_empty() {
             Turn::Routed(Box::new(self.desk.routing.again(&snapshot, record.clone())?))
+        } else if taken_back.has(&record.header) {
+            return Ok((record, None));
         } else if record.header.expires_ms > 0 && record.header.expires() <= now {
-            return Ok((record, Turn::NoRoute));
+            return Ok((record, Some(Turn::NoRoute)));
         } else {
             self.desk.routing.route(&snapshot, &record, now)?
         };
-        Ok((record, turn))
+        Ok((record, Some(turn)))
     }
 
     fn follow(&self, row: ScheduledRow, (record, turn): (Record, Turn), now: Timestamp, due: &mut Due) {
@@ -295,9 +365,7 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
                 } else {
                     (State::Rejected, "no route")
                 };
-                self.desk.metrics.count_end(state);
-                due.appended.push(step::entry(&record.header, record.header.attempt, now, step::ended(state, reason)));
-                due.done.push(row);
+                self.end(row, &record, (state, reason), now, due);
             }
             Turn::Routed(hop) => {
                 if hop.record.header.hop > record.header.hop {
@@ -307,6 +375,12 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
                 due.done.push(row);
             }
         }
+    }
+
+    fn end(&self, row: ScheduledRow, record: &Record, (state, reason): (State, &str), now: Timestamp, due: &mut Due) {
+        self.desk.metrics.count_end(state);
+        due.appended.push(step::entry(&record.header, record.header.attempt, now, step::ended(state, reason)));
+        due.done.push(row);
     }
 
     fn append(&self, hop: Hop, now: Timestamp, due: &mut Due) {

@@ -5,13 +5,13 @@ mod support;
 use bus::{Bus as _, Entry};
 use lease::record::OutcomeKind;
 use model::event::Step;
-use model::record::{Header, Record};
+use model::record::{Door, Header, Record};
 use model::{Lane, Money, State};
 use prost::Message as _;
 use sms_router::deadletter::DeadLetter;
 use sms_router::planner::Fitness;
 use sms_router::schedule::Maker;
-use store::Store as _;
+use store::{Cancelled, Store as _};
 use support::{House, NOW, rate};
 
 #[tokio::test]
@@ -225,6 +225,124 @@ async fn rows_fire_before_a_lane_that_ends_without_an_entry() {
     house.desk.clock.set(NOW.plus_ms(60_000));
     house.fire().await;
     assert_eq!(house.story(&sent).await, ["scheduled", "routed"]);
+}
+
+#[tokio::test]
+async fn what_is_cancelled_before_it_is_planned_is_not_sent() {
+    let house = House::open().await;
+    let later = |n| house.message(n).with(|header| header.not_before_ms = NOW.plus_ms(60_000).0);
+    let (sent, kept) = (later(1), later(2));
+    house.accept(&[sent.clone(), kept.clone()]).await;
+    house.plan().await;
+    let id = sent.header.id().unwrap().message;
+    house.desk.store.cancel(Cancelled::Message(id), NOW).await.unwrap();
+    house.fire().await;
+    assert_eq!(house.story(&sent).await, ["scheduled"], "it ends when it is due");
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.fire().await;
+    house.fire().await;
+    assert_eq!(house.ending(&sent).await.0, State::Cancelled);
+    assert_eq!(house.story(&kept).await, ["scheduled", "routed"]);
+    assert_eq!(house.ledger().await.finals[&State::Cancelled], 1);
+}
+
+#[tokio::test]
+async fn what_was_planned_before_it_was_cancelled_is_sent() {
+    let house = House::open().await;
+    let sent = house.message(1).with(|header| header.not_before_ms = NOW.plus_ms(60_000).0);
+    house.accept(std::slice::from_ref(&sent)).await;
+    house.plan().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    // The plan was put back, and perhaps appended: it can't be taken back.
+    house.bus.fail_after(0);
+    let maker = Maker::Planner(sent.partition());
+    house.schedule(maker).fire(maker.shard(sent.header.id().unwrap())).await.expect_err("the commit fails");
+    house.bus.heal();
+    house.desk.store.cancel(Cancelled::Message(sent.header.id().unwrap().message), NOW).await.unwrap();
+    house.fire().await;
+    assert_eq!(house.story(&sent).await, ["scheduled", "routed"]);
+}
+
+#[tokio::test]
+async fn what_a_user_left_is_not_sent_and_what_comes_later_is() {
+    let house = House::open().await;
+    let of = |n, user: &str, accepted: i64| {
+        house.message(n).with(|header| {
+            (header.not_before_ms, header.accepted_ms) = (NOW.plus_ms(60_000).0, accepted);
+            (header.door, header.account.user) = (Door::Oms as i32, user.into());
+        })
+    };
+    let (gone, other, later) = (of(1, "demo", NOW.0), of(2, "demo2", NOW.0), of(3, "demo", NOW.0 + 1));
+    let key = of(4, "demo", NOW.0).with(|header| header.door = Door::Rest as i32);
+    house.accept(&[gone.clone(), other.clone(), later.clone(), key.clone()]).await;
+    house.plan().await;
+    let user = Cancelled::User { tenant: house.tenant.clone(), user_id: "demo".into() };
+    house.desk.store.cancel(user, NOW).await.unwrap();
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.fire().await;
+    assert_eq!(house.ending(&gone).await.0, State::Cancelled);
+    for kept in [other, later, key] {
+        assert_eq!(house.story(&kept).await, ["scheduled", "routed"]);
+    }
+}
+
+/// When a message is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Moment {
+    BeforeItIsFiled,
+    BeforeItIsDue,
+    WhenItIsDue,
+    AfterItFired,
+    AfterItWasSent,
+}
+
+#[tokio::test]
+async fn whenever_it_is_cancelled_it_ends_once_and_is_sent_once_at_most() {
+    use Moment::{AfterItFired, AfterItWasSent, BeforeItIsDue, BeforeItIsFiled, WhenItIsDue};
+    for moment in [BeforeItIsFiled, BeforeItIsDue, WhenItIsDue, AfterItFired, AfterItWasSent] {
+        for killed in [false, true] {
+            cancelled_at(moment, killed).await;
+        }
+    }
+}
+
+/// `killed`: the first commit of the firing fails, and another router fires again.
+async fn cancelled_at(moment: Moment, killed: bool) {
+    let house = House::open().await;
+    let sent = house.message(1).with(|header| (header.not_before_ms, header.receipt) = (NOW.plus_ms(60_000).0, false));
+    let cancel = async |at: Moment| {
+        if moment == at {
+            let message = Cancelled::Message(sent.header.id().unwrap().message);
+            house.desk.store.cancel(message, house.desk.clock.now()).await.unwrap();
+        }
+    };
+    house.accept(std::slice::from_ref(&sent)).await;
+    cancel(Moment::BeforeItIsFiled).await;
+    house.plan().await;
+    cancel(Moment::BeforeItIsDue).await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    cancel(Moment::WhenItIsDue).await;
+    if killed {
+        house.bus.fail_after(0);
+        let maker = Maker::Planner(sent.partition());
+        house.schedule(maker).fire(maker.shard(sent.header.id().unwrap())).await.expect_err("the commit fails");
+        house.bus.heal();
+    }
+    house.fire().await;
+    cancel(Moment::AfterItFired).await;
+    house.fire().await;
+    let routed = house.routed("blue-gb").await;
+    assert_eq!(routed.len(), usize::from(moment > Moment::WhenItIsDue), "{moment:?}, killed: {killed}");
+    for record in &routed {
+        house.outcome_because(record, OutcomeKind::Sent, &[9], "").await;
+    }
+    house.settle().await;
+    cancel(Moment::AfterItWasSent).await;
+    house.fire().await;
+    let expected = if moment > Moment::WhenItIsDue { State::Sent } else { State::Cancelled };
+    assert_eq!(house.ending(&sent).await.0, expected, "{moment:?}, killed: {killed}");
+    let ledger = house.ledger().await;
+    assert_eq!((ledger.accepted, ledger.finals[&expected]), (1, 1), "{moment:?}, killed: {killed}");
 }
 
 #[tokio::test]

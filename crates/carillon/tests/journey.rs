@@ -11,6 +11,7 @@ on_both_columns! {
         an_oms_message_becomes_an_sms,
         long_and_foreign_texts_arrive_whole,
         many_recipients_are_one_message_with_a_state_each,
+        a_message_that_waits_is_cancelled,
     ]
     the_same_key_is_the_same_message_across_restarts,
     a_message_waits_for_its_time,
@@ -132,6 +133,23 @@ async fn many_recipients_are_one_message_with_a_state_each(carillon: &Carillon) 
     reached.sort();
     expected.sort();
     assert_eq!(reached, expected);
+}
+
+async fn a_message_that_waits_is_cancelled(carillon: &Carillon) {
+    let due = time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3);
+    let due = due.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let body = json!({ "to": [carillon.number(0, 4), carillon.number(1, 5)], "text": "never", "send_at": due });
+    let answer: Value = carillon.post(&body).send().await.unwrap().json().await.unwrap();
+    let id = answer["id"].as_str().unwrap().to_owned();
+    carillon.wait_state(&id, "scheduled").await;
+    for _ in 0..2 {
+        assert_eq!(carillon.cancel(&id).await, 202, "asked again, it is the same");
+    }
+    let message = carillon.wait_state(&id, "cancelled").await;
+    assert_eq!(message["counts"], json!({ "cancelled": 2 }), "{message:#}");
+    assert_eq!(carillon.cancel(&id).await, 409, "nothing of it waits");
+    assert_eq!(carillon.cancel("msg_0123456789abcdef0123456789abcdef").await, 404);
+    assert!(carillon.received().iter().all(|line| line.text.as_deref() != Some("never")));
 }
 
 async fn a_message_waits_for_its_time(column: Column) {

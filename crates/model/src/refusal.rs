@@ -31,6 +31,8 @@ pub enum Refusal {
     NotFound,
     /// The idempotency key was used with another body.
     KeyReused,
+    /// What is to be changed has gone too far for that.
+    TooLate,
     /// Too many requests.
     RateLimited,
     /// A queue is full; later it will not be.
@@ -43,7 +45,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 18] = [
+    pub const ALL: [Refusal; 19] = [
         Refusal::Unauthorized,
         Refusal::Forbidden,
         Refusal::Malformed,
@@ -58,6 +60,7 @@ impl Refusal {
         Refusal::MethodNotAllowed,
         Refusal::NotFound,
         Refusal::KeyReused,
+        Refusal::TooLate,
         Refusal::RateLimited,
         Refusal::Busy,
         Refusal::Unavailable,
@@ -82,6 +85,7 @@ impl Refusal {
             Refusal::MethodNotAllowed => "method-not-allowed",
             Refusal::NotFound => "not-found",
             Refusal::KeyReused => "key-reused",
+            Refusal::TooLate => "too-late",
             Refusal::RateLimited => "rate-limited",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
@@ -98,6 +102,7 @@ impl Refusal {
             Refusal::Forbidden => 403,
             Refusal::NotFound => 404,
             Refusal::MethodNotAllowed => 405,
+            Refusal::TooLate => 409,
             Refusal::BodyTooLarge => 413,
             Refusal::UnsupportedMediaType => 415,
             Refusal::KeyReused
@@ -130,6 +135,7 @@ impl Refusal {
             Refusal::MethodNotAllowed => "the method is not allowed here",
             Refusal::NotFound => "there is no such resource",
             Refusal::KeyReused => "the idempotency key was used with another body",
+            Refusal::TooLate => "it is too late for that",
             Refusal::RateLimited => "too many requests",
             Refusal::Busy => "the system is full; try again later",
             Refusal::Unavailable => "the system can't take this now; try again later",

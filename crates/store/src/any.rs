@@ -6,8 +6,8 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
 use crate::{
-    Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
-    ScheduledRow, Store, Usage,
+    Cancelled, Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    RouterSeat, ScheduledRow, Store, Usage,
 };
 
 /// Whichever engine the configuration names.
@@ -184,6 +184,22 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.usage(tenant, from, to).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.usage(tenant, from, to).await,
+        }
+    }
+
+    async fn cancel(&self, subject: Cancelled, at: Timestamp) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.cancel(subject, at).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.cancel(subject, at).await,
+        }
+    }
+
+    async fn cancelled(&self, subjects: &[Cancelled]) -> Result<Vec<Option<Timestamp>>> {
+        match self {
+            AnyStore::Embedded(store) => store.cancelled(subjects).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.cancelled(subjects).await,
         }
     }
 

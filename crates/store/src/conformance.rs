@@ -11,7 +11,8 @@ use model::record::Amount;
 use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
 use crate::{
-    AcceptedRow, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
+    AcceptedRow, Cancelled, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow,
+    Store,
 };
 
 /// When the suite's messages are accepted: within one hour.
@@ -39,6 +40,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     references_open_and_close(open).await;
     routers_stay_until_their_time_is_up(open).await;
     an_allowance_is_replaced_by_who_knows_it(open).await;
+    what_is_cancelled_stays_cancelled(open).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.
@@ -494,6 +496,24 @@ async fn references_open_and_close<S: Store>(open: &impl AsyncFn() -> S) {
     store.references_close(vec![close(1, 25), close(2, 12), close(9, 99)]).await.unwrap();
     assert_eq!(store.references(3).await.unwrap(), vec![]);
     assert_eq!(store.references(4).await.unwrap().len(), 1);
+}
+
+async fn what_is_cancelled_stays_cancelled<S: Store>(open: &impl AsyncFn() -> S) {
+    let (store, story) = (open().await, Story::new("undecided", 0));
+    let [one, other] = ["one", "other"].map(|key| Cancelled::Message(story.delivery(key, 0).message));
+    let user = Cancelled::User { tenant: story.tenant.clone(), user_id: "o'neil/\u{1F4E8}".into() };
+    assert_eq!(store.cancelled(&[one.clone(), other.clone(), user.clone()]).await.expect("readable"), [None; 3]);
+    let later = ACCEPTED.plus_ms(1);
+    for at in [ACCEPTED, later] {
+        store.cancel(other.clone(), at).await.expect("writable");
+    }
+    store.cancel(user.clone(), ACCEPTED).await.expect("writable");
+    store.purge(ACCEPTED.plus_ms(KEEP_MS_MIN - 1), KEEP_MS_MIN).await.expect("writable");
+    let store = open().await;
+    let asked = [other.clone(), one, user, other];
+    let said = [Some(later), None, Some(ACCEPTED), Some(later)];
+    assert_eq!(store.cancelled(&asked).await.expect("readable"), said);
+    assert_eq!(store.cancelled(&[]).await.expect("readable"), [None; 0]);
 }
 
 async fn an_allowance_is_replaced_by_who_knows_it<S: Store>(open: &impl AsyncFn() -> S) {

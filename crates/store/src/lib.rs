@@ -22,8 +22,8 @@ pub use cql::CqlStore;
 pub use error::{EngineError, StoreError};
 pub use sqlite::EmbeddedStore;
 pub use views::{
-    AcceptedRow, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow,
-    RouterSeat, ScheduledRow, Usage,
+    AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
+    ReferenceRow, RouterSeat, ScheduledRow, Usage,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -111,6 +111,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         from: Timestamp,
         to: Timestamp,
     ) -> impl Future<Output = Result<Vec<Usage>>> + Send;
+
+    /// Says that nothing of this that was accepted by `at` and is not planned yet is to be sent. It stays said for years;
+    /// said again, the later time holds.
+    fn cancel(&self, subject: Cancelled, at: Timestamp) -> impl Future<Output = Result<()>> + Send;
+
+    /// For each subject, up to when that was said.
+    fn cancelled(&self, subjects: &[Cancelled]) -> impl Future<Output = Result<Vec<Option<Timestamp>>>> + Send;
 
     /// Puts what is not due. A row that is there, by (shard, delivery, hop), is replaced.
     fn schedule_put(&self, rows: Vec<ScheduledRow>) -> impl Future<Output = Result<()>> + Send;

@@ -173,6 +173,30 @@ pub struct Usage {
     pub cost_micros: BTreeMap<Currency, i64>,
 }
 
+/// What is taken back before it is planned: whatever of it was accepted up to a time. It is written as a text that no other
+/// subject has.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Cancelled {
+    /// A message.
+    Message(MessageId),
+    /// All messages of a user of the OMS door.
+    User {
+        /// Whose user.
+        tenant: TenantId,
+        /// The user.
+        user_id: String,
+    },
+}
+
+impl std::fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cancelled::Message(message) => write!(f, "{message}"),
+            Cancelled::User { tenant, user_id } => write!(f, "user/{tenant}/{user_id}"),
+        }
+    }
+}
+
 /// A delivery that is not due.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScheduledRow {

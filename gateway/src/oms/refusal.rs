@@ -20,7 +20,8 @@ pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::BodyTooLarge
         | Refusal::MethodNotAllowed
         | Refusal::NotFound
-        | Refusal::KeyReused => ErrorCode::Other,
+        | Refusal::KeyReused
+        | Refusal::TooLate => ErrorCode::Other,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn show(
 
 /// A message, wherever it was taken. That there is none is said only when the state has everything that was accepted before
 /// the question: whoever was answered by one gateway may ask another at once.
-async fn find(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Message, Problem> {
+pub(super) async fn find(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Message, Problem> {
     if let Some(found) = look_up(gateway, tenant, id).await? {
         return Ok(found);
     }

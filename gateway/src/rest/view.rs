@@ -28,6 +28,13 @@ struct Delivery {
     segments: u32,
 }
 
+impl Message {
+    /// Whether something of it may still be cancelled.
+    pub(crate) fn waits(&self) -> bool {
+        [State::Accepted, State::Scheduled].iter().any(|state| self.counts.contains_key(state.as_str()))
+    }
+}
+
 /// A message the store knows.
 pub(crate) fn message(view: &MessageView) -> Message {
     let deliveries = view.deliveries.iter();

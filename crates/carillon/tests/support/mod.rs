@@ -205,6 +205,20 @@ impl Carillon {
         self.get(&format!("/v1/messages/{id}")).await
     }
 
+    /// Asks a door to cancel a message: any door, whichever took it.
+    pub(crate) async fn cancel(&self, id: &str) -> u16 {
+        let door = self.doors().last().expect("an installation has a door");
+        let begun = Instant::now();
+        loop {
+            let request = self.client.delete(format!("{door}/v1/messages/{id}")).bearer_auth(&self.demo.api_key);
+            let status = request.send().await.unwrap().status().as_u16();
+            if status != 503 || begun.elapsed() > PATIENCE {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until a message has this state.
     pub(crate) async fn wait_state(&self, id: &str, state: &str) -> Value {
         let begun = Instant::now();

@@ -40,8 +40,8 @@ pub use faults::Faults;
 pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
-    Claim, EngineError, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
-    ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, EngineError, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use book::Book;
 use client::Client;
@@ -319,6 +319,14 @@ impl Store for CqlStore {
 
     async fn usage(&self, tenant: &TenantId, from: Timestamp, to: Timestamp) -> Result<Vec<Usage>> {
         read::usage(self.engine(), tenant, from, to).await.map_err(failed(StoreError::Read))
+    }
+
+    async fn cancel(&self, subject: Cancelled, at: Timestamp) -> Result<()> {
+        schedule::cancel(self.engine(), &subject, at).await.map_err(failed(StoreError::Schedule))
+    }
+
+    async fn cancelled(&self, subjects: &[Cancelled]) -> Result<Vec<Option<Timestamp>>> {
+        schedule::cancelled(self.engine(), subjects).await.map_err(failed(StoreError::Schedule))
     }
 
     async fn schedule_put(&self, rows: Vec<ScheduledRow>) -> Result<()> {

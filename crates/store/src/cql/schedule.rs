@@ -13,13 +13,16 @@ use scylla::value::CqlTimestamp;
 use super::place::{self, minute};
 use super::timeline::{blob, count, int};
 use super::{CqlError, Engine, lock, notes};
-use crate::ScheduledRow;
+use crate::{Cancelled, ScheduledRow};
 
 const MINUTE_MS: i64 = 60_000;
 /// Minutes before the last look that are looked at again: rows that were written late, or by clocks that are late.
 const LOOK_BACK_MS: i64 = 10 * MINUTE_MS;
 /// How often every minute is looked at, however long ago: what an outage of days left is found.
 const WHOLE_REST: Duration = Duration::from_secs(60);
+/// How long it stays said that something is cancelled: beyond any schedule.
+const CANCELLED_SECONDS: i32 = 10 * 365 * 24 * 60 * 60;
+
 /// Up to where each shard was found empty, and when all of it was looked at.
 #[derive(Default)]
 pub(super) struct Swept(Mutex<HashMap<u32, (i64, Instant)>>);
@@ -49,6 +52,23 @@ type Identity = (u32, DeliveryId, u32);
 
 fn identity(row: &ScheduledRow) -> Identity {
     (row.shard, row.delivery, row.hop)
+}
+
+/// Says that something is cancelled.
+pub(super) async fn cancel(engine: &Engine, subject: &Cancelled, at: Timestamp) -> Result<(), CqlError> {
+    // Written as of that time, so that the later one holds.
+    let row = (subject.to_string(), CqlTimestamp(at.0), CANCELLED_SECONDS, at.0.saturating_mul(1_000));
+    engine.client.write(&engine.statements.cancel, row).await
+}
+
+/// Up to when things are cancelled.
+pub(super) async fn cancelled(engine: &Engine, subjects: &[Cancelled]) -> Result<Vec<Option<Timestamp>>, CqlError> {
+    let one = async |subject: &Cancelled| {
+        let rows: Vec<(Option<CqlTimestamp>,)> =
+            engine.client.rows(&engine.statements.cancelled, (subject.to_string(),)).await?;
+        Ok::<_, CqlError>(rows.into_iter().next().and_then(|(at,)| at).map(|at| Timestamp(at.0)))
+    };
+    engine.client.all(subjects.iter().map(one).collect()).await
 }
 
 /// Puts rows, each in place of the one with its identity.

@@ -135,6 +135,8 @@ statements! {
     month_put: Repeatable, "note a month", "INSERT INTO usage_month (tenant, month) VALUES (?, ?)";
     months: Repeatable, "read the months", "SELECT month FROM usage_month WHERE tenant = ?";
 
+    cancel: Repeatable, "cancel", "INSERT INTO cancellation (subject, at) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
+    cancelled: Repeatable, "read what was cancelled", "SELECT at FROM cancellation WHERE subject = ?";
     schedule_put: Repeatable, "write the schedule",
         "INSERT INTO schedule (shard, minute, due, delivery, hop, attempt, payload) VALUES (?, ?, ?, ?, ?, ?, ?)";
     schedule_due: Repeatable, "read the schedule",

@@ -18,8 +18,8 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, RouterSeat,
-    ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -157,6 +157,17 @@ impl Store for EmbeddedStore {
             .map_err(|error| StoreError::Read(error.into()))
     }
 
+    async fn cancel(&self, subject: Cancelled, at: Timestamp) -> Result<()> {
+        let cancel = self.database.write(move |tx| waiting::cancel(tx, &subject, at));
+        cancel.await.map_err(|error| StoreError::Schedule(error.into()))
+    }
+
+    async fn cancelled(&self, subjects: &[Cancelled]) -> Result<Vec<Option<Timestamp>>> {
+        let subjects = subjects.to_vec();
+        let cancelled = self.database.read(move |c| waiting::cancelled(c, &subjects));
+        cancelled.await.map_err(|error| StoreError::Schedule(error.into()))
+    }
+
     async fn schedule_put(&self, rows: Vec<ScheduledRow>) -> Result<()> {
         self.database
             .write(move |tx| waiting::schedule_put(tx, &rows))
@@ -215,6 +226,8 @@ impl Store for EmbeddedStore {
             removed += step.removed;
             after = step.next;
         }
+        let forgotten = self.database.write(move |tx| purge::forget_cancelled(tx, before_ms));
+        forgotten.await.map_err(|error| StoreError::Purge(error.into()))?;
         Ok(removed)
     }
 }

@@ -34,3 +34,10 @@ pub(super) fn step(tx: &Transaction<'_>, after: i64, before_ms: i64) -> rusqlite
     let more = rows.len() == STEP_ROWS_MAX && old.count() > 0;
     Ok(Step { removed: gone.len() as u64, next: rows.last().filter(|_| more).map(|row| row.0) })
 }
+
+/// Forgets what was said of messages that are gone. What was said of users is little, and stays.
+pub(super) fn forget_cancelled(tx: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<()> {
+    let forget = "DELETE FROM cancellation WHERE at_ms < ?1 AND message IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message = cancellation.message)";
+    tx.execute(forget, [before_ms]).map(drop)
+}

@@ -55,6 +55,9 @@ pub(super) const SCHEMA: &str = "
         hop INTEGER NOT NULL, attempt INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (shard, delivery, hop)
     );
     CREATE INDEX IF NOT EXISTS due ON schedule (shard, minute, due_ms);
+    CREATE TABLE IF NOT EXISTS cancellation (
+        subject TEXT PRIMARY KEY, message BLOB, at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS reference (
         lane_partition INTEGER NOT NULL, imsi TEXT NOT NULL, recipient BLOB NOT NULL, reference INTEGER NOT NULL,
         delivery BLOB NOT NULL, attempt INTEGER NOT NULL, part INTEGER NOT NULL, parts INTEGER NOT NULL,

@@ -1,10 +1,10 @@
-//! What waits: the schedule and the open references. Knows SQL, not what comes of a row.
+//! What waits: the schedule, what was cancelled, and the open references. Knows SQL, not what comes of a row.
 
 use bytes::Bytes;
 use model::{DeliveryId, Timestamp};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use crate::{ReferenceClosed, ReferenceRow, ScheduledRow};
+use crate::{Cancelled, ReferenceClosed, ReferenceRow, ScheduledRow};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -20,6 +20,23 @@ pub(super) fn schedule_put(tx: &Transaction<'_>, rows: &[ScheduledRow]) -> rusql
         put.execute(params![row.shard, minute, row.due.0, delivery, row.hop, row.attempt, &row.payload[..]])?;
     }
     Ok(())
+}
+
+pub(super) fn cancel(tx: &Transaction<'_>, subject: &Cancelled, at: Timestamp) -> rusqlite::Result<()> {
+    let message = match subject {
+        Cancelled::Message(message) => Some(message.to_bytes()),
+        Cancelled::User { .. } => None,
+    };
+    let put = "INSERT INTO cancellation (subject, message, at_ms) VALUES (?1, ?2, ?3)
+        ON CONFLICT (subject) DO UPDATE SET at_ms = max(at_ms, excluded.at_ms)";
+    tx.execute(put, params![subject.to_string(), message, at.0]).map(drop)
+}
+
+pub(super) fn cancelled(connection: &Connection, subjects: &[Cancelled]) -> rusqlite::Result<Vec<Option<Timestamp>>> {
+    let mut find = connection.prepare_cached("SELECT at_ms FROM cancellation WHERE subject = ?1")?;
+    let mut at =
+        |subject: &Cancelled| find.query_row([subject.to_string()], |row| row.get(0).map(Timestamp)).optional();
+    subjects.iter().map(&mut at).collect()
 }
 
 pub(super) fn schedule_due(
