@@ -146,6 +146,13 @@ impl Passwords {
         checked.await.unwrap_or(false)
     }
 
+    /// The hash of a password, made away from the async threads and behind the same limit as the checks.
+    pub async fn hash(&self, password: String) -> String {
+        let _permit = self.checks.acquire().await.expect("this semaphore is never closed");
+        let hashed = tokio::task::spawn_blocking(move || hash_password(&password));
+        hashed.await.expect("hashing does not panic, and is not given up")
+    }
+
     fn digest(&self, parts: &[&str]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         for part in parts {

@@ -46,6 +46,8 @@ pub struct Config {
     pub failed_logins_user_max: u32,
     /// Failed logins per address and minute, of all users, before further ones hear 429.
     pub failed_logins_address_max: u32,
+    /// The mail domain of the addresses that replies to OMS users come from. Mail that arrives there is dropped.
+    pub replies_domain: String,
     /// What a connection may do.
     pub http: HttpLimits,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             failed_logins_max: 60,
             failed_logins_user_max: 200,
             failed_logins_address_max: 600,
+            replies_domain: "replies.example.invalid".into(),
             http: HttpLimits::default(),
         }
     }

@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use model::party::OmsUser;
-use model::{Allowance, AllowanceLimits, Refusal, Shortage, Timestamp};
+use model::{Allowance, AllowanceLimits, Decimal, Refusal, Shortage, Timestamp};
 use moka::sync::Cache;
 use store::{AnyStore, Store};
 use tokio::sync::Mutex;
@@ -41,6 +41,17 @@ pub struct Grant {
     pub recipients: usize,
     /// What the others fail by; `None` if there are none.
     pub shortage: Option<Shortage>,
+}
+
+/// What a user used and has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Used {
+    /// Deliveries of the day.
+    pub day: u64,
+    /// Deliveries of the month.
+    pub month: u64,
+    /// The balance; `None`: nobody counts it.
+    pub balance: Option<Decimal>,
 }
 
 impl Meter {
@@ -89,6 +100,32 @@ impl Meter {
             self.told.insert(key, change);
         }
         is_due.unwrap_or(false)
+    }
+
+    /// What a user has used of the day and the month of `now`, and the balance.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub async fn standing(&self, user: &OmsUser, now: Timestamp) -> Result<Used, Refusal> {
+        let (_, allowance) = self.store.allowance(&user.tenant, &user.user_id).await.map_err(unavailable)?;
+        let (day, month) = allowance.used(now);
+        Ok(Used { day, month, balance: allowance.balance })
+    }
+
+    /// Sets a balance; what is used stays counted.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`], [`Refusal::Busy`]: whether it is set is not known.
+    pub async fn set_balance(&self, user: &OmsUser, balance: Option<Decimal>) -> Result<(), Refusal> {
+        self.change(user, |allowance| allowance.balance = balance).await
+    }
+
+    /// Forgets what a user used and had left: the next of this name begins anew.
+    ///
+    /// # Errors
+    /// As [`Self::set_balance`].
+    pub async fn forget(&self, user: &OmsUser) -> Result<(), Refusal> {
+        self.change(user, |allowance| *allowance = Allowance::default()).await
     }
 
     async fn change<T>(&self, user: &OmsUser, mut change: impl FnMut(&mut Allowance) -> T) -> Result<T, Refusal> {

@@ -5,6 +5,8 @@ mod follow;
 mod ledger;
 mod messages;
 mod request;
+mod user_document;
+mod users;
 mod view;
 
 use std::sync::Arc;
@@ -30,6 +32,16 @@ pub fn router() -> Router<Arc<Gateway>> {
         .route("/v1/messages", post(messages::create).fallback(method_not_allowed))
         .route("/v1/messages/{id}", get(messages::show).delete(cancel::cancel).fallback(method_not_allowed))
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
+        .route("/v1/oms/users", get(users::list).fallback(method_not_allowed))
+        .route(
+            "/v1/oms/users/{user_id}",
+            get(users::show)
+                .put(users::put)
+                .patch(users::patch)
+                .delete(users::remove)
+                .post(users::act)
+                .fallback(method_not_allowed),
+        )
 }
 
 /// The answer for a path nobody serves.

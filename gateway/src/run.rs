@@ -15,7 +15,7 @@ use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsError, TlsFiles};
 use runtime::{Again, Health, Registry, Stop};
 use store::{AnyStore, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::accept::Acceptor;
@@ -31,6 +31,9 @@ use crate::{oms, rest};
 
 /// The readiness condition of this role: the doors are open.
 const GATEWAY: &str = "gateway";
+
+/// How long who changed a party waits until this replica goes by it.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
 /// What the gateway needs from whoever composes the process.
 #[derive(Clone)]
@@ -74,6 +77,7 @@ pub struct Gateway {
     /// Where the public listener listens.
     pub address: SocketAddr,
     standing: Arc<Standing>,
+    refresh_wanted: Notify,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     in_work: Arc<Semaphore>,
 }
@@ -104,6 +108,20 @@ impl Gateway {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
     }
+
+    /// An address that replies to a user come from: nobody guesses it, and no other user has it (128 random bits).
+    #[must_use]
+    pub fn new_smtp_address(&self) -> String {
+        format!("r-{:032x}@{}", rand::random::<u128>(), self.config.replies_domain)
+    }
+
+    /// Waits until the picture has this version of the parties, for a moment at most: other replicas have it after
+    /// `parties_refresh_ms` too.
+    pub async fn catch_up(&self, version: u64) {
+        self.refresh_wanted.notify_one();
+        let mut snapshot = self.snapshot.clone();
+        drop(tokio::time::timeout(CATCH_UP_MAX, snapshot.wait_for(|picture| picture.version >= version)).await);
+    }
 }
 
 /// Serves the public doors until `stop` begins; returns when no connection is taken any more. `stop.drain()` waits for the
@@ -129,6 +147,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
             metrics.clone(),
         ),
         standing,
+        refresh_wanted: Notify::new(),
         passwords: Passwords::new(&config, metrics.clone()),
         meter: Meter::new(deps.store.clone()),
         tls: tls.is_some(),
@@ -209,6 +228,7 @@ async fn refresh(gateway: Arc<Gateway>, deps: Deps, publish: watch::Sender<Arc<S
         tokio::select! {
             () = stop.begun() => return,
             _ = ticks.tick() => {}
+            () = gateway.refresh_wanted.notified() => {}
         }
         gateway.standing.look(clock::now());
         let version = publish.borrow().version;

@@ -8,9 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
-use model::party::{
-    ApiKey, Carries, Farm, OmsProfile, OmsService, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState,
-};
+use model::party::{ApiKey, Carries, Farm, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant};
 use model::{FarmName, LinkName, RouteId, SupplierId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sim::{ModemConfig, Network, NetworkConfig};
@@ -232,17 +230,11 @@ fn tenant(id: TenantId) -> Tenant {
 }
 
 fn user(tenant: &TenantId, credentials: &Credentials) -> OmsUser {
+    let password_hash = gateway::auth::hash_password(&credentials.password);
     OmsUser {
-        tenant: tenant.clone(),
-        user_id: credentials.user_id.clone(),
-        password_hash: gateway::auth::hash_password(&credentials.password),
-        state: UserState::Active,
         reply_phone: "+447400120000".into(),
         smtp_address: format!("r-{}@replies.example.invalid", hex(&rand::random::<[u8; 8]>())),
-        services: [OmsService::Sms].into(),
-        per_day: None,
-        per_month: None,
-        price: None,
+        ..OmsUser::new(tenant.clone(), credentials.user_id.clone(), password_hash)
     }
 }
 

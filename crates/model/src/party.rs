@@ -200,9 +200,78 @@ pub struct OmsUser {
     /// What a delivery takes off the balance, for a user who has one.
     #[serde(default)]
     pub price: Option<Decimal>,
+    /// Since when the user has this state; `None`: since an earlier build, which did not note it.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// From when an active user is expired; `None`: never by itself.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// The user's own mailbox; may be empty.
+    #[serde(default)]
+    pub mail_address: String,
+    /// Whether the mailbox was proved to be the user's. Nothing goes to one that was not.
+    #[serde(default)]
+    pub mail_verified: bool,
+    /// Where the user wants replies; `None`: in the mailbox if there is a proved one, else on the phone.
+    #[serde(default)]
+    pub reply_to: Option<ReplyTo>,
+    /// Whether the tenant allows this user an empty password.
+    #[serde(default)]
+    pub may_have_no_password: bool,
+}
+
+/// Where replies from phones go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplyTo {
+    /// To the user's mailbox.
+    Mailbox,
+    /// To the user's own phone.
+    Phone,
+    /// To both.
+    Both,
 }
 
 impl OmsUser {
+    /// An active user of short messages, without limits.
+    #[must_use]
+    pub fn new(tenant: TenantId, user_id: String, password_hash: String) -> Self {
+        OmsUser {
+            tenant,
+            user_id,
+            password_hash,
+            state: UserState::Active,
+            reply_phone: String::new(),
+            smtp_address: String::new(),
+            services: short_messages(),
+            per_day: None,
+            per_month: None,
+            price: None,
+            since: None,
+            until: None,
+            mail_address: String::new(),
+            mail_verified: false,
+            reply_to: None,
+            may_have_no_password: false,
+        }
+    }
+
+    /// The state at `now`: a registration may have run out by itself.
+    #[must_use]
+    pub fn state_at(&self, now: Timestamp) -> UserState {
+        match self.state {
+            UserState::Active if self.until.is_some_and(|until| until <= now) => UserState::Expired,
+            state => state,
+        }
+    }
+
+    /// Where replies go.
+    #[must_use]
+    pub fn replies_go(&self) -> ReplyTo {
+        let by_default = if self.mail_verified { ReplyTo::Mailbox } else { ReplyTo::Phone };
+        self.reply_to.unwrap_or(by_default)
+    }
+
     /// How much the user may send.
     #[must_use]
     pub const fn limits(&self) -> AllowanceLimits {
@@ -362,6 +431,24 @@ mod tests {
         assert_eq!(other.in_place_of(&old, now).changed, Some(now));
         let mms = OmsProfile { mms: Some(OmsMultimedia::default()), ..OmsProfile::default() };
         assert_eq!(mms.in_place_of(&old, now).changed, Some(now));
+    }
+
+    #[test]
+    fn a_registration_runs_out_by_itself() {
+        let tenant = TenantId::new("acme").unwrap();
+        let user = OmsUser { until: Some(Timestamp(5)), ..OmsUser::new(tenant, "demo".into(), String::new()) };
+        assert_eq!([4, 5].map(|now| user.state_at(Timestamp(now))), [UserState::Active, UserState::Expired]);
+        let ceased = OmsUser { state: UserState::Ceased, ..user };
+        assert_eq!(ceased.state_at(Timestamp(6)), UserState::Ceased);
+    }
+
+    #[test]
+    fn replies_go_to_the_mailbox_once_it_is_proved() {
+        let user = OmsUser::new(TenantId::new("acme").unwrap(), "demo".into(), String::new());
+        assert_eq!(user.replies_go(), ReplyTo::Phone);
+        let proved = OmsUser { mail_verified: true, ..user };
+        assert_eq!(proved.replies_go(), ReplyTo::Mailbox);
+        assert_eq!(OmsUser { reply_to: Some(ReplyTo::Both), ..proved }.replies_go(), ReplyTo::Both);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Refusal {
     KeyReused,
     /// What is to be changed has gone too far for that.
     TooLate,
+    /// It is another one than the caller's condition names.
+    Changed,
     /// Too many requests.
     RateLimited,
     /// A queue is full; later it will not be.
@@ -45,7 +47,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 19] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::Unauthorized,
         Refusal::Forbidden,
         Refusal::Malformed,
@@ -61,6 +63,7 @@ impl Refusal {
         Refusal::NotFound,
         Refusal::KeyReused,
         Refusal::TooLate,
+        Refusal::Changed,
         Refusal::RateLimited,
         Refusal::Busy,
         Refusal::Unavailable,
@@ -86,6 +89,7 @@ impl Refusal {
             Refusal::NotFound => "not-found",
             Refusal::KeyReused => "key-reused",
             Refusal::TooLate => "too-late",
+            Refusal::Changed => "changed",
             Refusal::RateLimited => "rate-limited",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
@@ -103,6 +107,7 @@ impl Refusal {
             Refusal::NotFound => 404,
             Refusal::MethodNotAllowed => 405,
             Refusal::TooLate => 409,
+            Refusal::Changed => 412,
             Refusal::BodyTooLarge => 413,
             Refusal::UnsupportedMediaType => 415,
             Refusal::KeyReused
@@ -136,6 +141,7 @@ impl Refusal {
             Refusal::NotFound => "there is no such resource",
             Refusal::KeyReused => "the idempotency key was used with another body",
             Refusal::TooLate => "it is too late for that",
+            Refusal::Changed => "it is not what the request's condition says",
             Refusal::RateLimited => "too many requests",
             Refusal::Busy => "the system is full; try again later",
             Refusal::Unavailable => "the system can't take this now; try again later",

@@ -7,7 +7,7 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 use crate::cql::CqlStore;
 use crate::{
     Cancelled, Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    RouterSeat, ScheduledRow, Store, Usage,
+    Revision, RouterSeat, ScheduledRow, Store, Usage,
 };
 
 /// Whichever engine the configuration names.
@@ -58,6 +58,38 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.put_oms_user(user).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.put_oms_user(user).await,
+        }
+    }
+
+    async fn oms_user(&self, tenant: &TenantId, user_id: &str) -> Result<Option<(Revision, OmsUser)>> {
+        match self {
+            AnyStore::Embedded(store) => store.oms_user(tenant, user_id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.oms_user(tenant, user_id).await,
+        }
+    }
+
+    async fn oms_users(&self, tenant: &TenantId, after: &str, max: usize) -> Result<Vec<OmsUser>> {
+        match self {
+            AnyStore::Embedded(store) => store.oms_users(tenant, after, max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.oms_users(tenant, after, max).await,
+        }
+    }
+
+    async fn replace_oms_user(&self, was: Option<Revision>, user: OmsUser) -> Result<Option<u64>> {
+        match self {
+            AnyStore::Embedded(store) => store.replace_oms_user(was, user).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.replace_oms_user(was, user).await,
+        }
+    }
+
+    async fn remove_oms_user(&self, tenant: &TenantId, user_id: &str, was: Revision) -> Result<Option<u64>> {
+        match self {
+            AnyStore::Embedded(store) => store.remove_oms_user(tenant, user_id, was).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.remove_oms_user(tenant, user_id, was).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use model::event::{Ended, Event, KeyReused, Leased, Retried, Routed, Scheduled, Step, Submitted};
-use model::party::{Farm, Rate, RatePrice, Supplier, WrappedKey};
+use model::party::{Farm, OmsUser, Rate, RatePrice, Supplier, WrappedKey};
 use model::record::Amount;
 use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
@@ -40,6 +40,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     references_open_and_close(open).await;
     routers_stay_until_their_time_is_up(open).await;
     an_allowance_is_replaced_by_who_knows_it(open).await;
+    a_user_is_replaced_by_who_knows_the_record(open).await;
     what_is_cancelled_stays_cancelled(open).await;
 }
 
@@ -514,6 +515,46 @@ async fn what_is_cancelled_stays_cancelled<S: Store>(open: &impl AsyncFn() -> S)
     let said = [Some(later), None, Some(ACCEPTED), Some(later)];
     assert_eq!(store.cancelled(&asked).await.expect("readable"), said);
     assert_eq!(store.cancelled(&[]).await.expect("readable"), [None; 0]);
+}
+
+async fn a_user_is_replaced_by_who_knows_the_record<S: Store>(open: &impl AsyncFn() -> S) {
+    let (store, tenant) = (open().await, TenantId::new("hosting").expect("a name of this suite"));
+    let user = |id: &str, phone: &str| OmsUser {
+        reply_phone: phone.into(),
+        ..OmsUser::new(tenant.clone(), id.into(), "hash".into())
+    };
+    assert_eq!(store.oms_user(&tenant, "demo").await.expect("readable"), None);
+    let before = store.parties_version().await.expect("readable");
+    let version = store.replace_oms_user(None, user("demo", "1")).await.expect("writable").expect("there was none");
+    assert!(version > before);
+    assert_eq!(store.replace_oms_user(None, user("demo", "2")).await.expect("writable"), None, "there is one");
+    let (first, kept) = store.oms_user(&tenant, "demo").await.expect("readable").expect("it is in");
+    assert_eq!(kept, user("demo", "1"));
+    let replace = |phone: &'static str| store.replace_oms_user(Some(first.clone()), user("demo", phone));
+    let (one, other) = tokio::join!(replace("3"), replace("4"));
+    let won = [one, other].into_iter().filter(|won| won.as_ref().expect("writable").is_some()).count();
+    assert_eq!(won, 1, "one of two is first");
+    let removed = store.remove_oms_user(&tenant, "demo", first.clone()).await.expect("writable");
+    assert_eq!(removed, None, "that revision is gone");
+    store.put_oms_user(user("demo", "5")).await.expect("writable");
+    let store = open().await;
+    let (last, kept) = store.oms_user(&tenant, "demo").await.expect("readable").expect("it is in");
+    assert_eq!(kept, user("demo", "5"));
+    for id in ["zoë", "Anna", "o'neil/1"] {
+        store.replace_oms_user(None, user(id, "")).await.expect("writable").expect("there was none");
+    }
+    let ids = async |after: &str, max| -> Vec<String> {
+        let users = store.oms_users(&tenant, after, max).await.expect("readable");
+        users.into_iter().map(|user| user.user_id).collect()
+    };
+    assert_eq!(ids("", 2).await, ["Anna", "demo"]);
+    assert_eq!(ids("demo", 9).await, ["o'neil/1", "zoë"]);
+    let version = store.parties_version().await.expect("readable");
+    let removed = store.remove_oms_user(&tenant, "demo", last).await.expect("writable").expect("it is this revision");
+    assert!(removed > version);
+    assert_eq!(store.oms_user(&tenant, "demo").await.expect("readable"), None);
+    let parties = store.parties().await.expect("readable");
+    assert_eq!(parties.oms_users.iter().filter(|user| user.tenant == tenant).count(), 3);
 }
 
 async fn an_allowance_is_replaced_by_who_knows_it<S: Store>(open: &impl AsyncFn() -> S) {

@@ -23,7 +23,7 @@ pub use error::{EngineError, StoreError};
 pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
-    ReferenceRow, RouterSeat, ScheduledRow, Usage,
+    ReferenceRow, Revision, RouterSeat, ScheduledRow, Usage,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -48,6 +48,37 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Puts an OMS user, by (tenant, user id).
     fn put_oms_user(&self, user: OmsUser) -> impl Future<Output = Result<u64>> + Send;
+
+    /// A user of the OMS door, with the revision of the record.
+    fn oms_user(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+    ) -> impl Future<Output = Result<Option<(Revision, OmsUser)>>> + Send;
+
+    /// At most `max` users of a tenant whose ids come after `after`, in the order of their ids.
+    fn oms_users(
+        &self,
+        tenant: &TenantId,
+        after: &str,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<OmsUser>>> + Send;
+
+    /// Puts an OMS user in place of the revision `was`, or where there is none; returns the parties' version that has it.
+    /// `None`: somebody else was first, and nothing was changed. Of one that failed nobody knows whether it is in.
+    fn replace_oms_user(
+        &self,
+        was: Option<Revision>,
+        user: OmsUser,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Removes an OMS user that has the revision `was`, as [`Store::replace_oms_user`] replaces one.
+    fn remove_oms_user(
+        &self,
+        tenant: &TenantId,
+        user_id: &str,
+        was: Revision,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
 
     /// Puts a supplier.
     fn put_supplier(&self, supplier: Supplier) -> impl Future<Output = Result<u64>> + Send;

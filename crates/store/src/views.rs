@@ -173,6 +173,28 @@ pub struct Usage {
     pub cost_micros: BTreeMap<Currency, i64>,
 }
 
+/// A record as it was read: it is replaced only while it is this. It holds what the record holds, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Revision(String);
+
+impl Revision {
+    pub(crate) fn new(record: String) -> Self {
+        Revision(record)
+    }
+
+    /// What tells this revision from any other of the record; a secret, as the record is.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Revision(..)")
+    }
+}
+
 /// What is taken back before it is planned: whatever of it was accepted up to a time. It is written as a text that no other
 /// subject has.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -21,7 +21,8 @@ pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::MethodNotAllowed
         | Refusal::NotFound
         | Refusal::KeyReused
-        | Refusal::TooLate => ErrorCode::Other,
+        | Refusal::TooLate
+        | Refusal::Changed => ErrorCode::Other,
     }
 }
 

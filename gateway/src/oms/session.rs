@@ -162,7 +162,7 @@ impl Session<'_> {
             self.gateway.passwords.check(&self.snapshot, &self.tenant.id, user_id, password, self.client).await?;
         Ok(match login {
             Login::Wrong => Err(ErrorCode::InvalidUser),
-            Login::Known(user) => state_refusal(user.state).map_or(Ok(user), Err),
+            Login::Known(user) => state_refusal(user.state_at(self.received)).map_or(Ok(user), Err),
         })
     }
 

@@ -4,6 +4,7 @@
 mod limits;
 mod multimedia;
 mod service;
+mod users;
 
 use gateway::Config;
 use gateway::config::RedirectStatus;

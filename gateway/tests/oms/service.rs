@@ -3,7 +3,7 @@
 use bus::{AnyBus, Bus, EmbeddedBus};
 use gateway::{Config, Deps, Listeners};
 use model::keyring::{Keyring, MasterKey};
-use model::party::{Carries, OmsProfile, OmsService, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
+use model::party::{ApiKey, Carries, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
 use model::record::{Content, Header, Record};
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
@@ -79,24 +79,25 @@ pub(crate) fn tenant(name: &str) -> Tenant {
 }
 
 pub(crate) fn user(tenant: &str, user_id: &str, password: &str, state: UserState) -> OmsUser {
+    let tenant = TenantId::new(tenant).unwrap();
     OmsUser {
-        tenant: TenantId::new(tenant).unwrap(),
-        user_id: user_id.into(),
-        password_hash: gateway::auth::hash_password(password),
         state,
         reply_phone: "+447700900001".into(),
         smtp_address: "r-7f3c9d2ab14e6058@replies.example.invalid".into(),
-        services: [OmsService::Sms].into(),
-        per_day: None,
-        per_month: None,
-        price: None,
+        ..OmsUser::new(tenant, user_id.into(), gateway::auth::hash_password(password))
     }
+}
+
+/// The tenant's key for the REST door.
+pub(crate) fn api_key(tenant: &str) -> String {
+    format!("ck_{tenant}")
 }
 
 /// A running service.
 pub(crate) struct Service {
     pub(crate) base: String,
     pub(crate) registry: Registry,
+    pub(crate) store: AnyStore,
     client: reqwest::Client,
     bus: AnyBus,
     ring: Keyring,
@@ -116,6 +117,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) location: Option<String>,
+    pub(crate) etag: Option<String>,
     pub(crate) body: String,
 }
 
@@ -133,11 +135,12 @@ impl Service {
         let public = TcpListener::bind(setup.listen).await.unwrap();
         let port = public.local_addr().unwrap().port();
         let (registry, stop) = (Registry::new(), Stop::new(5));
-        let deps = Deps { bus: bus.clone(), store, master, registry: registry.clone(), health: Health::new() };
+        let deps =
+            Deps { bus: bus.clone(), store: store.clone(), master, registry: registry.clone(), health: Health::new() };
         let running = gateway::run(setup.config, deps, Listeners { public }, stop.clone());
         tokio::spawn(async move { running.await.expect("the gateway starts") });
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Service { base: format!("http://127.0.0.1:{port}"), registry, client, bus, ring, stop, _folder: folder }
+        Service { base: format!("http://127.0.0.1:{port}"), registry, store, client, bus, ring, stop, _folder: folder }
     }
 
     pub(crate) async fn request(
@@ -158,6 +161,7 @@ impl Service {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default(),
             location: header("location"),
+            etag: header("etag"),
             body: response.text().await.unwrap(),
         }
     }
@@ -232,6 +236,10 @@ async fn fill(store: &AnyStore, master: &MasterKey, setup: &Setup) {
     for tenant in &setup.tenants {
         store.put_data_key(master.mint(&tenant.id, Timestamp(0), [9; 32])).await.unwrap();
         store.put_tenant(tenant.clone()).await.unwrap();
+    }
+    for tenant in &setup.tenants {
+        let (name, hash) = ("test".to_owned(), master.api_key_hash(&api_key(tenant.id.as_str())));
+        store.put_api_key(ApiKey { name, tenant: tenant.id.clone(), hash }).await.unwrap();
     }
     for user in &setup.users {
         store.put_oms_user(user.clone()).await.unwrap();

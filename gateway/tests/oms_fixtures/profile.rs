@@ -148,10 +148,8 @@ fn oms(profile: &Value) -> OmsProfile {
 }
 
 fn user(one: &Value) -> OmsUser {
+    let password_hash = gateway::auth::hash_password(&text(one, "password"));
     OmsUser {
-        tenant: tenant_id(),
-        user_id: text(one, "userId"),
-        password_hash: gateway::auth::hash_password(&text(one, "password")),
         state: match one.get("state").and_then(Value::as_str) {
             None | Some("active") => UserState::Active,
             Some("unregistered") => UserState::Unregistered,
@@ -165,6 +163,7 @@ fn user(one: &Value) -> OmsUser {
         per_day: number(&one["perDay"], "limit"),
         per_month: number(&one["perMonth"], "limit"),
         price: decimal(&one["price"]),
+        ..OmsUser::new(tenant_id(), text(one, "userId"), password_hash)
     }
 }
 

@@ -41,7 +41,7 @@ pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
     Cancelled, Claim, EngineError, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use book::Book;
 use client::Client;
@@ -251,7 +251,32 @@ impl Store for CqlStore {
     }
 
     async fn put_oms_user(&self, user: OmsUser) -> Result<u64> {
-        self.put(Kind::OmsUser, user.tenant.as_str(), &user.user_id, &user).await
+        parties::put_in_turn(self.engine(), Kind::OmsUser, user.tenant.as_str(), &user.user_id, &user)
+            .await
+            .map_err(failed(StoreError::Parties))
+    }
+
+    async fn oms_user(&self, tenant: &TenantId, user_id: &str) -> Result<Option<(Revision, OmsUser)>> {
+        parties::find(self.engine(), Kind::OmsUser, tenant.as_str(), user_id).await.map_err(failed(StoreError::Parties))
+    }
+
+    async fn oms_users(&self, tenant: &TenantId, after: &str, max: usize) -> Result<Vec<OmsUser>> {
+        parties::list(self.engine(), Kind::OmsUser, tenant.as_str(), after, max)
+            .await
+            .map_err(failed(StoreError::Parties))
+    }
+
+    async fn replace_oms_user(&self, was: Option<Revision>, user: OmsUser) -> Result<Option<u64>> {
+        let place = (user.tenant.as_str(), user.user_id.as_str());
+        parties::replace(self.engine(), Kind::OmsUser, place, was.as_ref(), &user)
+            .await
+            .map_err(failed(StoreError::Parties))
+    }
+
+    async fn remove_oms_user(&self, tenant: &TenantId, user_id: &str, was: Revision) -> Result<Option<u64>> {
+        parties::remove(self.engine(), Kind::OmsUser, tenant.as_str(), user_id, &was)
+            .await
+            .map_err(failed(StoreError::Parties))
     }
 
     async fn put_supplier(&self, supplier: Supplier) -> Result<u64> {

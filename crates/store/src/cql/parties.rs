@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{CqlError, Engine};
-use crate::Parties;
+use crate::{Parties, Revision};
 
 /// The kinds of records.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,97 @@ pub(super) async fn put(
         _ => engine.client.write(&engine.statements.party_put, row).await?,
     }
     raise(engine, |_| {}).await.map(|raised| unsigned(raised.number))
+}
+
+/// Puts a record in place of whatever is there, in turn with those who replace it under a condition: writes without one would
+/// be ordered by other clocks.
+pub(super) async fn put_in_turn(
+    engine: &Engine,
+    kind: Kind,
+    owner: &str,
+    name: &str,
+    record: &impl Serialize,
+) -> Result<u64, CqlError> {
+    for _ in 0..TRIES_MAX {
+        let was = text(engine, kind, owner, name).await?.map(Revision::new);
+        if let Some(version) = replace(engine, kind, (owner, name), was.as_ref(), record).await? {
+            return Ok(version);
+        }
+    }
+    Err(CqlError::Contended { what: "put a party", times: TRIES_MAX })
+}
+
+/// Replaces a record, then raises the version. `None`: another revision is there.
+pub(super) async fn replace(
+    engine: &Engine,
+    kind: Kind,
+    (owner, name): (&str, &str),
+    was: Option<&Revision>,
+    record: &impl Serialize,
+) -> Result<Option<u64>, CqlError> {
+    let record = serde_json::to_string(record).expect("a party has only keys that are text");
+    let is_in = match was {
+        None => engine.client.decide(&engine.statements.party_add, (kind.name(), owner, name, record)).await?,
+        Some(was) => {
+            let row = (record, kind.name(), owner, name, was.as_str());
+            engine.client.decide(&engine.statements.party_replace, row).await?
+        }
+    };
+    raised_if(engine, is_in).await
+}
+
+/// Removes a record, then raises the version. `None`: another revision is there.
+pub(super) async fn remove(
+    engine: &Engine,
+    kind: Kind,
+    owner: &str,
+    name: &str,
+    was: &Revision,
+) -> Result<Option<u64>, CqlError> {
+    let row = (kind.name(), owner, name, was.as_str());
+    let is_out = engine.client.decide(&engine.statements.party_remove, row).await?;
+    raised_if(engine, is_out).await
+}
+
+async fn raised_if(engine: &Engine, is_changed: bool) -> Result<Option<u64>, CqlError> {
+    if !is_changed {
+        return Ok(None);
+    }
+    raise(engine, |_| {}).await.map(|raised| Some(unsigned(raised.number)))
+}
+
+/// A record and its revision.
+pub(super) async fn find<T: DeserializeOwned>(
+    engine: &Engine,
+    kind: Kind,
+    owner: &str,
+    name: &str,
+) -> Result<Option<(Revision, T)>, CqlError> {
+    let Some(text) = text(engine, kind, owner, name).await? else { return Ok(None) };
+    let record = serde_json::from_str(&text).map_err(|_| CqlError::Row { table: "party" })?;
+    Ok(Some((Revision::new(text), record)))
+}
+
+async fn text(engine: &Engine, kind: Kind, owner: &str, name: &str) -> Result<Option<String>, CqlError> {
+    let rows: Vec<(Option<String>,)> = engine.client.rows(&engine.statements.party, (kind.name(), owner, name)).await?;
+    Ok(rows.into_iter().next().map(|(record,)| record.unwrap_or_default()))
+}
+
+/// Records of one owner after a name, in the order of their names.
+pub(super) async fn list<T: DeserializeOwned>(
+    engine: &Engine,
+    kind: Kind,
+    owner: &str,
+    after: &str,
+    max: usize,
+) -> Result<Vec<T>, CqlError> {
+    let max = i32::try_from(max).unwrap_or(i32::MAX);
+    let rows: Vec<(Option<String>,)> =
+        engine.client.rows(&engine.statements.parties_after, (kind.name(), owner, after, max)).await?;
+    let read = |(record,): &(Option<String>,)| {
+        serde_json::from_str(record.as_deref().unwrap_or_default()).map_err(|_| CqlError::Row { table: "party" })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Writes the lines under an id of their own, and then names that id in the row that is in force: whole or not at all.

@@ -41,6 +41,13 @@ statements! {
     party_put: Repeatable, "put a party", "INSERT INTO party (kind, owner, name, record) VALUES (?, ?, ?, ?)";
     party_add: Conditional, "put a data key",
         "INSERT INTO party (kind, owner, name, record) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    party: Serial, "read a party", "SELECT record FROM party WHERE kind = ? AND owner = ? AND name = ?";
+    party_replace: Conditional, "replace a party",
+        "UPDATE party SET record = ? WHERE kind = ? AND owner = ? AND name = ? IF record = ?";
+    party_remove: Conditional, "remove a party",
+        "DELETE FROM party WHERE kind = ? AND owner = ? AND name = ? IF record = ?";
+    parties_after: Repeatable, "list parties",
+        "SELECT record FROM party WHERE kind = ? AND owner = ? AND name > ? LIMIT ?";
     parties: Repeatable, "read the parties", "SELECT owner, name, record FROM party WHERE kind = ?";
     version: Repeatable, "read the parties' version",
         "SELECT number, deck_version, deck, deck_parts FROM version WHERE what = 'parties'";

@@ -19,7 +19,7 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
     Cancelled, Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -65,6 +65,30 @@ impl Store for EmbeddedStore {
 
     async fn put_oms_user(&self, user: OmsUser) -> Result<u64> {
         self.put(Put::new(Kind::OmsUser, user.tenant.as_str(), &user.user_id, &user)).await
+    }
+
+    async fn oms_user(&self, tenant: &TenantId, user_id: &str) -> Result<Option<(Revision, OmsUser)>> {
+        let (tenant, user_id) = (tenant.clone(), user_id.to_owned());
+        let find = self.database.read(move |c| parties::find(c, Kind::OmsUser, tenant.as_str(), &user_id));
+        find.await.map_err(|error| StoreError::Parties(error.into()))?
+    }
+
+    async fn oms_users(&self, tenant: &TenantId, after: &str, max: usize) -> Result<Vec<OmsUser>> {
+        let (tenant, after) = (tenant.clone(), after.to_owned());
+        let list = self.database.read(move |c| parties::list(c, Kind::OmsUser, tenant.as_str(), &after, max));
+        list.await.map_err(|error| StoreError::Parties(error.into()))?
+    }
+
+    async fn replace_oms_user(&self, was: Option<Revision>, user: OmsUser) -> Result<Option<u64>> {
+        let put = Put::new(Kind::OmsUser, user.tenant.as_str(), &user.user_id, &user);
+        let replace = self.database.write(move |tx| put.replace(tx, was.as_ref()));
+        replace.await.map_err(|error| StoreError::Parties(error.into()))
+    }
+
+    async fn remove_oms_user(&self, tenant: &TenantId, user_id: &str, was: Revision) -> Result<Option<u64>> {
+        let (tenant, user_id) = (tenant.clone(), user_id.to_owned());
+        let remove = self.database.write(move |tx| parties::remove(tx, Kind::OmsUser, tenant.as_str(), &user_id, &was));
+        remove.await.map_err(|error| StoreError::Parties(error.into()))
     }
 
     async fn put_supplier(&self, supplier: Supplier) -> Result<u64> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tables::count;
-use crate::{Parties, StoreError};
+use crate::{Parties, Revision, StoreError};
 
 /// The kinds of records.
 #[derive(Clone, Copy)]
@@ -64,6 +64,68 @@ impl Put {
         tx.execute(&put, params![self.kind.name(), self.owner, self.name, self.record])?;
         raise(tx, PARTIES)
     }
+
+    /// `None`: another revision is there.
+    pub(super) fn replace(self, tx: &Transaction<'_>, was: Option<&Revision>) -> rusqlite::Result<Option<u64>> {
+        let changed = match was {
+            None => {
+                let put =
+                    "INSERT INTO party (kind, owner, name, record) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+                tx.execute(put, params![self.kind.name(), self.owner, self.name, self.record])?
+            }
+            Some(was) => {
+                let put = "UPDATE party SET record = ?4 WHERE kind = ?1 AND owner = ?2 AND name = ?3 AND record = ?5";
+                tx.execute(put, params![self.kind.name(), self.owner, self.name, self.record, was.as_str()])?
+            }
+        };
+        (changed == 1).then(|| raise(tx, PARTIES)).transpose()
+    }
+}
+
+/// `None`: another revision is there.
+pub(super) fn remove(
+    tx: &Transaction<'_>,
+    kind: Kind,
+    owner: &str,
+    name: &str,
+    was: &Revision,
+) -> rusqlite::Result<Option<u64>> {
+    let remove = "DELETE FROM party WHERE kind = ?1 AND owner = ?2 AND name = ?3 AND record = ?4";
+    let changed = tx.execute(remove, params![kind.name(), owner, name, was.as_str()])?;
+    (changed == 1).then(|| raise(tx, PARTIES)).transpose()
+}
+
+/// A record and its revision. The inner error is a row that can't be read.
+pub(super) fn find<T: DeserializeOwned>(
+    connection: &Connection,
+    kind: Kind,
+    owner: &str,
+    name: &str,
+) -> rusqlite::Result<Result<Option<(Revision, T)>, StoreError>> {
+    let find = "SELECT record FROM party WHERE kind = ?1 AND owner = ?2 AND name = ?3";
+    let mut find = connection.prepare_cached(find)?;
+    let Some(text) = find.query_row([kind.name(), owner, name], |row| row.get(0)).optional()? else {
+        return Ok(Ok(None));
+    };
+    let text: String = text;
+    let record = serde_json::from_str(&text).map_err(|_| StoreError::Row { table: "party" });
+    Ok(record.map(|record| Some((Revision::new(text), record))))
+}
+
+/// Records of one owner after a name, in the order of their names. The inner error is a row that can't be read.
+pub(super) fn list<T: DeserializeOwned>(
+    connection: &Connection,
+    kind: Kind,
+    owner: &str,
+    after: &str,
+    max: usize,
+) -> rusqlite::Result<Result<Vec<T>, StoreError>> {
+    let list = "SELECT record FROM party WHERE kind = ?1 AND owner = ?2 AND name > ?3 ORDER BY name LIMIT ?4";
+    let mut list = connection.prepare_cached(list)?;
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let rows = list.query_map(params![kind.name(), owner, after, max], |row| row.get(0))?;
+    let texts: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(records(&texts))
 }
 
 pub(super) fn replace_deck(tx: &Transaction<'_>, rates: &[Rate]) -> rusqlite::Result<u64> {
