@@ -1,11 +1,13 @@
 """A service centre made with smpp34 (PyPI): takes messages, writes each down as a line of JSON, reports them as delivered.
 
-Usage: smpp34_peer.py PORT RECORD. Answers ids in decimal and reports them in padded hexadecimal, as many suppliers do.
+Usage: smpp34_peer.py PORT RECORD [--slow-ms N] [--throttle-every N]. Answers ids in decimal and reports them in padded
+hexadecimal, as many suppliers do.
 """
 
+import argparse
 import asyncio
 import json
-import sys
+import time
 
 import smpp34
 
@@ -24,12 +26,13 @@ async def report(esme, event, number):
     )
 
 
-async def main(port, record):
-    server = smpp34.Server("127.0.0.1", port, system_id="smpp34")
+async def main(habits):
+    server = smpp34.Server("127.0.0.1", habits.port, system_id="smpp34")
     await server.start()
     print("listening", flush=True)
-    sessions, reports, number = {}, set(), 0x1A2B
-    with open(record, "a", encoding="utf-8") as lines:
+    # Ids of an earlier life do not come again.
+    sessions, reports, number, seen = {}, set(), int(time.time()) << 8, 0
+    with open(habits.record, "a", encoding="utf-8") as lines:
         while True:
             event = await server.next()
             if isinstance(event, smpp34.Esme):
@@ -37,6 +40,10 @@ async def main(port, record):
             elif isinstance(event, smpp34.Unbound):
                 sessions.pop(event.session_id, None)
             else:
+                seen += 1
+                if habits.throttle_every and seen % habits.throttle_every == 0:
+                    event.reject(smpp34.ESME_RTHROTTLED)
+                    continue
                 number += 1
                 payload = next((tlv.value for tlv in event.tlvs if tlv.tag == smpp34.TLV_MESSAGE_PAYLOAD), b"")
                 line = {
@@ -48,10 +55,24 @@ async def main(port, record):
                 }
                 lines.write(json.dumps(line) + "\n")
                 lines.flush()
-                event.accept(str(number))
-                esme = sessions.get(event.session_id)
-                if event.registered_delivery and esme:
-                    reports.add(asyncio.ensure_future(report(esme, event, number)))
+                answer = answered(habits.slow_ms, sessions.get(event.session_id), event, number)
+                reports.add(asyncio.ensure_future(answer))
 
 
-asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+async def answered(slow_ms, esme, event, number):
+    await asyncio.sleep(slow_ms / 1000)
+    event.accept(str(number))
+    if event.registered_delivery and esme:
+        await report(esme, event, number)
+
+
+def habits():
+    words = argparse.ArgumentParser()
+    words.add_argument("port", type=int)
+    words.add_argument("record")
+    words.add_argument("--slow-ms", type=int, default=0)
+    words.add_argument("--throttle-every", type=int, default=0)
+    return words.parse_args()
+
+
+asyncio.run(main(habits()))

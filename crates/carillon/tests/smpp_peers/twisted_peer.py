@@ -1,11 +1,12 @@
 """A service centre made with smpp.twisted3 (PyPI), the library under Jasmin: takes messages, writes each down as a line of JSON,
 reports them as delivered.
 
-Usage: twisted_peer.py PORT RECORD. Answers and reports ids as texts, in capitals in the receipts.
+Usage: twisted_peer.py PORT RECORD [--slow-ms N] [--throttle-every N]. Answers and reports ids as texts, in capitals in the receipts.
 """
 
+import argparse
 import json
-import sys
+import time
 
 from smpp.pdu.operations import DeliverSM
 from smpp.pdu.pdu_types import AddrNpi, AddrTon, CommandStatus, EsmClass, EsmClassMode, EsmClassType
@@ -14,7 +15,7 @@ from smpp.twisted.protocol import DataHandlerResponse
 from smpp.twisted.server import SMPPServerFactory
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 from zope.interface import implementer
 
 
@@ -36,11 +37,15 @@ class Passwords(InMemoryUsernamePasswordDatabaseDontUse):
 
 
 class Centre:
-    def __init__(self, record):
-        self.lines = open(record, "a", encoding="utf-8")
-        self.number = 0xAB00
+    def __init__(self, habits):
+        self.lines = open(habits.record, "a", encoding="utf-8")
+        # Ids of an earlier life do not come again.
+        self.habits, self.number, self.seen = habits, int(time.time()) << 8, 0
 
     def take(self, system_id, connection, pdu):
+        self.seen += 1
+        if self.habits.throttle_every and self.seen % self.habits.throttle_every == 0:
+            return DataHandlerResponse(status=CommandStatus.ESME_RTHROTTLED)
         self.number += 1
         params = pdu.params
         octets = params.get("short_message") or params.get("message_payload") or b""
@@ -55,6 +60,9 @@ class Centre:
         self.lines.write(json.dumps(line) + "\n")
         self.lines.flush()
         message_id = f"tx-{self.number:x}"
+        return task.deferLater(reactor, self.habits.slow_ms / 1000, self.answer, connection, params, message_id)
+
+    def answer(self, connection, params, message_id):
         reactor.callLater(0.05, self.report, connection, params, message_id.upper())
         return DataHandlerResponse(status=CommandStatus.ESME_ROK, message_id=message_id)
 
@@ -71,14 +79,23 @@ class Centre:
         connection.sendDataRequest(receipt)
 
 
-def main(port, record):
-    centre = Centre(record)
-    config = SMPPServerConfig(msgHandler=centre.take, systems={"carillon": {"max_bindings": 2}})
+def main(habits):
+    centre = Centre(habits)
+    config = SMPPServerConfig(msgHandler=centre.take, systems={"carillon": {"max_bindings": 4}})
     passwords = Passwords(carillon=b"secret")
     factory = SMPPServerFactory(config, auth_portal=Portal(Realm(), [passwords]))
-    reactor.listenTCP(port, factory, interface="127.0.0.1")
+    reactor.listenTCP(habits.port, factory, interface="127.0.0.1")
     print("listening", flush=True)
     reactor.run()
 
 
-main(int(sys.argv[1]), sys.argv[2])
+def habits():
+    words = argparse.ArgumentParser()
+    words.add_argument("port", type=int)
+    words.add_argument("record")
+    words.add_argument("--slow-ms", type=int, default=0)
+    words.add_argument("--throttle-every", type=int, default=0)
+    return words.parse_args()
+
+
+main(habits())
