@@ -19,7 +19,7 @@ pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment, Regist
 pub use fault::{Fault, FaultPlan, FaultRule};
 pub use modem::{Event, SimModem};
 pub use network::Network;
-pub use smsc::{Smsc, SmscConfig, SmscFault};
+pub use smsc::{Smsc, SmscConfig, SmscCounts, SmscFault};
 
 use std::{io, path::PathBuf};
 

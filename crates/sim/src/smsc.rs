@@ -4,6 +4,7 @@
 mod centre;
 mod config;
 mod conversation;
+mod counts;
 mod memory;
 mod owed;
 mod texts;
@@ -20,6 +21,7 @@ use crate::fault::FaultRule;
 use centre::Centre;
 pub use config::{IdWriting, ReceiptForm, SmscAccount, SmscConfig, SmscFault, SmscNumberRule, SmscTreatment};
 use conversation::Conversation;
+pub use counts::SmscCounts;
 
 /// A running service centre. It stops with its token; dropping it stops nothing.
 #[derive(Debug)]
@@ -68,19 +70,9 @@ impl Smsc {
         self.centre.set_faults(rules);
     }
 
-    /// Messages it has taken since its start.
-    pub fn taken(&self) -> u64 {
-        self.centre.taken()
-    }
-
-    /// Receipts and messages it owes.
-    pub fn owed(&self) -> usize {
-        self.centre.owed()
-    }
-
-    /// Connections that are bound.
-    pub fn bound(&self) -> usize {
-        self.centre.bound()
+    /// What it did, and has in hand.
+    pub fn counts(&self) -> SmscCounts {
+        self.centre.counts()
     }
 
     /// Waits until all conversations are over, which the token makes them be.

@@ -121,7 +121,7 @@ async fn a_message_is_submitted_and_its_receipt_comes_back() {
         router.forget(attempt(0, 1)).await;
         router.say(RouterMessage::Taken { numbers: vec![receipt.number] }).await;
         farm.stop().await;
-        assert_eq!((place.smsc.bound(), place.smsc.owed()), (0, 0));
+        assert_eq!((place.smsc.counts().bound, place.smsc.counts().owed), (0, 0));
     }
 }
 
@@ -163,7 +163,7 @@ async fn two_connections_do_as_one() {
     router.lease(attempt(0, 1), TO, "there and back").await;
     let outcome = router.report_of(attempt(0, 1)).await;
     assert_eq!(outcome.references, [router.receipt().await.reference]);
-    assert_eq!(place.smsc.bound(), 2);
+    assert_eq!(place.smsc.counts().bound, 2);
     place.smsc.inject("carillon", TO, "+447700900999", "Antwort ü").unwrap();
     let inbound = router.inbound().await;
     let deliver = wire::tpdu::Deliver::decode(&inbound.tpdu).unwrap();
@@ -294,7 +294,7 @@ async fn a_farm_that_dies_knows_what_may_have_been_sent_and_sends_it_never_again
     for number in 0..5 {
         router.lease(attempt(number, 1), TO, &format!("number {number}")).await;
     }
-    wait_until(|| place.smsc.taken() == 5).await;
+    wait_until(|| place.smsc.counts().taken == 5).await;
     farm.die().await;
     place.smsc.set_faults(Vec::new());
     let farm = place.farm();
@@ -357,7 +357,7 @@ async fn a_wrong_password_keeps_the_link_down() {
         _ => None,
     });
     refused.await;
-    assert_eq!(place.smsc.bound(), 0);
+    assert_eq!(place.smsc.counts().bound, 0);
 }
 
 #[tokio::test]
@@ -399,10 +399,10 @@ async fn a_stop_waits_for_the_answer_and_unbinds() {
     let farm = place.farm();
     let mut router = farm.attach(1, 1).await;
     router.lease(attempt(0, 1), TO, "in hand").await;
-    wait_until(|| place.smsc.taken() == 1).await;
+    wait_until(|| place.smsc.counts().taken == 1).await;
     let ((), outcome) = tokio::join!(farm.stop(), router.report_of(attempt(0, 1)));
     assert_eq!(outcome.kind(), OutcomeKind::Sent);
-    assert_eq!(place.smsc.bound(), 0);
+    assert_eq!(place.smsc.counts().bound, 0);
 }
 
 #[tokio::test]

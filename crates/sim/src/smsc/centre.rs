@@ -12,6 +12,7 @@ use wire::smpp::{Address, Bind, DefaultCoding, Message, Status};
 use wire::tpdu::to_hex;
 
 use super::config::{SmscConfig, SmscFault, SmscTreatment};
+use super::counts::SmscCounts;
 use super::memory::{self, Memory, Past};
 use super::owed::{Owed, Party, What};
 use super::texts::Texts;
@@ -27,8 +28,16 @@ pub(super) struct Centre {
     record: Option<RecordLog>,
     state: Mutex<State>,
     accounts: Mutex<HashMap<String, Arc<Notify>>>,
-    taken: AtomicU64,
+    counts: Counts,
     bound: AtomicUsize,
+}
+
+/// What it did since its start.
+#[derive(Debug, Default)]
+struct Counts {
+    taken: AtomicU64,
+    refused: AtomicU64,
+    receipts: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -108,8 +117,8 @@ impl Centre {
             lines: Lines::default(),
         };
         let accounts = Mutex::default();
-        let (taken, bound) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Ok(Self { config, record, state: Mutex::new(state), accounts, taken, bound })
+        let (counts, bound) = (Counts::default(), AtomicUsize::new(0));
+        Ok(Self { config, record, state: Mutex::new(state), accounts, counts, bound })
     }
 
     pub(super) fn set_faults(&self, rules: Vec<FaultRule<SmscFault>>) {
@@ -118,16 +127,12 @@ impl Centre {
         state.occasions = 0;
     }
 
-    pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn owed(&self) -> usize {
-        self.state().owed.values().map(BTreeMap::len).sum()
-    }
-
-    pub(super) fn bound(&self) -> usize {
-        self.bound.load(Ordering::Relaxed)
+    pub(super) fn counts(&self) -> SmscCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { taken, refused, receipts } = &self.counts;
+        let owed = self.state().owed.values().map(BTreeMap::len).sum();
+        let bound = self.bound.load(Ordering::Relaxed);
+        SmscCounts { taken: read(taken), refused: read(refused), receipts: read(receipts), owed, bound }
     }
 
     pub(super) fn joined(&self) {
@@ -177,6 +182,7 @@ impl Centre {
             Then::Nothing
         };
         if let Some(status) = refused {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
             return Taking { answer: Answer::Refused(status), answer_ms, then };
         }
         let lost = has(&SmscFault::AnswerMissing { taken: false }) || has(&SmscFault::Disconnect { taken: false });
@@ -218,10 +224,12 @@ impl Centre {
 
     /// The network has it: on record, and its receipts are owed.
     fn keep(&self, state: &mut State, account: &str, message: &Message, faults: &[SmscFault], now: Timestamp) -> u64 {
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.counts.taken.fetch_add(1, Ordering::Relaxed);
         state.used += 1;
         let id = state.used;
-        memory::put_used(&mut state.lines.memory, id);
+        if state.memory.is_some() {
+            memory::put_used(&mut state.lines.memory, id);
+        }
         if self.record.is_some() {
             let text = state.texts.add(account, message);
             put_line(
@@ -300,7 +308,13 @@ impl Centre {
 
     /// It was taken.
     pub(super) fn done(&self, owed: &Owed) {
-        memory::put_done(&mut self.state().lines.memory, owed.number);
+        if matches!(owed.what, What::Receipt { .. }) {
+            self.counts.receipts.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut state = self.state();
+        if state.memory.is_some() {
+            memory::put_done(&mut state.lines.memory, owed.number);
+        }
     }
 
     /// It was not taken, and is due again after a while.
@@ -320,8 +334,14 @@ impl State {
     fn owe(&mut self, account: &str, due: Timestamp, what: What) {
         self.used += 1;
         let owed = Owed { number: self.used, account: account.to_owned(), due, what };
-        memory::put_owed(&mut self.lines.memory, &owed);
-        self.owed.entry(account.to_owned()).or_default().insert((due, owed.number), owed);
+        if self.memory.is_some() {
+            memory::put_owed(&mut self.lines.memory, &owed);
+        }
+        let key = (due, owed.number);
+        match self.owed.get_mut(account) {
+            Some(of_account) => drop(of_account.insert(key, owed)),
+            None => drop(self.owed.insert(account.to_owned(), [(key, owed)].into())),
+        }
     }
 
     fn strike(&mut self) -> Vec<SmscFault> {

@@ -32,6 +32,8 @@ pub(super) struct Conversation {
     bound: Option<Bound>,
     frames: Frames,
     output: BytesMut,
+    /// One PDU, on its way into the output.
+    scratch: Vec<u8>,
     /// Answers that come later.
     late: BTreeMap<(Instant, u64), Pdu>,
     lates: u64,
@@ -54,6 +56,7 @@ impl Conversation {
             bound: None,
             frames: Frames::default(),
             output: BytesMut::new(),
+            scratch: Vec::new(),
             late: BTreeMap::new(),
             lates: 0,
             sequence: 0,
@@ -271,7 +274,9 @@ impl Conversation {
     }
 
     fn say(&mut self, pdu: &Pdu) {
-        self.output.extend_from_slice(&pdu.encode());
+        self.scratch.clear();
+        pdu.encode_into(&mut self.scratch);
+        self.output.extend_from_slice(&self.scratch);
     }
 }
 

@@ -70,11 +70,18 @@ fn characters(octets: &[u8], field: &'static str) -> Result<String, PduError> {
     if octets.len() > STRING_OCTETS_MAX {
         return Err(PduError::TooLong { field });
     }
-    Ok(octets.iter().map(|octet| char::from(*octet)).collect())
+    match std::str::from_utf8(octets) {
+        Ok(text) if text.is_ascii() => Ok(text.to_owned()),
+        _ => Ok(octets.iter().map(|octet| char::from(*octet)).collect()),
+    }
 }
 
 /// Writes a string and its zero. What is no Latin-1, and a zero inside, becomes `?`: the reader would end there.
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() && !text.as_bytes().contains(&0) {
+        out.extend_from_slice(text.as_bytes());
+        return out.push(0);
+    }
     let octet = |c: char| u8::try_from(u32::from(c)).ok().filter(|octet| *octet != 0).unwrap_or(b'?');
     out.extend(text.chars().map(octet));
     out.push(0);
