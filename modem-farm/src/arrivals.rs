@@ -7,13 +7,13 @@ use embedded::EmbeddedError;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use crate::journal::{Arrived, News};
+use crate::journal::{Arrival, Arrived, News};
 use crate::shared::Shared;
 
 /// Writes under way for one link.
 pub(crate) const WRITES_MAX: usize = 1024;
 
-type Write<Handle> = Pin<Box<dyn Future<Output = (Handle, Result<Arrived, EmbeddedError>)> + Send>>;
+type Write<Handle> = Pin<Box<dyn Future<Output = (Handle, Result<Vec<Arrival>, EmbeddedError>)> + Send>>;
 
 /// The writes of one link. A `Handle` is what the link knows an arrival by.
 pub(crate) struct Arrivals<Handle> {
@@ -31,23 +31,37 @@ impl<Handle: Send + 'static> Arrivals<Handle> {
     /// # Errors
     /// Too much is under way, or the journal takes no more: it is not kept.
     pub(crate) fn keep(&mut self, news: News, tell_by: Option<&[u8]>, handle: Handle) -> Result<(), EmbeddedError> {
-        if self.writes.len() >= WRITES_MAX {
-            return Err(EmbeddedError::Full);
-        }
+        self.has_room()?;
         let write = self.shared.journal.arrive(news, tell_by, self.shared.now())?;
+        self.writes.push(Box::pin(async move {
+            let arrived = write.await.map(|arrived| match arrived {
+                Arrived::New(arrival) => vec![arrival],
+                Arrived::Known => Vec::new(),
+            });
+            (handle, arrived)
+        }));
+        Ok(())
+    }
+
+    /// Begins to write down receipts that came together, each of them new.
+    ///
+    /// # Errors
+    /// As [`Self::keep`]; none of them is kept.
+    pub(crate) fn keep_receipts(&mut self, receipts: Vec<News>, handle: Handle) -> Result<(), EmbeddedError> {
+        self.has_room()?;
+        let write = self.shared.journal.receive(receipts, self.shared.now())?;
         self.writes.push(Box::pin(async move { (handle, write.await) }));
         Ok(())
+    }
+
+    fn has_room(&self) -> Result<(), EmbeddedError> {
+        if self.writes.len() < WRITES_MAX { Ok(()) } else { Err(EmbeddedError::Full) }
     }
 
     /// The next write that ended, and how; what is durable is on its way up then. `None` if none is under way. Can be
     /// cancelled without losing anything.
     pub(crate) async fn next(&mut self) -> Option<(Handle, Result<(), EmbeddedError>)> {
         let (handle, written) = self.writes.next().await?;
-        let written = written.map(|arrived| {
-            if let Arrived::New(arrival) = arrived {
-                self.shared.arrived(arrival);
-            }
-        });
-        Some((handle, written))
+        Some((handle, written.map(|arrivals| self.shared.arrived(arrivals))))
     }
 }

@@ -14,7 +14,7 @@ use lease::record::OutcomeKind;
 use model::LinkName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use wire::smpp::{Backoff, Class, Down, Event, Mode, Session, Status, SubmitEnd, Ticket};
+use wire::smpp::{Arrival, Backoff, Class, Down, Event, Mode, Session, Status, SubmitEnd, Ticket, Verdict};
 
 use crate::account::{Account, Limits, day_of};
 use crate::config::smpp::BindAs;
@@ -169,7 +169,7 @@ impl Bind {
                 () = next_requests(&mut self.line, &mut batch) => {
                     batch.drain(..).for_each(|request| self.submit(request));
                 }
-                (arrival, verdict) = self.inbox.next_concluded() => self.session.conclude(arrival, verdict),
+                (arrivals, verdict) = self.inbox.next_concluded() => self.conclude(&arrivals, verdict),
                 () = stop.cancelled(), if !leaving => {
                     leaving = true;
                     self.session.unbind(Instant::now());
@@ -206,7 +206,13 @@ impl Bind {
                 Event::Down(why) => down = Some(why),
             }
         }
+        let (not_kept, verdict) = self.inbox.flush();
+        self.conclude(&not_kept, verdict);
         down
+    }
+
+    fn conclude(&mut self, arrivals: &[Arrival], verdict: Verdict) {
+        arrivals.iter().for_each(|arrival| self.session.conclude(*arrival, verdict));
     }
 
     fn bound(&mut self) {

@@ -168,7 +168,7 @@ impl Hub {
                 let Some(intent) = self.intents.get_mut(&(attempt, part)) else { return };
                 if part > 0 {
                     let references = std::mem::take(&mut intent.references);
-                    return entries.push(Entry::PartBegun { attempt, part, references });
+                    return entries.push(Entry::PartBegun { attempt, references });
                 }
                 entries.extend(intent.spent.take());
                 entries.push(Entry::Begun { partition, attempt, by: intent.by.clone() });

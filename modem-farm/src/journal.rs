@@ -5,12 +5,15 @@
 
 mod arrivals;
 mod key;
+mod log;
+mod receipts;
 mod schema;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use embedded::{Database, EmbeddedError, Transaction};
 use lease::farm::{KeptEpoch, Recovered, RecoveredEntry};
@@ -22,6 +25,7 @@ use model::{DeliveryId, LinkName, RouteId, Timestamp};
 use prost::Message as _;
 
 pub(crate) use arrivals::{Arrival, Arrived, News};
+use log::LogItem;
 
 use crate::error::FarmError;
 
@@ -33,6 +37,14 @@ pub(crate) struct Journal {
     numbers: NumberKey,
     /// The last number an arrival was given; none is ever used again.
     arrived: Arc<AtomicU64>,
+    state: Arc<Mutex<State>>,
+}
+
+/// What is alive in the file. Changed where the file is written, in the same order.
+#[derive(Default)]
+struct State {
+    attempts: log::Log,
+    receipts: receipts::Blocks,
 }
 
 /// What the journal knew when it was opened.
@@ -48,7 +60,7 @@ pub(crate) struct Memory {
 pub(crate) enum Entry {
     Epoch(KeptEpoch),
     Begun { partition: PartitionId, attempt: Attempt, by: By },
-    PartBegun { attempt: Attempt, part: u32, references: Vec<u32> },
+    PartBegun { attempt: Attempt, references: Vec<u32> },
     Ended { attempt: Attempt, outcome: Outcome },
     Forget { attempts: Vec<Attempt> },
     Used { imsi: String, day: i64, segments: u32 },
@@ -69,13 +81,14 @@ impl Journal {
         let failed = |source| FarmError::OpenJournal { directory: directory.to_owned(), source };
         let (key, numbers) = key::of_journal(directory, path.exists())?;
         let database = Database::open(&path, &embedded::Options::default()).map_err(failed)?;
-        let arrived = Arc::<AtomicU64>::default();
-        let journal = Self { database, key, numbers, arrived };
-        let (farm, at) = (farm.to_owned(), now);
+        let (arrived, state) = (Arc::default(), Arc::default());
+        let journal = Self { database, key, numbers, arrived, state };
+        let (farm, state) = (farm.to_owned(), journal.state.clone());
         let read = journal.database.write(move |tx| {
             schema::create(tx)?;
-            end_what_was_begun(tx, &farm, at)?;
-            Ok((schema::read(tx)?, arrivals::last_number(tx)?))
+            let mut state = lock(&state);
+            *state = State { attempts: attempts(tx, &farm, now)?, receipts: receipts::Blocks::read(tx)? };
+            Ok((schema::read(tx, &state.attempts)?, arrivals::last_number(tx)?))
         });
         let (mut memory, arrived) = read.await.map_err(failed)?;
         journal.arrived.store(arrived, Ordering::Relaxed);
@@ -88,7 +101,8 @@ impl Journal {
         &self,
         entries: Vec<Entry>,
     ) -> Result<impl Future<Output = Result<(), EmbeddedError>> + Send + 'static + use<>, EmbeddedError> {
-        self.database.submit(move |tx| entries.iter().try_for_each(|entry| entry.write(tx)))
+        let state = self.state.clone();
+        self.database.submit(move |tx| lock(&state).write(tx, entries))
     }
 
     /// The segments this SIM has used on that day.
@@ -129,35 +143,53 @@ impl Journal {
     }
 }
 
-impl Entry {
-    fn write(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
-        match self {
-            Self::Epoch(kept) => schema::put_epoch(tx, kept),
-            Self::Begun { partition, attempt, by } => schema::put_begun(tx, partition, attempt, by),
-            Self::PartBegun { attempt, part, references } => schema::put_part(tx, attempt, *part, references),
-            Self::Ended { attempt, outcome } => schema::put_ended(tx, attempt, outcome),
-            Self::Forget { attempts } => attempts.iter().try_for_each(|attempt| schema::forget(tx, attempt)),
-            Self::Used { imsi, day, segments } => schema::put_used(tx, imsi, *day, *segments),
-            Self::Taken { numbers } => numbers.iter().try_for_each(|number| arrivals::taken(tx, *number)),
+impl State {
+    /// All entries of one write: attempts as one block, and each account's last count.
+    fn write(&mut self, tx: &Transaction<'_>, entries: Vec<Entry>) -> rusqlite::Result<()> {
+        let (mut items, mut used) = (Vec::with_capacity(entries.len()), BTreeMap::new());
+        for entry in entries {
+            match entry {
+                Entry::Epoch(kept) => schema::put_epoch(tx, &kept)?,
+                Entry::Begun { partition, attempt, by } => items.push(LogItem::begun(&attempt, &partition, by)),
+                Entry::PartBegun { attempt, references } => items.push(LogItem::part(&attempt, references)),
+                Entry::Ended { attempt, outcome } => items.push(LogItem::ended(&attempt, outcome)),
+                Entry::Forget { attempts } => items.extend(attempts.iter().map(LogItem::forgotten)),
+                Entry::Used { imsi, day, segments } => {
+                    let most = used.entry((imsi, day)).or_insert(segments);
+                    *most = segments.max(*most);
+                }
+                Entry::Taken { numbers } => numbers.into_iter().try_for_each(|number| self.taken(tx, number))?,
+            }
         }
+        used.into_iter().try_for_each(|((imsi, day), segments)| schema::put_used(tx, &imsi, day, segments))?;
+        if items.is_empty() { Ok(()) } else { self.attempts.write(tx, items) }
+    }
+
+    fn taken(&mut self, tx: &Transaction<'_>, number: u64) -> rusqlite::Result<()> {
+        if self.receipts.take(tx, number)? { Ok(()) } else { arrivals::taken(tx, number) }
     }
 }
 
-/// "Begun" without an outcome is `uncertain` (lease rule 11). The parts that have references keep them: their receipts may still come.
-fn end_what_was_begun(tx: &Transaction<'_>, farm: &str, now: Timestamp) -> rusqlite::Result<()> {
-    for begun in schema::begun(tx)? {
-        let outcome = Outcome {
-            kind: OutcomeKind::Uncertain.into(),
-            farm: farm.to_owned(),
-            link: begun.link,
-            imsi: begun.imsi,
-            references: begun.references,
-            reason: "the farm stopped while the message was on its way".to_owned(),
-            at_ms: now.0,
-        };
-        schema::put_ended(tx, &begun.attempt, &outcome)?;
-    }
-    Ok(())
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the attempts, also those an earlier build kept in a table. What was begun before the process died may have been sent
+/// (lease rule 11).
+fn attempts(tx: &Transaction<'_>, farm: &str, now: Timestamp) -> rusqlite::Result<log::Log> {
+    let mut log = log::Log::read(tx)?;
+    schema::take_attempts(tx)?.into_iter().for_each(|(attempt, live)| log.adopt(attempt, live));
+    log.end_all(|begun| Outcome {
+        kind: OutcomeKind::Uncertain.into(),
+        farm: farm.to_owned(),
+        link: begun.by.link.to_string(),
+        imsi: begun.by.imsi.clone(),
+        references: begun.references.clone(),
+        reason: "the farm stopped while the message was on its way".to_owned(),
+        at_ms: now.0,
+    });
+    log.write_anew(tx)?;
+    Ok(log)
 }
 
 #[cfg(test)]

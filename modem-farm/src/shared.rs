@@ -41,8 +41,8 @@ impl Shared {
     }
 
     /// Something is durable in the journal and may go up.
-    pub(crate) fn arrived(&self, arrival: Arrival) {
-        self.outbox.add([arrival]);
+    pub(crate) fn arrived(&self, arrivals: Vec<Arrival>) {
+        self.outbox.add(arrivals);
     }
 }
 

@@ -17,31 +17,60 @@ pub(super) struct Inbox {
     supplier: Arc<Supplier>,
     shared: Arc<Shared>,
     /// Of a message that becomes several TPDUs only the last one's end answers it: writes are done in order.
-    writes: Arrivals<Option<Arrival>>,
+    writes: Arrivals<Vec<Arrival>>,
+    /// Receipts that came together.
+    receipts: Vec<News>,
+    /// What answers them.
+    receipted: Vec<Arrival>,
 }
 
 impl Inbox {
     pub(super) fn new(link: LinkName, supplier: Arc<Supplier>, shared: Arc<Shared>) -> Self {
-        Self { link, supplier, writes: Arrivals::new(shared.clone()), shared }
+        let writes = Arrivals::new(shared.clone());
+        Self { link, supplier, writes, shared, receipts: Vec::new(), receipted: Vec::new() }
     }
 
-    /// Takes what came. An answer is given at once only where nothing is to be written.
+    /// Takes what came. An answer is given at once only where nothing is to be written. Call [`Self::flush`] when there is no more.
     pub(super) fn take(&mut self, arrival: Arrival, message: &Message) -> Option<Verdict> {
-        let news = if smpp::is_receipt(message) { self.receipt(message) } else { self.inbound(message) };
-        let Some(mut news) = news else {
-            self.shared.metrics.unreadable.increment();
-            return Some(Verdict::Unreadable);
+        let taken = match smpp::is_receipt(message) {
+            true => self.receipt(message).map(|receipt| self.take_receipt(arrival, receipt)),
+            false => self.inbound(message).map(|news| self.take_inbound(arrival, news)),
         };
-        let last = news.pop()?;
-        for (news, handle) in news.into_iter().map(|news| (news, None)).chain([(last, Some(arrival))]) {
-            if let Err(error) = self.writes.keep(news, None, handle) {
-                return Some(self.not_now(&error));
+        match taken {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(self.not_now(&error)),
+            None => {
+                self.shared.metrics.unreadable.increment();
+                Some(Verdict::Unreadable)
             }
         }
-        None
     }
 
-    fn receipt(&self, message: &Message) -> Option<Vec<News>> {
+    /// Begins to write what came together. What cannot be kept is returned, to come again.
+    pub(super) fn flush(&mut self) -> (Vec<Arrival>, Verdict) {
+        let (receipts, receipted) = (std::mem::take(&mut self.receipts), std::mem::take(&mut self.receipted));
+        if receipts.is_empty() {
+            return (receipted, Verdict::Kept);
+        }
+        match self.writes.keep_receipts(receipts, receipted.clone()) {
+            Ok(()) => (Vec::new(), Verdict::Kept),
+            Err(error) => (receipted, self.not_now(&error)),
+        }
+    }
+
+    fn take_receipt(&mut self, arrival: Arrival, receipt: News) -> Result<(), EmbeddedError> {
+        self.receipts.push(receipt);
+        self.receipted.push(arrival);
+        Ok(())
+    }
+
+    fn take_inbound(&mut self, arrival: Arrival, mut news: Vec<News>) -> Result<(), EmbeddedError> {
+        let Some(last) = news.pop() else { return Ok(()) };
+        let parts = news.into_iter().map(|news| (news, Vec::new()));
+        parts.chain([(last, vec![arrival])]).try_for_each(|(news, handle)| self.writes.keep(news, None, handle))
+    }
+
+    fn receipt(&self, message: &Message) -> Option<News> {
         self.shared.metrics.receipts.increment();
         let receipt = match self.supplier.receipts.read(message) {
             Ok(receipt) => receipt,
@@ -50,13 +79,13 @@ impl Inbox {
                 return None;
             }
         };
-        Some(vec![News::Receipt {
+        Some(News::Receipt {
             imsi: self.supplier.config.name.to_string(),
             reference: receipt.reference,
             recipient: receipt.recipient,
             status: receipt.status.0,
             network_ms: receipt.moment.map_or(0, |seconds| seconds.saturating_mul(1000)),
-        }])
+        })
     }
 
     /// A repeat cannot be told from a second message of the same words: the protocol gives messages no time and no name.
@@ -70,7 +99,7 @@ impl Inbox {
             tpdu: bytes::Bytes::from(tpdu),
         };
         match smpp::tpdu_of(message, config.coding(), &config.country_code, now_seconds) {
-            Ok(tpdus) => Some(tpdus.into_iter().map(news).collect()),
+            Ok(tpdus) => Some(tpdus.into_iter().map(news).collect::<Vec<_>>()).filter(|news| !news.is_empty()),
             Err(error) => {
                 tracing::warn!(link.name = %self.link, %error, "a message cannot be read");
                 None
@@ -83,16 +112,16 @@ impl Inbox {
         Verdict::NotNow
     }
 
-    /// The next message that can be answered. Waits for ever when nothing is under way. Can be cancelled without losing
+    /// The next messages that can be answered. Waits for ever when nothing is under way. Can be cancelled without losing
     /// anything.
-    pub(super) async fn next_concluded(&mut self) -> (Arrival, Verdict) {
+    pub(super) async fn next_concluded(&mut self) -> (Vec<Arrival>, Verdict) {
         while let Some((handle, written)) = self.writes.next().await {
             let verdict = match written {
                 Ok(()) => Verdict::Kept,
                 Err(error) => self.not_now(&error),
             };
-            if let Some(arrival) = handle {
-                return (arrival, verdict);
+            if !handle.is_empty() {
+                return (handle, verdict);
             }
         }
         std::future::pending().await

@@ -35,7 +35,7 @@ pub(crate) enum Arrived {
 
 /// The row's content, sealed.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Row {
+pub(super) struct Row {
     #[prost(string, tag = "1")]
     imsi: String,
     #[prost(uint32, tag = "2")]
@@ -51,6 +51,13 @@ struct Row {
     link: String,
     #[prost(bytes = "bytes", tag = "7")]
     tpdu: bytes::Bytes,
+}
+
+/// Rows that are sealed together.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Rows {
+    #[prost(message, repeated, tag = "1")]
+    rows: Vec<Row>,
 }
 
 /// Shows no number and no text.
@@ -103,15 +110,21 @@ impl Journal {
         })
     }
 
-    /// What no router has taken yet, oldest first.
+    /// What no router has taken yet.
     pub(super) async fn waiting(&self) -> Result<Vec<Arrival>, EmbeddedError> {
+        let mut waiting = self.waiting_singly().await?;
+        waiting.extend(self.waiting_receipts(WAITING_MAX as usize).await?);
+        Ok(waiting)
+    }
+
+    async fn waiting_singly(&self) -> Result<Vec<Arrival>, EmbeddedError> {
         let key = self.key.clone();
         let query = "SELECT number, sealed, at FROM arrivals WHERE sealed IS NOT NULL ORDER BY number LIMIT ?1";
         let read = self.database.read(move |db| {
             let mut rows = db.prepare(query)?;
             let rows = rows.query_map([WAITING_MAX], |row| {
                 let (number, sealed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                let news = open(&key, number, &sealed).map_err(|error| schema_error(1, error))?;
+                let news = open(&key, number, &sealed).map_err(|error| schema::broken(1, error))?;
                 Ok(Arrival { number: number.unsigned_abs(), news, at: Timestamp(row.get(2)?) })
             })?;
             rows.collect()
@@ -130,7 +143,7 @@ impl Journal {
 
 /// The last number given out, also by an earlier life whose rows are gone.
 pub(super) fn last_number(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
-    let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'arrivals'";
+    let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name IN ('arrivals', 'receipts')";
     tx.query_row(last, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
@@ -156,8 +169,17 @@ fn open(key: &DataKey, number: i64, sealed: &[u8]) -> Result<News, SealError> {
     News::try_from(Row::decode(plain.as_slice()).map_err(|_| broken())?).map_err(|()| broken())
 }
 
-fn schema_error(column: usize, error: SealError) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, Box::new(error))
+/// Rows as they are sealed together.
+pub(super) fn rows_to_bytes(rows: Vec<Row>) -> Vec<u8> {
+    Rows { rows }.encode_to_vec()
+}
+
+/// Opens what was sealed together under the number of its last row.
+pub(super) fn open_rows(key: &DataKey, last: u64, sealed: &[u8]) -> Result<Vec<News>, SealError> {
+    let plain = key.open_bytes(&last.to_be_bytes(), sealed)?;
+    let broken = || SealError::Broken(key.id().to_owned());
+    let rows = Rows::decode(plain.as_slice()).map_err(|_| broken())?.rows;
+    rows.into_iter().map(|row| News::try_from(row).map_err(|()| broken())).collect()
 }
 
 impl From<&News> for Row {

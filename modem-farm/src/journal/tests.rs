@@ -43,7 +43,7 @@ async fn begun_without_outcome_is_uncertain_after_a_restart() {
     assert!(memory.recovered.entries.is_empty());
     let begun = |number| Entry::Begun { partition: partition(), attempt: attempt(number), by: by() };
     write(&journal, vec![begun(1), begun(2), begun(3)]).await;
-    write(&journal, vec![Entry::PartBegun { attempt: attempt(2), part: 1, references: vec![41] }]).await;
+    write(&journal, vec![Entry::PartBegun { attempt: attempt(2), references: vec![41] }]).await;
     let sent = Entry::Ended { attempt: attempt(3), outcome: outcome(OutcomeKind::Sent) };
     write(&journal, vec![sent]).await;
 
@@ -69,6 +69,74 @@ async fn begun_without_outcome_is_uncertain_after_a_restart() {
     let [left] = last.recovered.entries.as_slice() else { panic!("one is left") };
     let JournalState::Ended(outcome) = &left.state else { panic!("it has ended") };
     assert_eq!((left.attempt.number, outcome.kind()), (1, uncertain));
+}
+
+#[tokio::test]
+async fn a_log_that_grew_is_begun_anew_with_what_is_alive() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    let long = Outcome { reason: "x".repeat(10_000), ..outcome(OutcomeKind::FailedForNow) };
+    for block in 0..70 {
+        let numbers = || (block * 10 + 1)..=(block * 10 + 10);
+        let begun = numbers().map(|n| Entry::Begun { partition: partition(), attempt: attempt(n), by: by() });
+        write(&journal, begun.collect()).await;
+        let ended = numbers().map(|n| Entry::Ended { attempt: attempt(n), outcome: long.clone() });
+        write(&journal, ended.collect()).await;
+        // One of each block stays.
+        write(&journal, vec![Entry::Forget { attempts: numbers().skip(1).map(attempt).collect() }]).await;
+    }
+    let count = journal.database.read(|db| db.query_row("SELECT count(*) FROM attempt_log", [], |row| row.get(0)));
+    let blocks: u32 = count.await.unwrap();
+    assert!(blocks < 3 * 70 / 2, "{blocks} blocks");
+    let (_journal, memory) = reopened(journal, directory.path()).await;
+    let left: Vec<u32> = memory.recovered.entries.iter().map(|entry| entry.attempt.number).collect();
+    assert_eq!(left, (0..70).map(|block| block * 10 + 1).collect::<Vec<_>>());
+    assert!(memory.recovered.entries.iter().all(|entry| entry.state == JournalState::Ended(long.clone())));
+}
+
+/// The file as a program of another day sees it.
+fn raw(directory: &Path) -> embedded::Connection {
+    embedded::Connection::open(directory.join("journal.db")).unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    write(&journal, vec![Entry::Begun { partition: partition(), attempt: attempt(1), by: by() }]).await;
+    journal.close().await;
+    drop(journal);
+    assert_eq!(raw(directory.path()).execute("UPDATE attempt_log SET block = x'0affff'", []).unwrap(), 2);
+    assert!(matches!(Journal::open(directory.path(), "farm-1", NOW).await, Err(FarmError::OpenJournal { .. })));
+}
+
+#[tokio::test]
+async fn what_an_earlier_build_kept_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    journal.close().await;
+    drop(journal);
+    let table = "CREATE TABLE attempts (
+        delivery BLOB NOT NULL, number INTEGER NOT NULL, route TEXT NOT NULL, partition INTEGER NOT NULL,
+        link TEXT NOT NULL, imsi TEXT NOT NULL, part INTEGER NOT NULL, refs BLOB NOT NULL, outcome BLOB,
+        PRIMARY KEY (delivery, number)) WITHOUT ROWID";
+    let put = "INSERT INTO attempts VALUES (?1, ?2, 'alpha', 3, 'modem-1', '1', 1, x'00000029', ?3)";
+    let file = raw(directory.path());
+    file.execute(table, []).unwrap();
+    let delivery = attempt(1).delivery.to_bytes();
+    for (number, outcome) in [(1, None), (2, Some(outcome(OutcomeKind::Sent).encode_to_vec()))] {
+        file.execute(put, (delivery.as_slice(), number, outcome)).unwrap();
+    }
+    drop(file);
+    let (journal, memory) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    let (_journal, again) = reopened(journal, directory.path()).await;
+    assert_eq!(memory.recovered.entries, again.recovered.entries);
+    let states = memory.recovered.entries.iter().map(|entry| match &entry.state {
+        JournalState::Ended(outcome) => (entry.attempt, outcome.kind(), outcome.references.clone()),
+        JournalState::Begun => panic!("everything has ended"),
+    });
+    let expected = [(attempt(1), OutcomeKind::Uncertain, vec![41]), (attempt(2), OutcomeKind::Sent, vec![7])];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
@@ -145,6 +213,32 @@ async fn arrivals_wait_until_they_are_taken_and_repeats_are_known() {
     let (_journal, memory) = reopened(journal, directory.path()).await;
     assert_eq!(memory.arrivals.len(), 4);
     assert_eq!(memory.arrivals[0], first);
+}
+
+#[tokio::test]
+async fn receipts_that_came_together_wait_until_all_are_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(directory.path(), "farm-1", NOW).await.unwrap();
+    let receive = async |journal: &Journal, count| {
+        journal.receive((0..count).map(|_| receipt()).collect(), NOW).unwrap().await.unwrap()
+    };
+    let numbers = |arrivals: &[Arrival]| arrivals.iter().map(|arrival| arrival.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&receive(&journal, 3).await), [1, 2, 3]);
+    let Arrived::New(single) = journal.arrive(receipt(), None, NOW).unwrap().await.unwrap() else { panic!("new") };
+    assert_eq!((single.number, numbers(&receive(&journal, 2).await)), (4, vec![5, 6]));
+    write(&journal, vec![Entry::Taken { numbers: vec![2, 4, 5, 6] }]).await;
+    assert_eq!(numbers(&journal.arrivals().await.unwrap()), [1, 3]);
+
+    let file = std::fs::read(directory.path().join("journal.db-wal")).unwrap();
+    assert!(!file.windows(11).any(|window| window == b"49172123456"), "a number stands in the journal");
+
+    let (journal, memory) = reopened(journal, directory.path()).await;
+    assert_eq!(numbers(&memory.arrivals), [1, 2, 3], "a block comes whole");
+    assert_eq!(memory.arrivals[1].news, receipt());
+    write(&journal, vec![Entry::Taken { numbers: vec![1, 2, 3, 3] }]).await;
+    let (journal, memory) = reopened(journal, directory.path()).await;
+    assert!(memory.arrivals.is_empty());
+    assert_eq!(numbers(&receive(&journal, 1).await), [7], "numbers do not come again");
 }
 
 #[tokio::test]
