@@ -7,7 +7,7 @@ use crate::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo
 /// Whichever engine the configuration names.
 #[derive(Clone)]
 pub enum AnyBus {
-    /// SQLite in this process.
+    /// Files of this process.
     Embedded(EmbeddedBus),
     /// Apache Kafka.
     #[cfg(feature = "kafka")]

@@ -1,14 +1,21 @@
 //! What can go wrong with a lane. Knows lanes and offsets, nothing of what is in them.
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use embedded::EmbeddedError;
 use model::Lane;
 
 /// What an engine said.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
-    /// SQLite in this process.
+    /// The database beside the files of this process.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
+    /// Files of this process.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Kafka, in its client's words. Holds no payloads and no passwords.
     #[error("kafka: {doing}: {said}")]
     Kafka {
@@ -17,6 +24,48 @@ pub enum EngineError {
         /// What came of it.
         said: String,
     },
+}
+
+/// What can go wrong with the files that keep lanes.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LogError {
+    /// The system refused.
+    #[error("cannot {doing} `{path}`", path = path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
+    /// A file is not what was written, or is missing, with more behind it. Nothing is skipped and nothing is opened.
+    #[error(
+        "`{path}` is damaged at octet {at}, and entries stand behind that: put the file back from a copy, or the whole \
+         directory from a backup",
+        path = path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+    },
+    /// A write failed earlier: what the disk holds is not known any more.
+    #[error("a write to `{path}` failed before: mend the disk and start again", path = path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The lanes are closed.
+    #[error("the lanes are closed")]
+    Closed,
+}
+
+impl LogError {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        LogError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
+    }
 }
 
 /// A topic that can't keep a lane as it is.
@@ -199,13 +248,8 @@ pub enum BusError {
         source: EngineError,
     },
     /// The engine could not trim.
-    #[error("lane `{lane}` could not be trimmed")]
-    Trim {
-        /// The lane.
-        lane: Lane,
-        /// Why.
-        source: EngineError,
-    },
+    #[error("the lanes could not be trimmed")]
+    Trim(#[source] EngineError),
     /// The bus was closed.
     #[error("the lanes are closed")]
     Closed,

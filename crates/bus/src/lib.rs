@@ -9,21 +9,21 @@ pub mod conformance;
 mod error;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod log;
 mod marks;
 mod membership;
 #[cfg(debug_assertions)]
 mod next;
-mod sqlite;
 
 use bytes::Bytes;
 use model::{Lane, Timestamp};
 
 pub use any::AnyBus;
-pub use error::{BusError, EngineError, WrongTopic};
+pub use error::{BusError, EngineError, LogError, WrongTopic};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaBus;
+pub use log::{EmbeddedBus, Options};
 pub use membership::{Change, Membership, MembershipEnd, RELEASE_MAX, Release, Share};
-pub use sqlite::{EmbeddedBus, Options};
 
 /// What is appended: bytes, and what picks their partition.
 #[derive(Clone, PartialEq, Eq)]

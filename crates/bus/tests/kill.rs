@@ -26,7 +26,8 @@ fn target() -> Lane {
 async fn open(dir: &Path) -> EmbeddedBus {
     let database = Database::open(&dir.join("lanes.db"), &embedded::Options::default()).unwrap();
     // Little stays in memory and blocks are small, so that reads come from the file too.
-    let options = Options { block_entries_max: 7, tail_bytes_max: 4_096, trim_blocks_max: 3, ..Options::default() };
+    let options =
+        Options { block_entries_max: 7, tail_bytes_max: 4_096, segment_bytes: 32 << 10, ..Options::default() };
     let bus = EmbeddedBus::open(database, options).await.unwrap();
     for lane in [source(), target()] {
         bus.create(&lane).await.unwrap();

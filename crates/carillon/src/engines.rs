@@ -98,11 +98,11 @@ impl Engines {
         Ok(Engines { bus: AnyBus::Embedded(bus), store: AnyStore::Embedded(store), database: Some(database) })
     }
 
-    /// Commits what waits and lets go of file or servers.
+    /// Commits what waits and lets go of files or servers.
     pub(crate) async fn close(&self) {
-        match &self.database {
-            Some(database) => database.close().await,
-            None => bus::Bus::close(&self.bus).await,
+        bus::Bus::close(&self.bus).await;
+        if let Some(database) = &self.database {
+            database.close().await;
         }
     }
 }

@@ -39,7 +39,7 @@ impl Default for Options {
             waiting_max: 16_384,
             group_max: 4_096,
             readers_max: 2,
-            commit_interval: Duration::from_millis(4),
+            commit_interval: Duration::from_millis(8),
             commit_burst: 32,
         }
     }

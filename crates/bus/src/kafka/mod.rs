@@ -273,7 +273,7 @@ impl KafkaBus {
     }
 
     async fn trim_lane(&self, lane: &LaneState, groups: &[Group]) -> Result<(), BusError> {
-        let failed = |source| BusError::Trim { lane: lane.lane.clone(), source };
+        let failed = BusError::Trim;
         let mut floors: Vec<Option<i64>> = vec![None; lane.partitions.len()];
         for group in groups {
             let found = self.inner.groups.committed(*group, lane.partitions.clone()).await?;

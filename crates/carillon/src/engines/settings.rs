@@ -96,7 +96,7 @@ pub(crate) enum EnginesRefused {
     /// One engine inside, one on servers.
     #[error(
         "`[lanes] url` is `{lanes}` and `[state] url` is `{state}`: both must be embedded or both on servers, since what \
-         is embedded serves one process, and its lanes and state end in one sync"
+         is embedded serves one process"
     )]
     Mixed {
         /// The lanes' address.

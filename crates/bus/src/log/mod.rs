@@ -1,24 +1,35 @@
-//! Lanes in SQLite: one writer, one sync for all that waits, readers served from memory. Knows no Kafka.
+//! Lanes in files of this process: one log of segments, one writer, one sync for all that waits, readers served from memory.
+//! Knows no Kafka.
 
 mod block;
+mod books;
+mod desk;
 mod flight;
+mod frame;
+mod import;
 mod member;
 mod partition;
-mod tables;
+mod recover;
+mod segment;
+mod shelf;
+mod writer;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use embedded::{Database, EmbeddedError};
+use embedded::Database;
 use model::Lane;
 use tokio::sync::{oneshot, watch};
 
 use crate::marks;
-use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, Membership, Position, Read};
+use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, LogError, Membership, Position, Read};
 use block::Block;
-use flight::{Desk, Request};
+use desk::{Desk, Order, Request};
+use frame::LaneRow;
 use partition::{Coming, LaneState, Partition, lock};
-use tables::{LaneRow, Raw, Seat};
+use shelf::Shelf;
 
 /// Bounds of the embedded engine.
 #[derive(Clone, Debug)]
@@ -41,8 +52,13 @@ pub struct Options {
     pub read_bytes_max: usize,
     /// Acknowledged stretches above a watermark.
     pub gaps_max: usize,
-    /// Blocks one step of trimming removes.
-    pub trim_blocks_max: usize,
+    /// How often steps of the roles are written under load: each then carries what came meanwhile. What is accepted never
+    /// waits for it.
+    pub step_interval: Duration,
+    /// Steps that may follow each other at once after a quiet time, so that a single message does not wait at each station.
+    pub step_burst: u32,
+    /// Octets of one file. Files are removed, or written over, when nothing in them is needed any more.
+    pub segment_bytes: u64,
 }
 
 impl Default for Options {
@@ -57,76 +73,111 @@ impl Default for Options {
             tail_bytes_max: 8 << 20,
             read_bytes_max: 4 << 20,
             gaps_max: 1_000_000,
-            trim_blocks_max: 256,
+            step_interval: Duration::from_millis(8),
+            step_burst: 32,
+            segment_bytes: shelf::SEGMENT_BYTES,
         }
     }
 }
 
-/// Lanes in an embedded database. Cheap to clone; clones are the same bus.
+/// Lanes in files beside an embedded database. Cheap to clone; clones are the same bus.
 #[derive(Clone)]
 pub struct EmbeddedBus {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    database: Database,
+    /// Its claim covers the files, too.
+    _database: Database,
     options: Options,
+    shelf: Arc<Shelf>,
     lanes: RwLock<HashMap<Lane, Arc<LaneState>>>,
     desk: Arc<Desk>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     closed: watch::Sender<bool>,
     members: Arc<member::Members>,
 }
 
-fn opening(error: EmbeddedError) -> BusError {
-    BusError::Open(error.into())
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.desk.close();
+    }
 }
 
+/// What these files are called, after the database they stand beside.
+const FOLDER: &str = "lanes";
+
 impl EmbeddedBus {
-    /// Opens the lanes kept in `database`, and makes the tables if there are none.
+    /// Opens the lanes kept beside `database`, and begins them if there are none. Lanes that an earlier build kept inside the
+    /// database are taken over, once.
     ///
     /// # Errors
-    /// [`BusError::Open`].
+    /// [`BusError::Open`]: the files can't be used, or are damaged where more stands behind.
     pub async fn open(database: Database, options: Options) -> Result<Self, BusError> {
-        database.write(tables::prepare).await.map_err(opening)?;
-        let rows = database.read(tables::lanes).await.map_err(opening)?;
-        let desk = Arc::new(Desk::new(options.clone()));
+        let folder = database.path().with_extension(FOLDER);
+        import::take_over(&database, &folder).await.map_err(BusError::Open)?;
+        let segment_bytes = options.segment_bytes;
+        let opened = blocking(move || Shelf::open(&folder, segment_bytes)).await;
+        let (shelf, pen) = opened.map_err(|error| BusError::Open(error.into()))?;
+        let (shelf, desk) = (Arc::new(shelf), Arc::new(Desk::new(options.clone())));
+        let started = writer::start(&desk, &shelf, pen);
+        let writer = started.map_err(|source| LogError::io("start a thread for", database.path(), source));
         let inner = Inner {
-            database,
+            _database: database,
             options,
+            shelf,
             lanes: RwLock::default(),
             desk,
+            writer: Mutex::new(Some(writer.map_err(|error| BusError::Open(error.into()))?)),
             closed: watch::Sender::new(false),
             members: Arc::default(),
         };
         let bus = EmbeddedBus { inner: Arc::new(inner) };
-        for row in rows {
+        for row in bus.inner.shelf.lanes() {
             // A lane of a name this build does not know stays untouched on disk.
             if let Some(lane) = Lane::from_name(&row.name) {
-                bus.adopt(&lane, &row).await.map_err(opening)?;
+                bus.adopt(&lane, &row);
             }
         }
         Ok(bus)
     }
 
+    /// Lets the writer stand still until the other side is dropped: for tests of what waits.
+    ///
+    /// # Panics
+    /// If the bus is closed.
+    #[cfg(any(test, feature = "conformance"))]
+    #[must_use]
+    pub fn hold_writer(&self) -> std::sync::mpsc::Sender<()> {
+        let (release, held) = std::sync::mpsc::channel();
+        self.inner.desk.order(Order::Hold(held)).expect("the bus is open");
+        release
+    }
+
     /// Takes a lane that exists on disk into memory, once.
-    async fn adopt(&self, lane: &Lane, row: &LaneRow) -> Result<Arc<LaneState>, EmbeddedError> {
-        let seats: Vec<Seat> = (0..i64::from(row.partitions)).map(|index| Seat(row.seat + index)).collect();
-        let read = seats.clone();
-        let found = self.inner.database.read(move |connection| {
-            let found = |seat: &Seat| Ok((tables::extent(connection, *seat)?, tables::watermarks(connection, *seat)?));
-            read.iter().map(found).collect::<rusqlite::Result<Vec<_>>>()
-        });
-        let found = found.await?;
-        let partition =
-            |((index, seat), (extent, groups))| Arc::new(Partition::new(lane.clone(), index, seat, extent, groups));
-        let state = LaneState {
-            lane: lane.clone(),
-            info: LaneInfo { id: row.id, partitions: row.partitions },
-            partitions: (0..row.partitions).zip(seats).zip(found).map(partition).collect(),
-            coming: 0.into(),
-        };
+    fn adopt(&self, lane: &Lane, row: &LaneRow) -> Arc<LaneState> {
         let mut lanes = self.inner.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(lanes.entry(lane.clone()).or_insert_with(|| Arc::new(state))))
+        let made = lanes.entry(lane.clone()).or_insert_with(|| {
+            let partition = |index: u32| {
+                let seat = row.seat + index;
+                let extent = self.inner.shelf.extent(seat).unwrap_or_default();
+                Arc::new(Partition::new(lane.clone(), index, seat, &extent))
+            };
+            Arc::new(LaneState {
+                lane: lane.clone(),
+                info: LaneInfo { id: id_of(row), partitions: row.partitions },
+                partitions: (0..row.partitions).map(partition).collect(),
+                coming: 0.into(),
+            })
+        });
+        Arc::clone(made)
+    }
+
+    /// Gives the writer an order and waits until it is carried out.
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, LogError>>) -> Order) -> Result<T, LogError> {
+        let (answer, answered) = oneshot::channel();
+        self.inner.desk.order(order(answer))?;
+        answered.await.unwrap_or(Err(LogError::Closed))
     }
 
     fn lane(&self, lane: &Lane) -> Result<Arc<LaneState>, BusError> {
@@ -171,51 +222,36 @@ impl EmbeddedBus {
         coming: Option<Coming>,
     ) -> Result<Vec<Position>, BusError> {
         let (answer, answered) = oneshot::channel();
-        self.inner.desk.put(&self.inner.database, Request { entries, acks, coming, answer })?;
+        self.inner.desk.put(Request { entries, acks, coming, answer })?;
         answered.await.unwrap_or(Err(BusError::Closed))
     }
 
     /// Entries that are not in memory any more.
     async fn read_old(&self, partition: &Arc<Partition>, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
-        let (seat, bytes_max) = (partition.seat, self.inner.options.read_bytes_max);
-        let read = self.inner.database.read(move |connection| tables::blocks(connection, seat, from, max, bytes_max));
-        let raws =
-            read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
-        let mut blocks = Vec::with_capacity(raws.len());
+        let (seat, bytes_max, shelf) =
+            (partition.seat, self.inner.options.read_bytes_max, Arc::clone(&self.inner.shelf));
+        let raws = blocking(move || shelf.blocks(seat, from, max, bytes_max)).await;
+        let raws = raws.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
         // What comes before damage is returned; the next read starts at the damage and is refused.
-        blocks.extend(raws.into_iter().map_while(|raw| Block::check(seat, raw)));
+        let blocks: Vec<Block> = raws.into_iter().map_while(|raw| Block::check(seat, raw)).collect();
         let reads = partition::gather(blocks.iter(), from, max, bytes_max);
-        let end = partition.next();
-        let reads: Vec<Read> = reads.into_iter().take_while(|read| read.offset < end).collect();
         if reads.is_empty() { Err(partition.missing(from)) } else { Ok(reads) }
     }
 
     /// One block that is not in memory any more.
     async fn fetch_old(&self, partition: &Arc<Partition>, offset: i64) -> Result<Read, BusError> {
-        let seat = partition.seat;
-        let read = self.inner.database.read(move |connection| tables::block_at(connection, seat, offset));
-        let raw: Option<Raw> =
-            read.await.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
-        let block = raw.and_then(|raw| Block::check(seat, raw)).map(Arc::new);
-        let found = block.as_ref().and_then(|block| block.read(offset)).ok_or_else(|| partition.missing(offset))?;
-        block.into_iter().for_each(|block| partition.remember(block));
-        Ok(found)
+        let found = self.block(partition, offset).await?;
+        let read = found.as_ref().and_then(|block| block.read(offset)).ok_or_else(|| partition.missing(offset))?;
+        found.into_iter().for_each(|block| partition.remember(block));
+        Ok(read)
     }
 
-    /// Removes blocks nobody needs, a bounded number at a time.
-    async fn trim_partition(&self, partition: &Arc<Partition>) -> Result<(), EmbeddedError> {
-        let (seat, blocks_max) = (partition.seat, self.inner.options.trim_blocks_max);
-        loop {
-            let floor = partition.floor();
-            let step =
-                self.inner.database.read(move |connection| tables::trim_step(connection, seat, floor, blocks_max));
-            let Some((first, before)) = step.await? else { return Ok(()) };
-            // Memory goes first: a reader that comes too late hears of it and never sees a hole.
-            if !partition.cut(first, before) {
-                return Ok(());
-            }
-            self.inner.database.write(move |tx| tables::trim(tx, seat, first)).await?;
-        }
+    /// A block from the disk; `None` if it is not there, or damaged.
+    async fn block(&self, partition: &Arc<Partition>, offset: i64) -> Result<Option<Arc<Block>>, BusError> {
+        let (seat, shelf) = (partition.seat, Arc::clone(&self.inner.shelf));
+        let raw = blocking(move || shelf.block(seat, offset)).await;
+        let raw = raw.map_err(|source| BusError::Read { lane: partition.lane.clone(), source: source.into() })?;
+        Ok(raw.and_then(|raw| Block::check(seat, raw)).map(Arc::new))
     }
 }
 
@@ -234,16 +270,13 @@ impl LaneState {
 
 impl Bus for EmbeddedBus {
     async fn create(&self, lane: &Lane) -> Result<LaneInfo, BusError> {
-        let failed = |source: EmbeddedError| BusError::Declare { lane: lane.clone(), source: source.into() };
         let (name, partitions) = (lane.to_string(), lane.partitions());
-        let row = self.inner.database.write(move |tx| tables::create(tx, &name, partitions)).await.map_err(failed)?;
+        let made = self.order(|answer| Order::Make { name, partitions, answer }).await;
+        let row = made.map_err(|source| BusError::Declare { lane: lane.clone(), source: source.into() })?;
         if row.partitions != partitions {
             return Err(BusError::Layout { lane: lane.clone(), partitions: row.partitions });
         }
-        match self.lane(lane) {
-            Ok(state) => Ok(state.info),
-            Err(_) => Ok(self.adopt(lane, &row).await.map_err(failed)?.info),
-        }
+        Ok(self.adopt(lane, &row).info)
     }
 
     async fn declare(&self, lane: &Lane, groups: &[Group]) -> Result<(), BusError> {
@@ -252,8 +285,7 @@ impl Bus for EmbeddedBus {
                 let (seat, group, first) = (partition.seat, *group, partition.first());
                 let known = lock(&partition.groups).contains_key(group.name());
                 if !known {
-                    let written =
-                        self.inner.database.write(move |tx| tables::set_watermark(tx, seat, group.name(), first));
+                    let written = self.order(|answer| Order::Declare { seat, group, first, answer });
                     written.await.map_err(|source| BusError::Declare { lane: lane.clone(), source: source.into() })?;
                     let first = partition.first(); // it may have been trimmed since
                     lock(&partition.groups).entry(group.name().into()).or_insert_with(|| marks::Marks::at(first));
@@ -334,10 +366,13 @@ impl Bus for EmbeddedBus {
 
     async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
         let partition = self.partition(lane, partition)?;
-        let seat = partition.seat;
-        let oldest = self.inner.database.read(move |connection| tables::oldest_ms(connection, seat)).await;
-        let oldest_ms = oldest.map_err(|source| BusError::Read { lane: lane.clone(), source: source.into() })?;
-        Ok(Bounds { first: partition.first(), next: partition.next(), oldest_ms })
+        let (first, next) = (partition.first(), partition.next());
+        let oldest_ms = match partition.at_hand(first) {
+            _ if first == next => None,
+            Some(read) => Some(read.at.0),
+            None => self.block(&partition, first).await?.map(|block| block.at().0),
+        };
+        Ok(Bounds { first, next, oldest_ms })
     }
 
     async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
@@ -356,19 +391,32 @@ impl Bus for EmbeddedBus {
 
     async fn trim(&self) -> Result<(), BusError> {
         let lanes: Vec<_> = self.inner.lanes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for lane in lanes {
-            for partition in &lane.partitions {
-                let trimmed = self.trim_partition(partition).await;
-                trimmed.map_err(|source| BusError::Trim { lane: lane.lane.clone(), source: source.into() })?;
-            }
-        }
+        let partitions: Vec<&Arc<Partition>> = lanes.iter().flat_map(|lane| &lane.partitions).collect();
+        // Memory goes first: a reader that comes too late hears of it and never sees a hole.
+        partitions.iter().for_each(|partition| partition.cut(partition.floor()));
+        let firsts = partitions.iter().map(|partition| (partition.seat, partition.first())).collect();
+        let trimmed = self.order(|answer| Order::Trim { firsts, answer }).await;
+        let freed = trimmed.map_err(|error| BusError::Trim(error.into()))?;
+        partitions.iter().zip(freed).for_each(|(partition, bytes)| partition.freed(bytes));
         Ok(())
     }
 
     async fn close(&self) {
         self.inner.desk.close();
         self.inner.closed.send_replace(true);
-        // Jobs run in order: when this one is through, all that was taken is committed.
-        drop(self.inner.database.write(|_| Ok(())).await);
+        // The writer ends when all that was taken is durable.
+        let writer = lock(&self.inner.writer).take();
+        drop(tokio::task::spawn_blocking(move || writer.map(JoinHandle::join)).await);
     }
+}
+
+fn id_of(row: &LaneRow) -> u128 {
+    u128::from_be_bytes(row.id[..].try_into().unwrap_or_default())
+}
+
+/// Runs what waits for the disk where that holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(LogError::Closed))
 }

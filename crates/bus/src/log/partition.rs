@@ -1,14 +1,14 @@
-//! A partition in memory: its end, its tail, its groups. Knows no tables.
+//! A partition in memory: its end, its tail, its groups. Knows no files.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::Lane;
 use tokio::sync::watch;
 
 use super::block::Block;
-use super::tables::{Extent, Seat};
+use super::books::{Extent, Seat};
 use crate::marks::Marks;
 use crate::{BusError, LaneInfo, Read};
 
@@ -37,6 +37,11 @@ impl Coming {
     pub(super) fn lane(&self) -> Lane {
         self.lane.lane.clone()
     }
+
+    /// Whether somebody outside waits for them: a caller at one of the doors.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.lane.lane == Lane::Accepted
+    }
 }
 
 impl Drop for Coming {
@@ -49,30 +54,15 @@ pub(super) struct Partition {
     pub(super) lane: Lane,
     pub(super) index: u32,
     pub(super) seat: Seat,
-    /// The end as the writer sees it, counting what is not committed yet. Only its thread changes it.
-    pub(super) written: Mutex<Written>,
     pub(super) groups: Mutex<BTreeMap<Box<str>, Marks>>,
     /// The committed end; readers wait on it.
     next: watch::Sender<i64>,
     /// The lowest durable watermark of the declared groups.
     lowest: AtomicI64,
-    kept: Mutex<Kept>,
+    first: AtomicI64,
+    /// Octets kept.
+    bytes: AtomicU64,
     tail: Mutex<Tail>,
-}
-
-/// The end of a partition.
-#[derive(Clone, Copy)]
-pub(super) struct Written {
-    pub(super) next: i64,
-    /// Bytes ever written.
-    pub(super) bytes: i64,
-}
-
-/// What trimming has left.
-pub(super) struct Kept {
-    pub(super) first: i64,
-    /// Bytes ever written before `first`.
-    pub(super) before: i64,
 }
 
 /// Blocks at hand: the newest, and a few old ones that were fetched.
@@ -91,19 +81,19 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Partition {
-    pub(super) fn new(lane: Lane, index: u32, seat: Seat, extent: Extent, groups: Vec<(String, i64)>) -> Self {
+    pub(super) fn new(lane: Lane, index: u32, seat: Seat, extent: &Extent) -> Self {
         // A group that was declared while the lane was trimmed begins where the lane does.
-        let marks = |(group, next): (String, i64)| (group.into_boxed_str(), Marks::at(next.max(extent.first)));
-        let groups: BTreeMap<Box<str>, Marks> = groups.into_iter().map(marks).collect();
+        let marks = |(group, next): (&String, &i64)| (group.as_str().into(), Marks::at(*next.max(&extent.first)));
+        let groups: BTreeMap<Box<str>, Marks> = extent.marks.iter().map(marks).collect();
         let partition = Partition {
             lane,
             index,
             seat,
-            written: Mutex::new(Written { next: extent.next, bytes: extent.bytes }),
             groups: Mutex::new(groups),
             next: watch::Sender::new(extent.next),
             lowest: AtomicI64::new(extent.first),
-            kept: Mutex::new(Kept { first: extent.first, before: extent.before_first }),
+            first: AtomicI64::new(extent.first),
+            bytes: AtomicU64::new(extent.bytes()),
             tail: Mutex::default(),
         };
         partition.settle_groups();
@@ -116,7 +106,7 @@ impl Partition {
     }
 
     pub(super) fn first(&self) -> i64 {
-        lock(&self.kept).first
+        self.first.load(Ordering::Relaxed)
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<i64> {
@@ -128,15 +118,21 @@ impl Partition {
         usize::try_from(self.next() - self.lowest.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Bytes kept.
+    /// Octets kept.
     pub(super) fn bytes(&self) -> u64 {
-        let written = lock(&self.written).bytes;
-        u64::try_from(written - lock(&self.kept).before).unwrap_or(0)
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes in that so many octets are not kept any more.
+    pub(super) fn freed(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes.min(self.bytes()), Ordering::Relaxed);
     }
 
     /// Takes in what was committed and wakes who waits for it.
     pub(super) fn landed(&self, blocks: Vec<Arc<Block>>, bytes_max: usize) {
         let Some(next) = blocks.last().map(|block| block.next()) else { return };
+        let bytes: usize = blocks.iter().map(|block| block.frame().len()).sum();
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         lock(&self.tail).push(blocks, bytes_max);
         self.next.send_replace(next);
     }
@@ -159,14 +155,9 @@ impl Partition {
         if declared { self.lowest.load(Ordering::Relaxed) } else { self.first() }
     }
 
-    /// Moves the first offset kept up to `first`.
-    pub(super) fn cut(&self, first: i64, before: i64) -> bool {
-        let mut kept = lock(&self.kept);
-        if first <= kept.first {
-            return false;
-        }
-        (kept.first, kept.before) = (first, before);
-        true
+    /// Moves the first offset kept up to `first`, and never back.
+    pub(super) fn cut(&self, first: i64) {
+        self.first.fetch_max(first, Ordering::Relaxed);
     }
 
     /// Refuses offsets that were trimmed or that the partition does not have; its end itself is fine.

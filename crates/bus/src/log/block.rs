@@ -5,11 +5,30 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use model::Timestamp;
 
-use super::tables::{Raw, Seat};
+use super::books::Seat;
 use crate::Read;
 
 const VERSION: u8 = 1;
 const HEAD: usize = 5;
+
+/// A block as it is on the disk.
+pub(super) struct Raw {
+    pub(super) first: i64,
+    pub(super) next: i64,
+    pub(super) at_ms: i64,
+    pub(super) sum: u64,
+    pub(super) frame: Bytes,
+}
+
+/// A sum over place, time and frame: a block that was changed, or stands where it was not written, does not match it.
+pub(super) fn sum(seat: Seat, first: i64, at_ms: i64, frame: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seat.to_le_bytes());
+    hasher.update(&first.to_le_bytes());
+    hasher.update(&at_ms.to_le_bytes());
+    hasher.update(frame);
+    u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("eight octets"))
+}
 
 /// Entries of one partition with offsets from `first` on.
 pub(super) struct Block {
@@ -38,7 +57,7 @@ impl Block {
 
     /// Checks a stored block: its sum, and that its ends rise and fill the frame. `None` if it is damaged.
     pub(super) fn check(seat: Seat, raw: Raw) -> Option<Self> {
-        let frame = Bytes::from(raw.frame);
+        let frame = raw.frame;
         let count = match frame.first_chunk::<HEAD>()? {
             [VERSION, count @ ..] => u32::from_le_bytes(*count) as usize,
             _ => return None,
@@ -47,7 +66,7 @@ impl Block {
         let body = block.frame.len().checked_sub(block.body())?;
         let ends = (0..count).map(|index| block.end(index));
         let sound = block.sum(seat) == raw.sum && count > 0 && ends.is_sorted() && block.end(count - 1) == body;
-        sound.then_some(block)
+        (sound && block.next() == raw.next).then_some(block)
     }
 
     pub(super) fn first(&self) -> i64 {
@@ -72,15 +91,9 @@ impl Block {
         &self.frame
     }
 
-    /// A sum over place, time and frame: a block that was changed, or stands where it was not written, does not match it.
-    pub(super) fn sum(&self, seat: Seat) -> i64 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seat.place(self.first).to_le_bytes());
-        hasher.update(&self.at.0.to_le_bytes());
-        hasher.update(&self.frame);
-        let mut head = [0; 8];
-        head.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        i64::from_le_bytes(head)
+    /// See [`sum`].
+    pub(super) fn sum(&self, seat: Seat) -> u64 {
+        sum(seat, self.first, self.at.0, &self.frame)
     }
 
     /// The entry at an offset; `None` if it is in another block. Shares the block's memory.
@@ -109,14 +122,14 @@ mod tests {
     fn raw(change: impl FnOnce(&mut Raw)) -> Raw {
         let block =
             Block::pack(7, Timestamp(5), &[Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"three")], 8);
-        let mut raw = Raw { first: 7, at_ms: 5, sum: block.sum(Seat(3)), frame: block.frame().to_vec() };
+        let mut raw = Raw { first: 7, next: 10, at_ms: 5, sum: block.sum(3), frame: block.frame.clone() };
         change(&mut raw);
         raw
     }
 
     #[test]
     fn entries_come_out_as_they_went_in() {
-        let block = Block::check(Seat(3), raw(|_| ())).unwrap();
+        let block = Block::check(3, raw(|_| ())).unwrap();
         let read = |offset| block.read(offset).map(|read| read.payload);
         assert_eq!(read(7).unwrap(), "one");
         assert_eq!(read(8).unwrap(), "");
@@ -127,12 +140,17 @@ mod tests {
 
     #[test]
     fn damage_is_seen() {
+        let flip = |raw: &mut Raw, at: usize| {
+            let mut frame = raw.frame.to_vec();
+            frame[at] ^= 4;
+            raw.frame = frame.into();
+        };
         for at in 0..raw(|_| ()).frame.len() {
-            assert!(Block::check(Seat(3), raw(|raw| raw.frame[at] ^= 4)).is_none(), "byte {at}");
-            assert!(Block::check(Seat(3), raw(|raw| raw.frame.truncate(at))).is_none(), "cut at {at}");
+            assert!(Block::check(3, raw(|raw| flip(raw, at))).is_none(), "byte {at}");
+            assert!(Block::check(3, raw(|raw| raw.frame.truncate(at))).is_none(), "cut at {at}");
         }
-        assert!(Block::check(Seat(4), raw(|_| ())).is_none(), "another partition's");
-        assert!(Block::check(Seat(3), raw(|raw| raw.first += 1)).is_none(), "another offset's");
-        assert!(Block::check(Seat(3), raw(|raw| raw.at_ms += 1)).is_none(), "another time's");
+        assert!(Block::check(4, raw(|_| ())).is_none(), "another partition's");
+        assert!(Block::check(3, raw(|raw| raw.first += 1)).is_none(), "another offset's");
+        assert!(Block::check(3, raw(|raw| raw.at_ms += 1)).is_none(), "another time's");
     }
 }
