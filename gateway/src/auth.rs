@@ -109,11 +109,29 @@ impl Passwords {
                 Ok(Login::Known(user))
             }
             None => {
-                for culprit in [culprits.pair, culprits.user, culprits.address] {
-                    self.failures.get_with(culprit, Arc::default).fetch_add(1, Ordering::Relaxed);
-                }
+                self.count(&culprits);
                 Ok(Login::Wrong)
             }
+        }
+    }
+
+    /// Whether this caller may try a secret of this user other than the password.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn may_try(&self, tenant: &TenantId, user_id: &str, peer: IpAddr) -> Result<(), Refusal> {
+        let is_held_up = self.is_held_up(&self.culprits(tenant, user_id, peer));
+        if is_held_up { Err(Refusal::RateLimited) } else { Ok(()) }
+    }
+
+    /// Counts a wrong secret as a failed login.
+    pub fn failed(&self, tenant: &TenantId, user_id: &str, peer: IpAddr) {
+        self.count(&self.culprits(tenant, user_id, peer));
+    }
+
+    fn count(&self, culprits: &Culprits) {
+        for culprit in [culprits.pair, culprits.user, culprits.address] {
+            self.failures.get_with(culprit, Arc::default).fetch_add(1, Ordering::Relaxed);
         }
     }
 

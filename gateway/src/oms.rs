@@ -11,6 +11,7 @@ mod profile;
 mod refusal;
 mod reply;
 mod session;
+mod sign_up;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use wire::oms::{Limits, NAMESPACE};
 use self::address::{PathKind, Place};
 use self::peer::Peer;
 use self::session::Session;
+pub(crate) use self::sign_up::CodeBudget;
 use crate::metrics::{DoorLabel, RefusalLabel};
 use crate::run::Gateway;
 use crate::snapshot::Snapshot;
@@ -38,9 +40,10 @@ use crate::{clock, trace};
 
 /// The routes of the OMS door.
 pub fn router(_gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+    let pages = Router::new().route("/signup", any(sign_up::serve)).route("/t/{tenant}/signup", any(sign_up::serve));
     let paths =
         ["/oms/service.asmx", "/oms", "/oms/", "/t/{tenant}/oms/service.asmx", "/t/{tenant}/oms", "/t/{tenant}/oms/"];
-    paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(serve)))
+    paths.into_iter().fold(pages, |router, path| router.route(path, any(serve)))
 }
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -59,7 +62,7 @@ async fn answer(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Response
     let place = Place::of(parts.uri.path()).ok_or(Refusal::NotFound)?;
     let peer = Peer::of(gateway, parts).ok_or(Refusal::Forbidden)?;
     let snapshot = gateway.snapshot();
-    let tenant = tenant(gateway, &snapshot, &place).ok_or(Refusal::NotFound)?;
+    let tenant = tenant(gateway, &snapshot, place.tenant).ok_or(Refusal::NotFound)?;
     let door = OpenDoor { gateway, parts, place, peer, snapshot, tenant };
     match parts.method {
         HttpMethod::POST => door.post(body).await,
@@ -142,8 +145,8 @@ impl OpenDoor<'_> {
     }
 }
 
-fn tenant(gateway: &Gateway, snapshot: &Snapshot, place: &Place<'_>) -> Option<Arc<Tenant>> {
-    match place.tenant {
+fn tenant(gateway: &Gateway, snapshot: &Snapshot, named: Option<&str>) -> Option<Arc<Tenant>> {
+    match named {
         Some(name) => snapshot.tenant(&TenantId::new(name).ok()?).cloned(),
         None => snapshot.default_tenant(&gateway.config.default_tenant).cloned(),
     }

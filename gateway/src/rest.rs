@@ -5,7 +5,7 @@ mod follow;
 mod ledger;
 mod messages;
 mod request;
-mod user_document;
+pub(crate) mod user_document;
 mod users;
 mod view;
 

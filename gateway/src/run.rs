@@ -70,6 +70,8 @@ pub struct Gateway {
     pub passwords: Passwords,
     /// Counts what OMS users send.
     pub meter: Meter,
+    /// How many codes are sent to phones.
+    pub(crate) codes: oms::CodeBudget,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether the public listener speaks TLS.
@@ -150,6 +152,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         refresh_wanted: Notify::new(),
         passwords: Passwords::new(&config, metrics.clone()),
         meter: Meter::new(deps.store.clone()),
+        codes: oms::CodeBudget::new(),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
         in_work: Arc::new(Semaphore::new(config.requests_max)),

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
-use model::party::{ApiKey, Carries, Farm, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant};
+use model::party::{ApiKey, Carries, Farm, OmsProfile, OmsSignUp, OmsUser, Rate, RatePrice, Route, Supplier, Tenant};
 use model::{FarmName, LinkName, RouteId, SupplierId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sim::{ModemConfig, Network, NetworkConfig};
@@ -224,6 +224,7 @@ fn tenant(id: TenantId) -> Tenant {
             scheduling: true,
             schedule_days_max: 0,
             join_parts: false,
+            sign_up: Some(OmsSignUp::default()),
             ..OmsProfile::default()
         },
     }

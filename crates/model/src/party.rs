@@ -82,9 +82,28 @@ pub struct OmsProfile {
     /// Whether `serviceInfo` stands in the namespace of the other documents, as the vendor's schema has it.
     #[serde(default)]
     pub info_in_base_namespace: bool,
+    /// How users sign up by themselves; `None`: they do not, here.
+    #[serde(default)]
+    pub sign_up: Option<OmsSignUp>,
     /// When what clients are told by `GetServiceInfo` changed last; `None`: never since they were told first.
     #[serde(default)]
     pub changed: Option<Timestamp>,
+}
+
+/// What a user who signs up gets.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OmsSignUp {
+    /// The price list, as people are to read it: plain text, line by line.
+    pub price_list: String,
+    /// What a delivery takes off the balance.
+    pub price: Option<Decimal>,
+    /// What a user begins with; `None`: nobody counts it.
+    pub balance: Option<Decimal>,
+    /// Deliveries a day (UTC); `None`: any number.
+    pub per_day: Option<u64>,
+    /// Deliveries a month (UTC); `None`: any number.
+    pub per_month: Option<u64>,
 }
 
 /// The limits of multimedia messages.
@@ -129,6 +148,7 @@ impl Default for OmsProfile {
             words_refused: Vec::new(),
             declares_utf16: false,
             info_in_base_namespace: false,
+            sign_up: None,
             changed: None,
         }
     }
@@ -155,7 +175,7 @@ impl OmsProfile {
             [&of.service_provider, &of.service_uri, &of.sign_up_page, &of.local_name, &of.english_name]
         }
         let sms = |of: &OmsProfile| of.sms.then_some([of.recipients_max, of.messages_max, of.sbcs_max, of.dbcs_max]);
-        let rest = |of: &OmsProfile| (of.target_locale, sms(of), of.mms);
+        let rest = |of: &OmsProfile| (of.target_locale, sms(of), of.mms, of.sign_up.is_some());
         texts(self) == texts(other) && rest(self) == rest(other)
     }
 }
@@ -215,6 +235,9 @@ pub struct OmsUser {
     /// Where the user wants replies; `None`: in the mailbox if there is a proved one, else on the phone.
     #[serde(default)]
     pub reply_to: Option<ReplyTo>,
+    /// Whether the reply phone was proved to be the user's.
+    #[serde(default)]
+    pub phone_verified: bool,
     /// Whether the tenant allows this user an empty password.
     #[serde(default)]
     pub may_have_no_password: bool,
@@ -252,6 +275,7 @@ impl OmsUser {
             mail_address: String::new(),
             mail_verified: false,
             reply_to: None,
+            phone_verified: false,
             may_have_no_password: false,
         }
     }

@@ -48,10 +48,11 @@ pub(super) const fn declaration(oms: &OmsProfile) -> Declaration {
 /// The `serviceInfo` document.
 pub(super) fn service_info(tenant: &Tenant, profile: &Profile, service_uri: &str) -> String {
     let oms = &tenant.oms;
+    let sign_up_page = sign_up_page(oms, service_uri);
     let info = ServiceInfo {
         provider: &oms.service_provider,
         service_uri,
-        sign_up_page: &oms.sign_up_page,
+        sign_up_page: &sign_up_page,
         target_locale: oms.target_locale,
         local_name: &oms.local_name,
         english_name: &oms.english_name,
@@ -63,6 +64,15 @@ pub(super) fn service_info(tenant: &Tenant, profile: &Profile, service_uri: &str
         },
     };
     info.document(declaration(oms))
+}
+
+/// The tenant's own page, or ours beside the service, if users sign up here.
+fn sign_up_page(oms: &OmsProfile, service_uri: &str) -> String {
+    let beside = || service_uri.strip_suffix("/oms/service.asmx").filter(|_| oms.sign_up.is_some());
+    match oms.sign_up_page.as_str() {
+        "" => beside().map(|base| format!("{base}/signup")).unwrap_or_default(),
+        own => own.to_owned(),
+    }
 }
 
 /// What a user has subscribed to.

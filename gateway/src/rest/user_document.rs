@@ -14,7 +14,7 @@ use crate::problem::Problem;
 /// Longest user id, in bytes.
 pub(super) const USER_ID_BYTES_MAX: usize = 255;
 /// Longest password, in bytes.
-pub(super) const PASSWORD_BYTES_MAX: usize = 1_024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
 /// Longest mail address (RFC 5321, 4.5.3.1.3).
 const MAIL_ADDRESS_BYTES_MAX: usize = 254;
 
@@ -34,6 +34,7 @@ pub(super) struct View {
     #[serde(skip_serializing_if = "String::is_empty")]
     mail_address: String,
     mail_verified: bool,
+    phone_verified: bool,
     reply_to: ReplyTo,
     smtp_address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +69,7 @@ impl View {
             reply_phone: user.reply_phone.clone(),
             mail_address: user.mail_address.clone(),
             mail_verified: user.mail_verified,
+            phone_verified: user.phone_verified,
             reply_to: user.replies_go(),
             smtp_address: user.smtp_address.clone(),
             per_day: user.per_day.map(|limit| Limit { limit, used: used.day }),
@@ -129,6 +131,8 @@ pub(super) struct Wanted {
     _since: Option<Timestamp>,
     #[serde(rename = "mailVerified")]
     _mail_verified: Option<bool>,
+    #[serde(rename = "phoneVerified")]
+    _phone_verified: Option<bool>,
     #[serde(rename = "smtpAddress")]
     _smtp_address: Option<String>,
 }
@@ -164,6 +168,7 @@ impl Wanted {
         if !mail_address.is_empty() && !is_mail_address(&mail_address) {
             return Err(invalid("`mailAddress` is not a mail address"));
         }
+        let reply_phone = self.reply_phone(tenant)?;
         let state = self.state.unwrap_or(UserState::Active);
         let by_default = OmsUser::new(was.tenant.clone(), String::new(), String::new()).services;
         Ok(OmsUser {
@@ -171,7 +176,8 @@ impl Wanted {
             state,
             until: self.until,
             services: self.services.clone().unwrap_or(by_default),
-            reply_phone: self.reply_phone(tenant)?,
+            phone_verified: was.phone_verified && reply_phone == was.reply_phone,
+            reply_phone,
             mail_verified: was.mail_verified && mail_address == was.mail_address,
             mail_address,
             reply_to: self.reply_to,
@@ -214,7 +220,7 @@ impl Wanted {
 ///
 /// # Errors
 /// A problem that says what an id may be.
-pub(super) fn check_user_id(id: &str) -> Result<(), Problem> {
+pub(crate) fn check_user_id(id: &str) -> Result<(), Problem> {
     let fits = (1..=USER_ID_BYTES_MAX).contains(&id.len()) && id.trim() == id && !id.contains(char::is_control);
     let detail = format!("a user id has 1 to {USER_ID_BYTES_MAX} bytes, no controls, and no space at either end");
     fits.then_some(()).ok_or_else(|| invalid(detail))

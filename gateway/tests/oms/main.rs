@@ -4,6 +4,7 @@
 mod limits;
 mod multimedia;
 mod service;
+mod sign_up;
 mod users;
 
 use gateway::Config;
