@@ -78,8 +78,13 @@ impl Follower {
                 done = work.as_mut() => return done,
                 () = tokio::time::sleep(GLANCE) => {}
             }
-            // A server that is too busy to show its ledger is no failure here; the last reading decides.
-            if let Ok(ledger) = self.read().await {
+            // The work goes on while the server looks: a loader that stood still would measure itself. A server that is too
+            // busy to show its ledger is no failure here; the last reading decides.
+            let read = tokio::select! {
+                done = work.as_mut() => return done,
+                read = self.read() => read,
+            };
+            if let Ok(ledger) = read {
                 on_progress(ledger.settled.saturating_sub(self.before.settled));
             }
         }
