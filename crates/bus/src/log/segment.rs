@@ -30,7 +30,7 @@ impl Segment {
         let spare = spares(folder)?.into_iter().find(|(_, length)| *length >= bytes);
         let from = match spare {
             Some((spare, _)) => spare,
-            None => fill(folder, bytes)?,
+            None => fill(folder.join("now.filling"), bytes)?,
         };
         std::fs::rename(from, &path)?;
         sync_folder(folder)?;
@@ -89,19 +89,30 @@ fn spares(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     Ok(found)
 }
 
-/// A file of zeros, as a spare.
-fn fill(folder: &Path, bytes: u64) -> io::Result<PathBuf> {
-    let unfinished = folder.join("unfinished");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+/// Sees to it that a spare waits, so that whoever needs the next file need not fill it. May run beside everything else, once at
+/// a time.
+pub(super) fn fill_ahead(folder: &Path, bytes: u64) -> io::Result<()> {
+    if spares(folder)?.iter().any(|(_, length)| *length >= bytes) {
+        return Ok(());
+    }
+    let filled = fill(folder.join("ahead.filling"), bytes)?;
+    std::fs::rename(filled, folder.join("ahead").with_extension(SPARE))
+}
+
+/// A file of zeros. One that was not finished is begun anew.
+fn fill(path: PathBuf, bytes: u64) -> io::Result<PathBuf> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     let zeros = vec![0; FILL];
     let mut at = 0;
     while at < bytes {
         let count = FILL.min(usize::try_from(bytes - at).unwrap_or(FILL));
         file.write_all_at(&zeros[..count], at)?;
         at += count as u64;
+        // Little by little: a sync of all of it would hold up those of others.
+        file.sync_data()?;
     }
     file.sync_all()?;
-    Ok(unfinished)
+    Ok(path)
 }
 
 /// The segments of a folder, in order.

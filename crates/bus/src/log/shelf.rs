@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -64,6 +65,8 @@ impl Index {
 pub(super) struct Shelf {
     folder: PathBuf,
     segment_bytes: u64,
+    /// A spare file is being filled.
+    filling: Arc<AtomicBool>,
     inner: Mutex<Inner>,
 }
 
@@ -94,7 +97,7 @@ impl Shelf {
         let found = super::recover::recover(folder)?;
         let shelf = |books, segments| {
             let inner = Inner { books, segments, index: Index::default(), looked_up: VecDeque::new() };
-            Shelf { folder: folder.to_owned(), segment_bytes, inner: Mutex::new(inner) }
+            Shelf { folder: folder.to_owned(), segment_bytes, filling: Arc::default(), inner: Mutex::new(inner) }
         };
         let Some(found) = found else {
             let shelf = shelf(Books::default(), BTreeMap::new());
@@ -111,6 +114,7 @@ impl Shelf {
         let shelf = shelf(found.books, found.segments);
         let index = shelf.look_through(&pen.segment, pen.at)?;
         lock(&shelf.inner).index = index;
+        shelf.fill_ahead();
         Ok((shelf, pen))
     }
 
@@ -156,7 +160,26 @@ impl Shelf {
         inner.segments.insert(number, segment);
         let index = std::mem::take(&mut inner.index);
         inner.look_up_later(number.saturating_sub(1), Arc::new(index));
+        drop(inner);
+        self.fill_ahead();
         Ok(pen)
+    }
+
+    /// Lets a thread of its own fill the file that is needed next. If it can't, whoever needs the file hears why.
+    fn fill_ahead(&self) {
+        if self.filling.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (folder, bytes, filling) = (self.folder.clone(), self.segment_bytes, Arc::clone(&self.filling));
+        let fill = move || {
+            if let Err(error) = segment::fill_ahead(&folder, bytes) {
+                tracing::debug!(%error, "no file could be filled ahead");
+            }
+            filling.store(false, Ordering::Relaxed);
+        };
+        if std::thread::Builder::new().name("lanes-fill".into()).spawn(fill).is_err() {
+            self.filling.store(false, Ordering::Relaxed);
+        }
     }
 
     fn put(&self, pen: &mut Pen, head: &Head, bodies: &[&[u8]]) -> Result<(), LogError> {
