@@ -236,7 +236,7 @@ const BINDS_MAX: u32 = 64;
 /// Messages under way on one link.
 const WINDOW_MAX: u32 = 4096;
 /// Messages that came over one link and are not durable yet; what exceeds it is asked to come again.
-const ARRIVALS_MAX: usize = 512;
+const ARRIVALS_MAX: usize = 8192;
 
 impl Default for Smpp {
     fn default() -> Self {
