@@ -14,6 +14,7 @@ use std::{
 
 use decoders::DECODERS;
 use serde_json::Value;
+use wire::oms;
 use wire::tpdu::{from_hex, to_hex};
 
 const INPUTS: u64 = 100_000;
@@ -56,7 +57,9 @@ fn corpus() -> Vec<Vec<u8>> {
         collect(&document["vectors"], &mut corpus);
     }
     for entry in fs::read_dir(tests.join("oms/requests")).unwrap().take(20) {
-        corpus.push(fs::read(entry.unwrap().path()).unwrap());
+        let call = fs::read(entry.unwrap().path()).unwrap();
+        corpus.extend(inner_document(&call));
+        corpus.push(call);
     }
     corpus.extend(
         ["\r\nOK\r\n", "\r\n+CMGS: 7\r\n\r\nOK\r\n", "\r\n+CDS: 25\r\n", "\r\n+CME ERROR: 10\r\n", "\r\n> "]
@@ -65,6 +68,17 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus.push(b"number=%2B49151&data=AQYD&udh=BQQLhCPw&binary=1&dcs=245".to_vec());
     assert!(corpus.len() > 200, "only {} inputs to begin with", corpus.len());
     corpus
+}
+
+/// The document that a call carries as text.
+fn inner_document(call: &[u8]) -> Option<Vec<u8>> {
+    let media = oms::soap::MediaType::of("text/xml").expect("a SOAP media type");
+    let body = oms::soap::decode(call, &media).ok()?;
+    let call = oms::soap::parse(&body, &media, &oms::Limits::default()).ok()?;
+    match call.argument {
+        oms::soap::Argument::Text(text) => Some(text.as_bytes().to_vec()),
+        oms::soap::Argument::Empty | oms::soap::Argument::NotText => None,
+    }
 }
 
 fn collect(value: &Value, corpus: &mut Vec<Vec<u8>>) {

@@ -28,6 +28,8 @@ pub(crate) const DECODERS: &[Decoder] = &[
     ("http_call", http_call),
     ("http_template", http_template),
     ("oms", oms_call),
+    ("oms_document", oms_document),
+    ("oms_utf16", oms_in_utf16),
     ("ota_settings", ota),
     ("provisioning", provisioning_document),
     ("reassembly", parts),
@@ -96,9 +98,58 @@ fn http_template(octets: &[u8]) {
 }
 
 fn oms_call(octets: &[u8]) {
-    let media = oms::soap::MediaType::of("text/xml").expect("a SOAP media type");
-    if let Ok(body) = oms::soap::decode(octets, &media) {
-        let _ = oms::soap::parse(&body, &media, &oms::Limits::default());
+    oms_as("text/xml", octets);
+}
+
+/// The same text in UTF-16: what is ASCII octet by octet becomes a document, the rest noise.
+fn oms_in_utf16(octets: &[u8]) {
+    let wide: Vec<u8> = octets.iter().flat_map(|octet| [*octet, 0]).collect();
+    oms_as("application/soap+xml; charset=utf-16le", &wide);
+    oms_as("text/xml; charset=utf-16", octets);
+}
+
+/// A call, and the document in it.
+fn oms_as(content_type: &str, octets: &[u8]) {
+    let media = oms::soap::MediaType::of(content_type).expect("a SOAP media type");
+    let Ok(body) = oms::soap::decode(octets, &media) else { return };
+    match oms::soap::parse(&body, &media, &oms::Limits::default()) {
+        Ok(call) => {
+            if let oms::soap::Argument::Text(text) = &call.argument {
+                oms_document(text.as_bytes());
+            }
+            assert!(call.answer("<x/>").body.contains("&lt;x/"), "what is answered is escaped");
+        }
+        Err(fault) => assert!(fault.answer().status >= 400),
+    }
+}
+
+/// A document as each that it may be: it is read and checked, in memory that its size bounds.
+fn oms_document(octets: &[u8]) {
+    let (text, limits) = (String::from_utf8_lossy(octets), oms::Limits::default());
+    let profile = oms::check::Profile { mms: Some(OMS_MMS), ..oms::check::Profile::default() };
+    let _ = oms::request::XmsUser::parse(&text, &limits);
+    if let Ok(data) = oms::request::XmsData::parse(&text, &limits) {
+        check_oms(&data, &profile, text.len());
+    }
+    if let Ok(batch) = oms::request::Batch::parse(&text, &limits, profile.batch_items_max) {
+        for item in &batch.items {
+            if let oms::request::ItemBody::Message(data) = &item.body {
+                check_oms(data, &profile, text.len());
+            }
+        }
+    }
+}
+
+const OMS_MMS: oms::check::MmsLimits =
+    oms::check::MmsLimits { supports_slides: true, recipients_max: 100, size_bytes_max: 30_000, slides_max: 10 };
+
+fn check_oms(data: &oms::request::XmsData<'_>, profile: &oms::check::Profile, octets: usize) {
+    let every_service = oms::check::Subscription::of(|_| true);
+    let checked = oms::check::message(data, profile, every_service, 0, |_| None, |_, _| true);
+    if let Ok(checked) = checked {
+        assert!(checked.recipients.len() + checked.texts.len() <= octets, "no more comes out than went in");
+        let texts: usize = checked.texts.iter().map(String::len).sum();
+        assert!(texts <= octets * 3, "entities do not blow a text up");
     }
 }
 
