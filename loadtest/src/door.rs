@@ -2,6 +2,10 @@
 //!
 //! Knows REST and OMS as a customer does; must not know which message comes next, nor when.
 
+mod kannel;
+
+use std::sync::Arc;
+
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,6 +15,7 @@ use serde::Deserialize;
 use crate::client::{Answer, Endpoint};
 use crate::options::{Door, Target};
 use crate::plan::Plan;
+use crate::receipts::Receipts;
 
 const OMS: &str = "http://schemas.microsoft.com/office/Outlook/2006/OMS";
 const CLIENT: &str = "Carillon loadtest";
@@ -27,12 +32,13 @@ pub(crate) enum Verdict {
 }
 
 /// One door, ready to write calls.
-#[derive(Debug)]
 pub(crate) struct Caller<'a> {
     plan: &'a Plan,
     target: &'a Target,
     endpoint: Endpoint,
     authorization: String,
+    /// Where reports are wanted, if they come by HTTP.
+    receipts: Option<Arc<Receipts>>,
 }
 
 /// Whether a call is the first for its messages.
@@ -45,10 +51,14 @@ pub(crate) enum Attempt {
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(plan: &'a Plan, target: &'a Target) -> anyhow::Result<Self> {
-        let url = if plan.door == Door::Rest { &target.rest } else { &target.oms };
+    pub(crate) fn new(plan: &'a Plan, target: &'a Target, receipts: Option<Arc<Receipts>>) -> anyhow::Result<Self> {
+        let url = match plan.door {
+            Door::Rest => &target.rest,
+            Door::Oms | Door::OmsBatch => &target.oms,
+            Door::Kannel => &target.kannel,
+        };
         let authorization = format!("Bearer {}", target.api_key);
-        Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorization })
+        Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorization, receipts })
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -66,6 +76,7 @@ impl<'a> Caller<'a> {
                     format!("<xmsBatch client=\"{CLIENT}\" xmlns=\"{OMS}\">{}</xmsBatch>", items.collect::<String>());
                 self.oms_request("DeliverXmsBatch", "packageXml", &batch)
             }
+            Door::Kannel => self.kannel_request(indices[0]),
         }
     }
 
@@ -77,6 +88,7 @@ impl<'a> Caller<'a> {
                 all(Verdict::Busy(answer.retry_after_seconds.unwrap_or(1)))
             }
             (StatusCode::ACCEPTED, Door::Rest) => all(accepted(&answer.body)),
+            (StatusCode::ACCEPTED, Door::Kannel) => all(kannel::verdict(&answer.body)),
             (StatusCode::OK, Door::Oms | Door::OmsBatch) => oms_verdicts(&answer.body, count),
             (status, _) => all(Verdict::Refused(status.to_string())),
         }

@@ -55,6 +55,19 @@ impl Growth {
         i128::from(self.after.settled) - i128::from(self.before.settled)
     }
 
+    /// What each final state grew by.
+    pub(crate) fn by_state(&self) -> BTreeMap<String, i128> {
+        let before = |state: &String| self.before.by_state.get(state).copied().unwrap_or(0);
+        let grown = |(state, after): (&String, &u64)| (state.clone(), i128::from(*after) - i128::from(before(state)));
+        self.after.by_state.iter().map(grown).filter(|(_, count)| *count != 0).collect()
+    }
+
+    /// Deliveries that ended, as the ledger says, without the network's having them for certain.
+    pub(crate) fn ended_otherwise(&self) -> i128 {
+        let others = self.by_state().into_iter().filter(|(state, _)| state != "delivered" && state != "sent");
+        others.map(|(_, count)| count).sum()
+    }
+
     /// accepted − final − pending. Anything but 0 means that the server has lost count of a delivery.
     pub(crate) fn difference(&self) -> i128 {
         i128::from(self.after.accepted) - i128::from(self.after.settled) - i128::from(self.after.pending)
@@ -88,6 +101,12 @@ impl Follower {
                 on_progress(ledger.settled.saturating_sub(self.before.settled));
             }
         }
+    }
+
+    /// Deliveries that got their final state since the start; `None` if the server is too busy to say.
+    pub(crate) async fn glance(&mut self) -> Option<u64> {
+        let before = self.before.settled;
+        self.read().await.ok().map(|ledger| ledger.settled.saturating_sub(before))
     }
 
     /// Waits until `expected` more deliveries are final and none is pending, or until nothing has moved for `patience`.

@@ -4,23 +4,64 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use loadtest::Options;
+use clap::{Parser, Subcommand};
+use loadtest::{CompareOptions, Options, ScenarioOptions};
+
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a scenario: phases one after the other, streams side by side, checks, charts.
+    Scenario(ScenarioOptions),
+    /// Shows two results side by side.
+    Compare(CompareOptions),
+    /// Does a part of another process's work.
+    #[command(hide = true)]
+    Part,
+}
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let json = options.json;
-    // One thread: the loader shares its machine with the server, and must not take a second core.
+    let line = CommandLine::parse();
+    // One thread: the loader shares its machine with the server, and must not take a second core unasked.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(loadtest::run(options)));
-    match report {
-        Ok(report) => {
-            println!("{}", if json { report.json() } else { report.to_string() });
-            if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| match line.command {
+        None => runtime.block_on(single(line.options)),
+        Some(Command::Scenario(options)) => runtime.block_on(scenario(&options)),
+        Some(Command::Compare(options)) => compare(&options),
+        Some(Command::Part) => runtime.block_on(loadtest::part()).map(|()| true),
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("loadtest: {error:#}");
             ExitCode::from(2)
         }
     }
+}
+
+async fn single(options: Options) -> anyhow::Result<bool> {
+    let json = options.json;
+    let report = loadtest::run(options).await?;
+    println!("{}", if json { report.json() } else { report.to_string() });
+    Ok(report.is_good())
+}
+
+async fn scenario(options: &ScenarioOptions) -> anyhow::Result<bool> {
+    let report = loadtest::run_scenario(options).await?;
+    println!("{}", if options.json { report.json() } else { report.to_string() });
+    Ok(report.is_good())
+}
+
+fn compare(options: &CompareOptions) -> anyhow::Result<bool> {
+    let comparison = loadtest::compare(options)?;
+    println!("{}", if options.json { comparison.json() } else { comparison.to_string() });
+    Ok(true)
 }

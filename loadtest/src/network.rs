@@ -5,9 +5,12 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::plan::Plan;
 use crate::send::{Fate, Sent};
@@ -21,7 +24,7 @@ pub(crate) struct NetworkLog {
 }
 
 /// What the network saw.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct NetworkCount {
     /// Whole texts of this run.
     pub(crate) seen: u64,
@@ -31,10 +34,16 @@ pub(crate) struct NetworkCount {
     pub(crate) doubled: u64,
     /// Texts of this run for a number they were not meant for.
     pub(crate) strays: u64,
+    /// From the first call to the last text that was seen; `None` where the record tells no times.
+    pub(crate) seeing_seconds: Option<f64>,
+    /// Whole texts in that time: the same for every system in front of the same network.
+    pub(crate) seen_per_second: Option<f64>,
 }
 
 #[derive(Deserialize)]
 struct Line {
+    #[serde(default)]
+    at: String,
     to: String,
     text: Option<String>,
 }
@@ -47,10 +56,23 @@ impl NetworkLog {
     }
 
     /// Reads the record and holds it against what was accepted.
-    pub(crate) fn count(&self, plan: &Plan, sent: &Sent, states: &States) -> anyhow::Result<NetworkCount> {
-        let mut times_seen = vec![0_u32; usize::try_from(plan.deliveries())?];
+    pub(crate) fn count(
+        &self,
+        plan: &Plan,
+        sent: &Sent,
+        states: &States,
+        began_at: SystemTime,
+    ) -> anyhow::Result<NetworkCount> {
+        let mut times_seen = vec![0_u32; sent.fates.len() * plan.recipients()];
         let mut count = NetworkCount::default();
-        self.for_each_line(|line| tally(line, plan, &mut times_seen, &mut count))?;
+        let mut last_at = String::new();
+        self.for_each_line(|line| {
+            if tally(line, plan, &mut times_seen, &mut count) {
+                last_at.clone_from(&line.at);
+            }
+        })?;
+        count.seeing_seconds = seconds_between(began_at, &last_at);
+        count.seen_per_second = count.seeing_seconds.map(|seconds| count.seen as f64 / seconds);
         for (delivery, times) in times_seen.into_iter().enumerate() {
             let index = (delivery / plan.recipients()) as u64;
             let missed = times == 0 && must_be_seen(index, sent, states);
@@ -79,20 +101,29 @@ impl NetworkLog {
     }
 }
 
-fn tally(line: &Line, plan: &Plan, times_seen: &mut [u32], count: &mut NetworkCount) {
+/// Whether the line is of this run.
+fn tally(line: &Line, plan: &Plan, times_seen: &mut [u32], count: &mut NetworkCount) -> bool {
     let Some(index) = line.text.as_deref().and_then(|text| plan.index_of(text)) else {
-        return; // A part of a longer text, or somebody else's.
+        return false; // A part of a longer text, or somebody else's.
     };
     count.seen += 1;
-    match plan.delivery_of(index, &line.to) {
-        Some(delivery) => times_seen[delivery as usize] += 1,
+    let delivery = plan.delivery_of(index, &line.to);
+    match delivery.and_then(|delivery| times_seen.get_mut(delivery as usize)) {
+        Some(times) => *times += 1,
         None => count.strays += 1,
     }
+    true
+}
+
+fn seconds_between(began_at: SystemTime, last_at: &str) -> Option<f64> {
+    let last_at = OffsetDateTime::parse(last_at, &Rfc3339).ok()?;
+    // The record counts in milliseconds.
+    Some((last_at - OffsetDateTime::from(began_at)).as_seconds_f64().max(0.001))
 }
 
 /// An accepted message must be seen unless a look-up has shown that it ended otherwise.
 fn must_be_seen(index: u64, sent: &Sent, states: &States) -> bool {
-    let accepted = matches!(sent.fates[index as usize], Fate::Accepted(_));
+    let accepted = matches!(sent.fates.get(index as usize), Some(Fate::Accepted(_)));
     accepted && states.by_index.get(&index).is_none_or(crate::verify::State::was_handed_over)
 }
 

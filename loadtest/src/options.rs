@@ -5,15 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use clap::{Parser, ValueEnum};
-use serde::Deserialize;
+use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// Sends messages through a public door, follows each to its end, and exits non-zero if one is lost or doubled.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Options {
     /// The `demo.json` a server wrote at its start: addresses, credentials, numbers and the network's own record.
-    #[arg(long, value_name = "FILE", required_unless_present = "rest")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["rest", "kannel"])]
     pub demo: Option<PathBuf>,
 
     /// Base URL of the REST door, instead of the one in `--demo`.
@@ -27,6 +27,10 @@ pub struct Options {
     /// URL of the OMS service, instead of the one in `--demo`.
     #[arg(long, value_name = "URL")]
     pub oms: Option<String>,
+
+    /// Base URL of a Kannel gateway, for the door `kannel`; `--user-id` and `--password-file` are its user's.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub kannel: String,
 
     /// OMS user id, instead of the one in `--demo`.
     #[arg(long)]
@@ -108,8 +112,68 @@ pub struct Options {
     pub json: bool,
 }
 
+/// Runs a scenario.
+#[derive(Clone, Debug, Args)]
+pub struct ScenarioOptions {
+    /// The scenario (TOML).
+    pub file: PathBuf,
+
+    /// The `demo.json` of the server, if the scenario starts none: addresses, credentials, numbers and the network's own record.
+    #[arg(long, value_name = "FILE")]
+    pub demo: Option<PathBuf>,
+
+    /// The server's program, instead of the one the scenario names.
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+
+    /// Where a server that is started keeps its data; it must be empty or absent. Without it, in a folder of its own below the
+    /// system's temporary one, which is removed.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// A process whose CPU time and memory are shown under this name; may be given more than once. A server that is started is
+    /// shown without it.
+    #[arg(long, value_name = "NAME=PID", value_parser = Watch::parse)]
+    pub watch: Vec<Watch>,
+
+    /// Gives up when the ledger has shown no progress for this long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub settle_seconds_max: u64,
+
+    /// Writes the result there as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Writes a page with charts there, which needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Prints the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shows two results side by side: figure by figure, and the second divided by the first.
+#[derive(Clone, Debug, Args)]
+pub struct CompareOptions {
+    /// A result (JSON) of a scenario, of a single run, or of `cargo xtask compare`.
+    pub first: PathBuf,
+
+    /// Another of the same kind.
+    pub second: PathBuf,
+
+    /// Writes a page with both in the same charts there (scenarios only).
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Prints the comparison as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A public door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Door {
     /// `POST /v1/messages`.
     Rest,
@@ -117,6 +181,9 @@ pub enum Door {
     Oms,
     /// `DeliverXmsBatch`, SOAP 1.1.
     OmsBatch,
+    /// `/cgi-bin/sendsms` of a Kannel gateway, one recipient a message. It has no ledger: delivery reports come here, and are
+    /// counted instead.
+    Kannel,
 }
 
 /// Which messages are looked up by id.
@@ -157,10 +224,11 @@ impl Watch {
 }
 
 /// Where the server is and how to get in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Target {
     pub(crate) rest: String,
     pub(crate) oms: String,
+    pub(crate) kannel: String,
     pub(crate) api_key: String,
     pub(crate) user_id: String,
     pub(crate) password: String,
@@ -169,7 +237,7 @@ pub(crate) struct Target {
 }
 
 /// The file a server writes at its start. What is missing may be given by options.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Demo {
     pub(crate) rest: String,
@@ -180,6 +248,14 @@ pub(crate) struct Demo {
     password: String,
     numbers: Vec<String>,
     sim_log: Option<PathBuf>,
+    tenants: Vec<DemoTenant>,
+}
+
+/// A tenant beside the first.
+#[derive(Deserialize)]
+struct DemoTenant {
+    name: String,
+    api_key: String,
 }
 
 impl Demo {
@@ -190,11 +266,24 @@ impl Demo {
 }
 
 impl Target {
+    /// What a demo file says, for the tenant of this name in it. Only the first has an OMS user.
+    pub(crate) fn of_demo(path: &Path, tenant: &str) -> anyhow::Result<Self> {
+        let Demo { rest, oms, api_key, user_id, password, numbers, sim_log, tenants, .. } = Demo::read(path)?;
+        let mut target = Self { rest, oms, kannel: String::new(), api_key, user_id, password, numbers, sim_log };
+        if tenant != FIRST_TENANT {
+            let named = tenants.into_iter().find(|one| one.name == tenant);
+            target.api_key = named.with_context(|| format!("no tenant `{tenant}` in `{}`", path.display()))?.api_key;
+            target.user_id = String::new();
+        }
+        Ok(target)
+    }
+
     pub(crate) fn resolve(options: &Options) -> anyhow::Result<Self> {
         let demo = options.demo.as_deref().map(Demo::read).transpose()?.unwrap_or_default();
         let target = Self {
             rest: options.rest.clone().unwrap_or(demo.rest),
             oms: options.oms.clone().unwrap_or(demo.oms),
+            kannel: options.kannel.clone(),
             api_key: options.api_key_file.as_deref().map_or(Ok(demo.api_key), read_secret)?,
             user_id: options.user_id.clone().unwrap_or(demo.user_id),
             password: options.password_file.as_deref().map_or(Ok(demo.password), read_secret)?,
@@ -212,8 +301,12 @@ impl Target {
         ensure!(options.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "`--rate` must be above 0");
         let recipients = options.recipients_per_message;
         ensure!((1..=1000).contains(&recipients), "`--recipients-per-message` must be 1 to 1000");
-        ensure!(!self.rest.is_empty(), "no REST address: it is needed to read the ledger, whatever the door");
-        ensure!(!self.api_key.is_empty(), "no API key: give `--demo` or `--api-key-file`");
+        if options.door == Door::Kannel {
+            self.check_kannel(options)?;
+        } else {
+            ensure!(!self.rest.is_empty(), "no REST address: it is needed to read the ledger, whatever the door");
+            ensure!(!self.api_key.is_empty(), "no API key: give `--demo` or `--api-key-file`");
+        }
         ensure!(!self.numbers.is_empty(), "no numbers to send to: give `--demo` or `--numbers`");
         for number in &self.numbers {
             let digits = number.strip_prefix('+').unwrap_or_default();
@@ -221,14 +314,25 @@ impl Target {
                 bail!("a number of the demo file or of `--numbers` is not `+` and 7 to 15 digits");
             }
         }
-        if options.door != Door::Rest {
+        if matches!(options.door, Door::Oms | Door::OmsBatch) {
             ensure!(!self.oms.is_empty() && !self.user_id.is_empty(), "no OMS address or user: give `--demo`");
         }
         Ok(())
     }
+
+    fn check_kannel(&self, options: &Options) -> anyhow::Result<()> {
+        ensure!(!self.kannel.is_empty(), "no address of Kannel: give `--kannel`");
+        ensure!(!self.user_id.is_empty(), "no user of Kannel: give `--user-id` and `--password-file`");
+        ensure!(options.recipients_per_message == 1, "the door `kannel` takes one recipient a message");
+        ensure!(!options.idempotency, "the door `kannel` knows no idempotency keys");
+        Ok(())
+    }
 }
 
-fn read_secret(path: &Path) -> anyhow::Result<String> {
+/// The demo's own tenant.
+pub(crate) const FIRST_TENANT: &str = "demo";
+
+pub(crate) fn read_secret(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -244,7 +348,7 @@ mod tests {
         std::fs::write(&key, "k\n").unwrap();
         let fixed = ["loadtest", "--rest", "http://127.0.0.1:1", "--api-key-file", key.to_str().unwrap()];
         let options = Options::try_parse_from(fixed.iter().chain(arguments)).unwrap();
-        let error = Target::resolve(&options).expect_err("this is refused").to_string();
+        let error = Target::resolve(&options).err().expect("this is refused").to_string();
         assert!(error.contains(expected), "{error}");
     }
 
@@ -257,6 +361,10 @@ mod tests {
         check_refusal(&["--numbers", "+4915100000000", "--rate", "0"], "`--rate`");
         check_refusal(&["--numbers", "+4915100000000", "--recipients-per-message", "0"], "`--recipients-per-message`");
         check_refusal(&["--numbers", "+4915100000000", "--door", "oms"], "no OMS address");
+        check_refusal(&["--door", "kannel"], "no address of Kannel");
+        check_refusal(&["--door", "kannel", "--kannel", "http://x"], "no user of Kannel");
+        let kannel = ["--door", "kannel", "--kannel", "http://x", "--user-id", "u"];
+        check_refusal(&[&kannel[..], &["--recipients-per-message", "2"]].concat(), "one recipient");
     }
 
     #[test]

@@ -5,9 +5,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::options::{Door, Options, Target};
+use serde::{Deserialize, Serialize};
 
-/// The messages of one run.
+use crate::options::{Door, Options, Target};
+use crate::scenario::{Alphabet, MESSAGES_MAX, Stream};
+
+/// The messages of one run, or of one stream of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) door: Door,
@@ -16,15 +19,42 @@ pub(crate) struct Plan {
     pub(crate) idempotency: bool,
     /// Messages begun a second; `None`: as fast as they are answered.
     pub(crate) rate: Option<f64>,
+    /// How long messages are begun; `None`: until all are.
+    pub(crate) span: Option<Duration>,
+    /// Whether a refusal for now is the end of it.
+    pub(crate) retry: bool,
+    pub(crate) share: Share,
+    burst: u64,
     messages: u64,
     recipients: usize,
     text: String,
+    characters: Vec<usize>,
+    alphabet: Alphabet,
     run: String,
     prefixes: Vec<String>,
 }
 
+/// Which of the calls are this process's: every `of`th from `part` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Share {
+    pub(crate) part: u32,
+    pub(crate) of: u32,
+}
+
+impl Share {
+    pub(crate) const WHOLE: Self = Self { part: 0, of: 1 };
+
+    /// This process's part of so many connections.
+    pub(crate) fn connections(self, all: usize) -> usize {
+        let (part, of) = (self.part as usize, self.of as usize);
+        all / of + usize::from(part < all % of)
+    }
+}
+
 /// How many last digits of a number may be any.
 const FREE_DIGITS: usize = 4;
+/// Letters GSM-7 does not have.
+const WIDE: &str = "Колокол ";
 const FREE_NUMBERS: u64 = 10_000;
 
 impl Plan {
@@ -36,16 +66,54 @@ impl Plan {
             batch_messages: if options.door == Door::OmsBatch { options.batch_messages } else { 1 },
             idempotency: options.idempotency,
             rate: options.rate,
+            span: None,
+            retry: true,
+            share: Share::WHOLE,
+            burst: 1,
             messages: options.messages,
             recipients: options.recipients_per_message,
             text: options.text.clone(),
+            characters: Vec::new(),
+            alphabet: Alphabet::Gsm7,
             run: run_name(),
             prefixes: target.numbers.iter().map(prefix).collect(),
         }
     }
 
+    /// The messages of a stream, at its own rate or at the one that was found for it.
+    pub(crate) fn of(stream: &Stream, rate: Option<f64>, numbers: &[String], run: &str, share: Share) -> Self {
+        let prefix = |number: &String| number[..number.len() - FREE_DIGITS].to_owned();
+        let rate = rate.or(stream.rate);
+        // In an open loop the clock says how many there are.
+        let by_clock = rate.zip(stream.seconds).map(|(rate, seconds)| (rate * seconds).ceil().max(1.0) as u64);
+        let messages = stream.messages.into_iter().chain(by_clock).min().unwrap_or(MESSAGES_MAX);
+        Self {
+            door: stream.door,
+            connections: share.connections(stream.connections),
+            batch_messages: if stream.door == Door::OmsBatch { stream.batch } else { 1 },
+            idempotency: stream.idempotency,
+            rate,
+            span: stream.seconds.map(Duration::from_secs_f64),
+            retry: stream.retry,
+            share,
+            burst: stream.burst,
+            messages: messages.min(MESSAGES_MAX),
+            recipients: stream.recipients,
+            text: stream.text.clone(),
+            characters: stream.characters.clone(),
+            alphabet: stream.alphabet,
+            run: run.to_owned(),
+            prefixes: numbers.iter().map(prefix).collect(),
+        }
+    }
+
     pub(crate) fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// What tells this run from others.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
     }
 
     pub(crate) fn recipients(&self) -> usize {
@@ -59,12 +127,25 @@ impl Plan {
 
     /// When a message is due after the start; `None`: as soon as there is somebody to send it.
     pub(crate) fn due(&self, index: u64) -> Option<Duration> {
-        self.rate.map(|rate| Duration::from_secs_f64(index as f64 / rate))
+        let first_of_burst = index / self.burst * self.burst;
+        self.rate.map(|rate| Duration::from_secs_f64(first_of_burst as f64 / rate))
     }
 
-    /// The text of a message, with its token. The token is plain GSM-7.
+    /// The text of a message, with its token at the end. The token is plain GSM-7.
     pub(crate) fn text(&self, index: u64) -> String {
-        format!("{} #{}.{index}", self.text, self.run)
+        let token = format!(" #{}.{index}", self.run);
+        let wide = match self.alphabet {
+            Alphabet::Gsm7 => false,
+            Alphabet::Ucs2 => true,
+            Alphabet::Mixed => index % 2 == 1,
+        };
+        let begin = if wide { format!("{WIDE}{}", self.text) } else { self.text.clone() };
+        if self.characters.is_empty() {
+            return begin + &token;
+        }
+        let wanted = self.characters[index as usize % self.characters.len()].saturating_sub(token.len());
+        let cycle = begin.chars().chain([' ']).cycle();
+        cycle.take(wanted).chain(token.chars()).collect()
     }
 
     /// The idempotency key of a message.
@@ -100,7 +181,7 @@ impl Plan {
 }
 
 /// Runs within one log are told apart by the time they began, in milliseconds, base 36.
-fn run_name() -> String {
+pub(crate) fn run_name() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut rest = since.as_millis() as u64;
     let mut name = Vec::new();
@@ -126,6 +207,7 @@ mod tests {
         let target = Target {
             rest: String::new(),
             oms: String::new(),
+            kannel: String::new(),
             api_key: String::new(),
             user_id: String::new(),
             password: String::new(),
@@ -153,6 +235,35 @@ mod tests {
         assert_eq!(numbers.len(), 50);
         assert!(numbers.iter().all(|number| number.len() == 14 && number.starts_with("+491511234")
             || number.len() == 13 && number.starts_with("+44770090")));
+    }
+
+    fn stream(text: &str) -> Stream {
+        Stream { messages: Some(100), ..toml::from_str(text).unwrap() }
+    }
+
+    #[test]
+    fn texts_are_as_long_and_as_wide_as_asked_for() {
+        let stream = stream("characters = [20, 160]\nalphabet = \"mixed\"\n");
+        let plan = Plan::of(&stream, None, &["+4915112345678".to_owned()], "r", Share::WHOLE);
+        let texts = [0, 1, 2].map(|index| plan.text(index));
+        assert_eq!(texts.each_ref().map(|text| text.chars().count()), [20, 160, 20]);
+        assert_eq!(texts.each_ref().map(|text| text.is_ascii()), [true, false, true]);
+        assert_eq!(texts.map(|text| plan.index_of(&text)), [Some(0), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn a_burst_is_due_at_once() {
+        let plan = Plan::of(&stream("rate = 10.0\nburst = 5\n"), None, &[], "r", Share::WHOLE);
+        let due = [0, 4, 5, 9, 10].map(|index| plan.due(index).unwrap().as_millis());
+        assert_eq!(due, [0, 0, 500, 500, 1000]);
+        let plan = Plan::of(&stream("rate = 10.0\nseconds = 2.5\n"), Some(8.0), &[], "r", Share::WHOLE);
+        assert_eq!((plan.messages(), plan.due(8).unwrap().as_millis()), (20, 1000));
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let of = |all| (0..3).map(|part| Share { part, of: 3 }.connections(all)).collect::<Vec<_>>();
+        assert_eq!((of(8), of(1)), (vec![3, 3, 2], vec![1, 0, 0]));
     }
 
     #[test]

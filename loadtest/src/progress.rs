@@ -23,6 +23,11 @@ impl Progress {
         Self { bar, accepted: Cell::new(0) }
     }
 
+    /// Shows nothing.
+    pub(crate) fn none() -> Self {
+        Self { bar: ProgressBar::hidden(), accepted: Cell::new(0) }
+    }
+
     /// One more message was accepted.
     pub(crate) fn accepted(&self) {
         self.accepted.set(self.accepted.get() + 1);

@@ -10,10 +10,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::cpu::Used;
+use crate::follow::Followed;
 use crate::ledger::Growth;
 use crate::network::NetworkCount;
 use crate::options::{Door, Options, Until};
 use crate::plan::Plan;
+use crate::receipts::ReceiptCount;
 use crate::send::Sent;
 use crate::verify::States;
 
@@ -45,7 +47,10 @@ pub struct Report {
     loader_cpu_seconds: f64,
     verified: u64,
     states: BTreeMap<String, u64>,
-    ledger: LedgerReport,
+    /// What the tenant's ledger says, where there is one.
+    ledger: Option<LedgerReport>,
+    /// What came back, where there is no ledger.
+    receipts: Option<ReceiptCount>,
     network: Option<NetworkCount>,
     /// Why the run is bad; empty when all is well.
     complaints: Vec<String>,
@@ -72,7 +77,7 @@ struct LedgerReport {
 /// What happened to the messages.
 pub(crate) struct Outcome {
     pub(crate) sent: Sent,
-    pub(crate) growth: Growth,
+    pub(crate) followed: Followed,
     pub(crate) states: States,
     pub(crate) network: Option<NetworkCount>,
 }
@@ -88,7 +93,7 @@ pub(crate) struct Rates {
 
 impl Report {
     pub(crate) fn new(options: &Options, plan: &Plan, outcome: Outcome, rates: Rates) -> Self {
-        let Outcome { sent, growth, states, network } = outcome;
+        let Outcome { sent, followed, states, network } = outcome;
         let accepted = sent.accepted_messages();
         let expected = accepted * plan.recipients() as u64;
         let per_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
@@ -116,10 +121,14 @@ impl Report {
             loader_cpu_seconds: rates.loader_cpu.as_secs_f64(),
             verified: states.by_index.len() as u64,
             states: states.counts(),
-            ledger: LedgerReport::of(&growth),
-            complaints: match options.until {
-                Until::Accepted => complaints_of_accepting(&sent, &growth, expected),
-                Until::Final => complaints(&sent, &growth, &states, network.as_ref(), expected),
+            complaints: complaints(options.until, &sent, &followed, &states, network.as_ref(), expected),
+            ledger: match &followed {
+                Followed::Ledger(growth) => Some(LedgerReport::of(growth)),
+                Followed::Receipts(_) => None,
+            },
+            receipts: match followed {
+                Followed::Ledger(_) => None,
+                Followed::Receipts(count) => Some(count),
             },
             network,
             failures: sent.failures,
@@ -143,37 +152,55 @@ impl Report {
 }
 
 fn complaints(
+    until: Until,
     sent: &Sent,
-    growth: &Growth,
+    followed: &Followed,
     states: &States,
     network: Option<&NetworkCount>,
     expected: u64,
 ) -> Vec<String> {
     let network = network.cloned().unwrap_or_default();
-    let failed: u64 = sent.failures.values().sum();
-    let checks = [
-        (i128::from(failed), "messages could not be sent"),
-        (i128::from(states.lost()), "messages have no final state"),
-        (i128::from(network.lost), "deliveries were accepted and never reached the network"),
-        (i128::from(network.doubled), "texts reached the network once too often"),
-        (i128::from(network.strays), "texts reached a number they were not meant for"),
-        (i128::from(expected) - growth.settled(), "more deliveries were accepted here than became final in the ledger"),
-        (growth.accepted() - i128::from(expected), "more deliveries are accepted in the ledger than here"),
-        (growth.difference(), "is the ledger's difference (accepted - final - pending)"),
-        (i128::from(growth.after.pending), "deliveries are still pending"),
-    ];
+    let mut checks = vec![(i128::from(sent.failures.values().sum::<u64>()), "messages could not be sent")];
+    if until == Until::Final {
+        checks.extend([
+            (i128::from(states.lost()), "messages have no final state"),
+            (i128::from(network.lost), "deliveries were accepted and never reached the network"),
+            (i128::from(network.doubled), "texts reached the network once too often"),
+            (i128::from(network.strays), "texts reached a number they were not meant for"),
+        ]);
+    }
+    match followed {
+        Followed::Ledger(growth) => checks.extend(of_ledger(until, growth, i128::from(expected))),
+        Followed::Receipts(count) if until == Until::Final => checks.extend(of_receipts(count)),
+        Followed::Receipts(_) => {}
+    }
     checks.iter().filter(|(count, _)| *count != 0).map(|(count, text)| format!("{count} {text}")).collect()
 }
 
-/// As [`complaints`], where nothing need have been delivered yet.
-fn complaints_of_accepting(sent: &Sent, growth: &Growth, expected: u64) -> Vec<String> {
-    let failed: u64 = sent.failures.values().sum();
-    let checks = [
-        (i128::from(failed), "messages could not be sent"),
-        (i128::from(expected) - growth.accepted(), "more deliveries were accepted here than the ledger has"),
-        (growth.difference(), "is the ledger's difference (accepted - final - pending)"),
-    ];
-    checks.iter().filter(|(count, _)| *count != 0).map(|(count, text)| format!("{count} {text}")).collect()
+fn of_ledger(until: Until, growth: &Growth, expected: i128) -> Vec<(i128, &'static str)> {
+    let difference = (growth.difference(), "is the ledger's difference (accepted - final - pending)");
+    if until == Until::Accepted {
+        // Nothing need have been delivered yet.
+        return vec![
+            (expected - growth.accepted(), "more deliveries were accepted here than the ledger has"),
+            difference,
+        ];
+    }
+    vec![
+        (expected - growth.settled(), "more deliveries were accepted here than became final in the ledger"),
+        (growth.accepted() - expected, "more deliveries are accepted in the ledger than here"),
+        difference,
+        (i128::from(growth.after.pending), "deliveries are still pending"),
+    ]
+}
+
+fn of_receipts(count: &ReceiptCount) -> Vec<(i128, &'static str)> {
+    vec![
+        (i128::from(count.expected) - i128::from(count.reported), "reports never came"),
+        (i128::from(count.undelivered), "reports do not say `delivered`"),
+        (i128::from(count.repeated), "reports came once too often"),
+        (i128::from(count.strays), "reports are of no message of this run"),
+    ]
 }
 
 impl Latency {
@@ -185,12 +212,10 @@ impl Latency {
 
 impl LedgerReport {
     fn of(growth: &Growth) -> Self {
-        let before = |state: &String| growth.before.by_state.get(state).copied().unwrap_or(0);
-        let grown = |(state, after): (&String, &u64)| (state.clone(), i128::from(*after) - i128::from(before(state)));
         Self {
             accepted_growth: growth.accepted(),
             final_growth: growth.settled(),
-            final_growth_by_state: growth.after.by_state.iter().map(grown).filter(|(_, count)| *count != 0).collect(),
+            final_growth_by_state: growth.by_state(),
             pending: growth.after.pending,
             difference: growth.difference(),
         }
@@ -202,6 +227,7 @@ const fn door_name(door: Door) -> &'static str {
         Door::Rest => "rest",
         Door::Oms => "oms",
         Door::OmsBatch => "oms-batch",
+        Door::Kannel => "kannel",
     }
 }
 
@@ -234,7 +260,7 @@ impl Report {
         match (self.delivered_per_second, self.delivering_seconds) {
             (Some(rate), Some(seconds)) => writeln!(to, "delivered  {rate:>10.0} /s  in {seconds:.3} s"),
             _ if self.until == "accepted" => writeln!(to, "delivered  not waited for"),
-            _ => writeln!(to, "delivered  not all: the ledger stood still"),
+            _ => writeln!(to, "delivered  not all: nothing moved any more"),
         }
     }
 
@@ -253,19 +279,24 @@ impl Report {
     }
 
     fn write_proof(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ledger = &self.ledger;
-        write!(to, "ledger     accepted +{}, final +{}, ", ledger.accepted_growth, ledger.final_growth)?;
-        write!(to, "pending {}, difference {}", ledger.pending, ledger.difference)?;
-        for (state, count) in &ledger.final_growth_by_state {
-            write!(to, "\n           {count} {state}")?;
+        if let Some(ledger) = &self.ledger {
+            write!(to, "ledger     accepted +{}, final +{}, ", ledger.accepted_growth, ledger.final_growth)?;
+            write!(to, "pending {}, difference {}", ledger.pending, ledger.difference)?;
+            for (state, count) in &ledger.final_growth_by_state {
+                write!(to, "\n           {count} {state}")?;
+            }
+        }
+        if let Some(ReceiptCount { expected, reported, undelivered, .. }) = &self.receipts {
+            write!(to, "reports    {reported} of {expected}, {undelivered} not of a delivery")?;
         }
         if self.verified > 0 {
             let states: Vec<String> = self.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
             write!(to, "\nby id      {} looked up: {}", self.verified, states.join(", "))?;
         }
         match &self.network {
-            Some(seen) => {
-                write!(to, "\nnetwork    {} texts seen, {} lost, {} doubled", seen.seen, seen.lost, seen.doubled)
+            Some(NetworkCount { seen, lost, doubled, seen_per_second, .. }) => {
+                write!(to, "\nnetwork    {seen} texts seen, {lost} lost, {doubled} doubled")?;
+                seen_per_second.map_or(Ok(()), |rate| write!(to, ", {rate:.0} /s"))
             }
             None => write!(to, "\nnetwork    no record to count against"),
         }

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -14,6 +15,8 @@ use crate::door::{Attempt, Caller, Verdict};
 use crate::options::Target;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::receipts::Receipts;
+use crate::timeline::Timeline;
 
 /// How often one message is sent again before it counts as failed.
 const RETRIES_MAX: u32 = 100;
@@ -22,7 +25,7 @@ const RETRIES_MAX: u32 = 100;
 const RETRY_SECONDS_MAX: u64 = 30;
 
 /// Acceptance slower than this is counted as this.
-const LATENCY_MICROS_MAX: u64 = 600_000_000;
+pub(crate) const LATENCY_MICROS_MAX: u64 = 600_000_000;
 
 /// What came of the sending phase.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Sent {
     pub(crate) failures: BTreeMap<String, u64>,
     /// Microseconds from a call, or from when it was due, to its answer, of the calls that were accepted.
     pub(crate) latency: Histogram<u64>,
+    /// The same by time.
+    pub(crate) timeline: Timeline,
 }
 
 /// What is known of one message after sending.
@@ -46,6 +51,8 @@ pub(crate) enum Fate {
     Accepted(Option<Box<str>>),
     /// The server did not take it, or nobody knows.
     Failed,
+    /// Nobody sent it.
+    Unsent,
 }
 
 impl Sent {
@@ -64,27 +71,48 @@ impl Sent {
 }
 
 /// Sends every message of the plan once, and again where the server was busy.
-pub(crate) async fn send_all(plan: &Plan, target: &Target, progress: &Progress) -> anyhow::Result<Sent> {
-    let caller = Caller::new(plan, target)?;
-    let (next, sent) = (Cell::new(0), RefCell::new(Sent::new(plan)?));
-    let run = Run { plan, caller: &caller, progress, began: Instant::now(), next, sent };
+pub(crate) async fn send_all(
+    plan: &Plan,
+    target: &Target,
+    receipts: Option<Arc<Receipts>>,
+    progress: &Progress,
+    began: Instant,
+) -> anyhow::Result<Sent> {
+    let caller = Caller::new(plan, target, receipts)?;
+    let (next, sent) = (Cell::new(u64::from(plan.share.part)), RefCell::new(Sent::new()?));
+    let run = Run { plan, caller: &caller, progress, began, next, sent };
     join_all((0..plan.connections).map(|_| run.work())).await;
     Ok(run.sent.into_inner())
 }
 
 impl Sent {
-    fn new(plan: &Plan) -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            fates: vec![Fate::Failed; usize::try_from(plan.messages())?],
+            fates: Vec::new(),
             busy: 0,
             reconnected: 0,
             failures: BTreeMap::new(),
             latency: Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3)?,
+            timeline: Timeline::default(),
         })
     }
 
-    fn fail(&mut self, reason: String) {
+    fn fail(&mut self, index: u64, reason: String) {
+        self.end(index, Fate::Failed);
         *self.failures.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn end(&mut self, index: u64, fate: Fate) {
+        let index = index as usize;
+        if index >= self.fates.len() {
+            self.fates.resize(index + 1, Fate::Unsent);
+        }
+        self.fates[index] = fate;
+    }
+
+    /// Messages that somebody sent.
+    pub(crate) fn begun(&self) -> u64 {
+        self.fates.iter().filter(|fate| !matches!(fate, Fate::Unsent)).count() as u64
     }
 }
 
@@ -102,12 +130,13 @@ impl Run<'_> {
     async fn work(&self) {
         let mut client = Client::new(self.caller.endpoint());
         loop {
-            let first = self.next.get();
+            let first = self.next.get() * self.plan.batch_messages as u64;
             let end = self.plan.messages().min(first + self.plan.batch_messages as u64);
-            if first == end {
+            let late = self.plan.rate.is_none() && self.plan.span.is_some_and(|span| self.began.elapsed() >= span);
+            if first >= end || late {
                 return;
             }
-            self.next.set(end);
+            self.next.set(self.next.get() + u64::from(self.plan.share.of));
             let due = self.plan.due(first).map(|due| self.began + due);
             if let Some(due) = due {
                 tokio::time::sleep_until(due.into()).await;
@@ -129,8 +158,8 @@ impl Run<'_> {
             attempt = Attempt::Again;
             tokio::time::sleep(Duration::from_secs(pause.min(RETRY_SECONDS_MAX))).await;
         }
-        for _ in open {
-            self.sent.borrow_mut().fail(format!("busy {RETRIES_MAX} times"));
+        for index in open {
+            self.sent.borrow_mut().fail(index, format!("busy {RETRIES_MAX} times"));
         }
     }
 
@@ -149,35 +178,40 @@ impl Run<'_> {
                 return 1;
             }
             Err(error) => {
-                open.drain(..).for_each(|_| sent.fail(format!("{error:#}")));
+                open.drain(..).for_each(|index| sent.fail(index, format!("{error:#}")));
                 return 0;
             }
         };
         let verdicts = self.caller.verdicts(&answer, open.len());
+        let second = self.began.elapsed().as_secs();
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Accepted(_))) {
-            sent.latency.saturating_record(began.elapsed().as_micros() as u64);
+            let micros = began.elapsed().as_micros() as u64;
+            sent.latency.saturating_record(micros);
+            sent.timeline.at(began.saturating_duration_since(self.began).as_secs()).took(micros);
         }
-        settle(&mut sent, open, verdicts, self.progress)
+        self.settle(&mut sent, second, open, verdicts)
     }
-}
 
-fn settle(sent: &mut Sent, open: &mut Vec<u64>, verdicts: Vec<Verdict>, progress: &Progress) -> u64 {
-    let mut pause = 0;
-    let mut again = Vec::new();
-    for (index, verdict) in open.drain(..).zip(verdicts) {
-        match verdict {
-            Verdict::Accepted(id) => {
-                sent.fates[index as usize] = Fate::Accepted(id);
-                progress.accepted();
+    fn settle(&self, sent: &mut Sent, second: u64, open: &mut Vec<u64>, verdicts: Vec<Verdict>) -> u64 {
+        let mut pause = 0;
+        let mut again = Vec::new();
+        for (index, verdict) in open.drain(..).zip(verdicts) {
+            match verdict {
+                Verdict::Accepted(id) => {
+                    sent.end(index, Fate::Accepted(id));
+                    sent.timeline.at(second).accepted += 1;
+                    self.progress.accepted();
+                }
+                Verdict::Busy(seconds) => {
+                    sent.busy += 1;
+                    sent.timeline.at(second).refused += 1;
+                    pause = pause.max(seconds);
+                    if self.plan.retry { again.push(index) } else { sent.end(index, Fate::Failed) }
+                }
+                Verdict::Refused(reason) => sent.fail(index, reason),
             }
-            Verdict::Busy(seconds) => {
-                sent.busy += 1;
-                pause = pause.max(seconds);
-                again.push(index);
-            }
-            Verdict::Refused(reason) => sent.fail(reason),
         }
+        *open = again;
+        pause
     }
-    *open = again;
-    pause
 }

@@ -27,9 +27,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server the options ask for, if any, and waits until it is ready.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Option<Self>> {
-        let (Some(command), Some(demo)) = (&options.spawn, &options.demo) else {
-            return Ok(None);
-        };
+        match (&options.spawn, &options.demo) {
+            (Some(command), Some(demo)) => Ok(Some(Self::run(command, demo).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Starts a server with this command, which writes this demo file, and waits until it is ready.
+    pub(crate) async fn run(command: &str, demo: &Path) -> anyhow::Result<Self> {
         let before = written_at(demo);
         // `exec`: the process we start is the server itself, not a shell in front of it.
         let mut shell = Command::new("sh");
@@ -38,7 +43,7 @@ impl Server {
         let pid = child.id().context("the server ended at once")?;
         let mut server = Self { child, pid };
         server.wait_until_ready(demo, before).await?;
-        Ok(Some(server))
+        Ok(server)
     }
 
     pub(crate) fn pid(&self) -> u32 {

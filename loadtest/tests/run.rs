@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -350,4 +350,60 @@ async fn a_server_that_never_starts_is_an_error() {
     let error =
         loadtest::run(options(std::path::Path::new("/nonexistent"), &["--spawn", "sh -c 'exit 7'"])).await.err();
     assert_eq!(error.unwrap().to_string(), "the server ended with `exit status: 7` before it was ready");
+}
+
+/// A Kannel that takes every message, and reports each but one.
+async fn run_with_kannel(missing: Option<&'static str>) -> Report {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("sim.jsonl");
+    std::fs::write(&log, "").unwrap();
+    let seen = log.clone();
+    let door = get(async move |Query(query): Query<BTreeMap<String, String>>| {
+        assert_eq!((query["username"].as_str(), query["password"].as_str()), ("user", "a&b"));
+        let line = json!({ "at": "2026-11-21T10:34:56.045Z", "to": query["to"], "text": query["text"] });
+        let mut log = std::fs::OpenOptions::new().append(true).open(&seen).unwrap();
+        writeln!(log, "{line}").unwrap();
+        assert_eq!(query["dlr-mask"], "3");
+        let url = query["dlr-url"].replace("%d", "1");
+        if !missing.is_some_and(|missing| url.ends_with(missing)) {
+            tokio::spawn(report(url));
+        }
+        (StatusCode::ACCEPTED, "0: Accepted for delivery")
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/cgi-bin/sendsms", door);
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let password = directory.path().join("password");
+    std::fs::write(&password, "a&b\n").unwrap();
+    let (log, password) = (log.to_str().unwrap(), password.to_str().unwrap());
+    let fixed = ["loadtest", "--door", "kannel", "--kannel", &url, "--user-id", "user", "--password-file", password];
+    let run = ["--numbers", "+4915112345678", "--sim-log", log, "-n", "40", "-c", "4", "--settle-seconds-max", "1"];
+    let options = Options::try_parse_from(fixed.iter().chain(&run)).unwrap();
+    let report = loadtest::run(options).await.unwrap();
+    server.abort();
+    report
+}
+
+/// Fetches what reports are wanted by.
+async fn report(url: String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = tokio::net::TcpStream::connect(authority).await.unwrap();
+    let request = format!("GET /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn kannel_is_followed_by_its_reports() {
+    let report = run_with_kannel(None).await;
+    assert!(report.is_good(), "{report}");
+    let shown: Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!((&shown["receipts"]["reported"], &shown["network"]["seen"]), (&json!(40), &json!(40)));
+    assert!(shown["delivered_per_second"].is_number() && shown["network"]["seen_per_second"].is_number(), "{shown}");
+    let report = run_with_kannel(Some("/7/1")).await;
+    assert_eq!(report.complaints(), ["1 reports never came"]);
 }

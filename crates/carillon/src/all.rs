@@ -31,7 +31,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
     let (engines, master) = single::open(&config, common, &config.member("carillon"), &process).await?;
     let demo = match config.demo.enabled {
-        true => demo::prepare(&engines.store, &master, data, demo::now()).await?,
+        true => demo::prepare(&engines.store, &master, data, &config.demo).await?,
         false => None,
     };
     let mut roles = Roles::new(&process.stop);

@@ -47,6 +47,8 @@ pub(crate) struct DemoConfig {
     pub(crate) enabled: bool,
     /// Whether the farm inside drives the simulated modems; off: a farm node outside may.
     pub(crate) drive_modems: bool,
+    /// Tenants that are made: the first, and others that have an API key each and nothing else.
+    pub(crate) tenants: u32,
     /// Simulated modems of each of the two routes.
     pub(crate) modems_per_route: u32,
     /// A modem answers a PDU after this.
@@ -144,6 +146,7 @@ impl Default for DemoConfig {
         DemoConfig {
             enabled: true,
             drive_modems: true,
+            tenants: 1,
             modems_per_route: 4,
             answer_ms_min: 0,
             answer_ms_max: 0,

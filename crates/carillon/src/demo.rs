@@ -50,6 +50,16 @@ pub(crate) struct Demo {
     pub(crate) modems: Vec<String>,
     /// What the simulated network received.
     pub(crate) sim_log: PathBuf,
+    /// Tenants beside the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tenants: Vec<Other>,
+}
+
+/// A tenant beside the first: it has an API key and nothing else.
+#[derive(Serialize, Deserialize, Clone)]
+struct Other {
+    name: String,
+    api_key: String,
 }
 
 /// The addresses a start ended up with.
@@ -74,29 +84,30 @@ pub(crate) async fn prepare(
     store: &AnyStore,
     master: &MasterKey,
     data: &Path,
-    now: Timestamp,
+    config: &DemoConfig,
 ) -> anyhow::Result<Option<(Demo, Fresh)>> {
+    let now = now();
     let parties = store.parties().await.context("cannot read the state")?;
     if let Some(demo) = Demo::read(data)? {
         // A crash between the file and the records: make them again, with the credentials of the file.
-        if parties.tenants.is_empty() {
+        let is_other = |tenant: &Tenant| demo.tenants.iter().any(|other| other.name == tenant.id.as_str());
+        if parties.tenants.iter().all(is_other) {
             let credentials = Credentials {
                 api_key: demo.api_key.clone(),
                 user_id: demo.user_id.clone(),
                 password: demo.password.clone(),
             };
-            provision(store, master, &credentials, now).await?;
+            provision(store, master, &credentials, &demo.tenants, now).await?;
         }
         return Ok(Some((demo, Fresh::No)));
     }
     if !parties.tenants.is_empty() {
         return Ok(None);
     }
-    let credentials = Credentials {
-        api_key: format!("ck_{}", hex(&rand::random::<[u8; 32]>())),
-        user_id: "demo".into(),
-        password: hex(&rand::random::<[u8; 9]>()),
-    };
+    let api_key = || format!("ck_{}", hex(&rand::random::<[u8; 32]>()));
+    let others = (2..=config.tenants).map(|number| Other { name: format!("{TENANT}-{number}"), api_key: api_key() });
+    let credentials =
+        Credentials { api_key: api_key(), user_id: "demo".into(), password: hex(&rand::random::<[u8; 9]>()) };
     let demo = Demo {
         rest: String::new(),
         oms: String::new(),
@@ -108,10 +119,11 @@ pub(crate) async fn prepare(
         numbers: NUMBERS.map(str::to_owned).to_vec(),
         modems: Vec::new(),
         sim_log: std::path::absolute(data.join("sim").join("received.jsonl")).context("cannot name the log")?,
+        tenants: others.collect(),
     };
     // The file first: credentials that only the store knows, hashed, would be lost for good.
     demo.write(data)?;
-    provision(store, master, &credentials, now).await?;
+    provision(store, master, &credentials, &demo.tenants, now).await?;
     Ok(Some((demo, Fresh::Yes)))
 }
 
@@ -180,6 +192,7 @@ async fn provision(
     store: &AnyStore,
     master: &MasterKey,
     credentials: &Credentials,
+    others: &[Other],
     now: Timestamp,
 ) -> anyhow::Result<()> {
     for (name, ..) in SUPPLIERS {
@@ -188,12 +201,19 @@ async fn provision(
     }
     store.replace_deck(rates()?).await?;
     store.put_farm(farm(FARM, &route_names())?).await?;
+    for other in others {
+        let id = TenantId::new(&other.name)?;
+        store.put_data_key(master.mint(&id, now, rand::random())).await?;
+        let hash = master.api_key_hash(&other.api_key);
+        store.put_api_key(ApiKey { name: "demo".into(), tenant: id.clone(), hash }).await?;
+        store.put_tenant(tenant(id)).await?;
+    }
     let tenant = TenantId::new(TENANT)?;
     store.put_data_key(master.mint(&tenant, now, rand::random())).await?;
     let hash = master.api_key_hash(&credentials.api_key);
     store.put_api_key(ApiKey { name: "demo".into(), tenant: tenant.clone(), hash }).await?;
     store.put_oms_user(user(&tenant, credentials)).await?;
-    // The tenant last: its presence says that the demo is complete.
+    // The tenant last: it is the demo's, and whoever has its key may send.
     store.put_tenant(self::tenant(tenant)).await?;
     Ok(())
 }

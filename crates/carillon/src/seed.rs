@@ -51,7 +51,7 @@ async fn seed(config: &Config, data: &Path, process: &Process) -> anyhow::Result
     let master = secrets::master_key(config, data, Absent::Make)?;
     let engines = Engines::open(config, data, &config.member("demo"), &process.patience(config)).await?;
     secrets::check(&master, &engines.store, &secrets::path(config, data)).await?;
-    let prepared = demo::prepare(&engines.store, &master, data, demo::now()).await?;
+    let prepared = demo::prepare(&engines.store, &master, data, &config.demo).await?;
     engines.bus.close().await;
     prepared.with_context(|| {
         format!(

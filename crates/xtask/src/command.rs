@@ -29,6 +29,17 @@ pub(crate) fn run_with(
     Ok(())
 }
 
+/// As [`run`], with its output on the standard error.
+pub(crate) fn run_aside(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let line = line(program, arguments);
+    eprintln!("$ {line}");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(std::io::stderr());
+    let status = command.status().with_context(|| format!("cannot run `{line}`"))?;
+    ensure!(status.success(), "`{line}` ended with {status}");
+    Ok(())
+}
+
 /// Runs a program and returns what it wrote to its standard output; an unsuccessful end is an error.
 pub(crate) fn output(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let line = line(program, arguments);

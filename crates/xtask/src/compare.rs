@@ -1,10 +1,12 @@
-//! Measures the product side by side: `cargo xtask compare engines`.
+//! Measures the product side by side: `cargo xtask compare engines`, `cargo xtask compare kannel`.
 //!
 //! Knows the order of a measurement; must not know how an installation is started nor how a figure is taken.
 
+mod centre;
 mod column;
 mod cost;
 mod installation;
+mod kannel;
 mod load;
 mod part;
 mod report;
@@ -23,6 +25,9 @@ pub(crate) enum What {
     /// One release build on its engines in turns: embedded, Kafka with one broker, Kafka with three; the last two with a
     /// Cassandra node. One gateway, one router and one farm where they are processes of their own.
     Engines(Options),
+    /// One release build and Debian's Kannel in turns: the same loader, texts and simulated service centre, receipts on. Kannel
+    /// once with its spool and once without any store.
+    Kannel(kannel::Options),
     /// Becomes a program that ends with whoever started this.
     #[command(hide = true)]
     Hold {
@@ -69,6 +74,7 @@ pub(crate) struct Options {
 pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
     match what {
         What::Engines(options) => compare(root, options),
+        What::Kannel(options) => kannel::compare(root, options),
         What::Hold { program } => part::hold(program),
     }
 }
@@ -76,7 +82,7 @@ pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
 fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
     let target = machine::target(root);
     if options.no_build {
-        check_built(&target)?;
+        check_built(&target, &BUILT)?;
     } else {
         build(root, options)?;
     }
@@ -97,8 +103,8 @@ fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
 /// What is measured, in the folder of release builds.
 const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/network"];
 
-fn check_built(target: &Path) -> anyhow::Result<()> {
-    let absent = BUILT.iter().find(|name| !target.join("release").join(name).is_file());
+fn check_built(target: &Path, built: &[&'static str]) -> anyhow::Result<()> {
+    let absent = built.iter().find(|name| !target.join("release").join(name).is_file());
     anyhow::ensure!(absent.is_none(), "release/{} was not built yet: leave out --no-build", absent.unwrap_or(&""));
     Ok(())
 }

@@ -44,6 +44,10 @@ const ORACLE_PACKAGES: &[Package] = &[
     Package { name: "openssl", probe: || command::succeeds("openssl", &["version"]) },
 ];
 
+/// What the product is compared with. Its daemons live in sbin, which is not in everybody's path.
+const KANNEL_PACKAGES: &[Package] =
+    &[Package { name: "kannel", probe: || command::succeeds("/usr/sbin/bearerbox", &["--version"]) }];
+
 /// Whether Debian may add what it recommends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Recommended {
@@ -85,6 +89,15 @@ pub(crate) fn prepare_java() -> anyhow::Result<()> {
     system_packages(&wanted, Recommended::Too)
 }
 
+/// Installs Kannel, if it is missing. Debian's package may start a daemon of its own, which nothing here touches.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_kannel() -> anyhow::Result<()> {
+    let wanted: Vec<&Package> = KANNEL_PACKAGES.iter().collect();
+    system_packages(&wanted, Recommended::Not)
+}
+
 fn rust_components(root: &Path) -> anyhow::Result<()> {
     for (subcommand, component) in COMPONENTS {
         if command::succeeds("cargo", &[subcommand, "--version"]) {
@@ -109,8 +122,8 @@ fn system_packages(wanted: &[&Package], recommended: Recommended) -> anyhow::Res
         bail!("please type: sudo {line}");
     }
     let anywhere = Path::new("/");
-    command::run(anywhere, "apt-get", &["update"])?;
-    command::run(anywhere, "sh", &["-c", &format!("DEBIAN_FRONTEND=noninteractive {line}")])?;
+    command::run_aside(anywhere, "apt-get", &["update"])?;
+    command::run_aside(anywhere, "sh", &["-c", &format!("DEBIAN_FRONTEND=noninteractive {line}")])?;
     let still = self::missing(wanted);
     ensure!(still.is_empty(), "still missing after the installation: {}", still.join(", "));
     Ok(())

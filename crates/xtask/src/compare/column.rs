@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::Options;
 use super::cost::Meter;
-use super::installation::{Installation, Servers};
+use super::installation::{self, Installation, Modems, Servers, Way};
 use super::load::{self, Load};
 use super::part::cpu_seconds;
 use super::report::{Figures, Paced};
@@ -64,9 +64,10 @@ struct Backing {
 /// Measures one column from nothing, and takes everything away.
 pub(crate) fn measure(column: Column, target: &Path, options: &Options) -> anyhow::Result<Figures> {
     let backing = column.brokers().map(Backing::start).transpose()?;
-    let folder = target.join("compare").join(column.title().replace(' ', "-"));
+    let folder = installation::empty(&target.join("compare").join(column.title().replace(' ', "-")))?;
     let servers = backing.as_ref().map(Backing::servers).transpose()?;
-    let installation = Installation::begin(&folder, target, options.modems, servers)?;
+    let way = Way::Modems(Modems::start(&folder, target, options.modems)?);
+    let installation = Installation::begin(folder, target, way, servers)?;
     let mut bench = Bench { installation, backing: backing.as_ref(), target, options };
     let figures = bench.run(column)?;
     bench.installation.end()?;
@@ -181,7 +182,7 @@ impl Backing {
 }
 
 /// Processes that wanted a processor in the last minute: what else the machine does, at the start.
-fn load_average() -> anyhow::Result<f64> {
+pub(super) fn load_average() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/loadavg").context("cannot read the load average")?;
     let first = text.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
     first.context("the load average is not understood")

@@ -1,5 +1,5 @@
-//! The same installation on each engine: the demo's tenant and prices, a simulated network in a process of its own, and one
-//! process of each role, or one of all.
+//! The same installation on each engine: the demo's tenant and prices, a simulated network or service centre in a process of its own, and
+//! one process of each role, or one of all.
 //!
 //! Knows command lines and settings as an operator does; must not know what is measured.
 
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
+use super::centre::{ACCOUNTS, Centre};
 use super::part::Part;
 use crate::process;
 
@@ -37,9 +38,23 @@ pub(crate) struct Installation {
     carillon: PathBuf,
     servers: Option<Servers>,
     ports: Ports,
-    modems: u32,
-    network: Part,
+    way: Way,
     roles: Vec<Part>,
+}
+
+/// What messages go out through, in a process of its own.
+pub(crate) enum Way {
+    /// Simulated modems on a simulated network.
+    Modems(Modems),
+    /// A simulated service centre.
+    Smpp(Centre),
+}
+
+/// Simulated modems, half of them a route.
+pub(crate) struct Modems {
+    network: Part,
+    folder: PathBuf,
+    count: u32,
 }
 
 /// Free ports, each for one door.
@@ -66,28 +81,22 @@ struct Demo {
 }
 
 impl Installation {
-    /// Begins one in `folder`, from nothing, without anybody who drives the modems.
-    pub(crate) fn begin(folder: &Path, target: &Path, modems: u32, servers: Option<Servers>) -> anyhow::Result<Self> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-        let folder = fs::canonicalize(folder).context("cannot name the folder")?;
-        let network = start_network(&folder, target, modems)?;
+    /// Begins one in an empty folder, without anybody who drives the links.
+    pub(crate) fn begin(folder: PathBuf, target: &Path, way: Way, servers: Option<Servers>) -> anyhow::Result<Self> {
         let (carillon, ports) = (target.join("release/carillon"), Ports::choose()?);
-        let mut installation = Self { folder, carillon, servers, ports, modems, network, roles: Vec::new() };
+        let mut installation = Self { folder, carillon, servers, ports, way, roles: Vec::new() };
         installation.seed()?;
         installation.start_roles()?;
         Ok(installation)
     }
 
-    /// Has the modems driven from here on, and waits until what waited for them is delivered.
+    /// Has the links driven from here on, and waits until what waited for them is delivered.
     pub(crate) fn deliver(&mut self) -> anyhow::Result<()> {
         if self.servers.is_some() {
             let settings = self.folder.join("data/farms").join(FARM_APART).join("modem-farm.toml");
             let text = fs::read_to_string(&settings).context("the farm's settings")?;
             let mut table: toml::Table = toml::from_str(&text).context("the farm's settings")?;
-            let links: toml::Table = toml::from_str(&self.links("links")).context("the links")?;
+            let links: toml::Table = toml::from_str(&self.way.links("")).context("the links")?;
             table.extend(links);
             fs::write(&settings, toml::to_string(&table)?).context("the farm's settings")?;
             let arguments = ["modem-farm".into(), "--config".into(), shown(&settings)];
@@ -96,7 +105,7 @@ impl Installation {
             for role in self.roles.drain(..) {
                 role.stop()?;
             }
-            self.start_whole(&self.links("modem_farm.links"))?;
+            self.start_whole(&self.way.links("modem_farm."))?;
         }
         self.wait_settled()
     }
@@ -108,7 +117,10 @@ impl Installation {
 
     /// The simulated network's process.
     pub(crate) fn network(&self) -> (&'static str, u32) {
-        (self.network.name, self.network.pid())
+        match &self.way {
+            Way::Modems(modems) => (modems.network.name, modems.network.pid()),
+            Way::Smpp(centre) => centre.process(),
+        }
     }
 
     /// Where the loader finds everything.
@@ -119,7 +131,7 @@ impl Installation {
             "--rest",
             &format!("http://127.0.0.1:{}", self.ports.public),
             "--sim-log",
-            &shown(&self.folder.join("network/sim.log")),
+            &shown(&self.way.record()),
         ];
         words.map(str::to_owned).to_vec()
     }
@@ -156,7 +168,7 @@ impl Installation {
         for role in self.roles {
             role.stop()?;
         }
-        drop(self.network); // it ends with its standard input
+        drop(self.way); // a network of modems ends with its standard input
         Ok(())
     }
 
@@ -244,47 +256,91 @@ impl Installation {
         fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok(path)
     }
+}
 
-    /// The simulated modems as a farm's links, without limits.
-    fn links(&self, table: &str) -> String {
-        let mut text = String::new();
-        for number in 0..self.modems {
-            let device = self.folder.join(format!("network/dev/modem-{number}"));
-            let route = ROUTES[number as usize % ROUTES.len()];
-            let _ = write!(
-                text,
-                "[[{table}]]\nname = \"modem-{number}\"\nroute = \"{route}\"\ndevice = \"{}\"\nsegments_per_minute = 0\n\
-                 sim_segments_per_minute = 0\nsim_segments_per_day = 0\ncommand_gap_ms = 0\n",
-                device.display()
-            );
-        }
-        text
+impl Modems {
+    pub(crate) fn start(folder: &Path, target: &Path, count: u32) -> anyhow::Result<Self> {
+        let at = folder.join("network");
+        fs::create_dir_all(&at).context("the network's folder")?;
+        let arguments = [shown(&at), count.to_string()];
+        let mut network = Part::start("network", &target.join("release/examples/network"), &arguments, folder)?;
+        network.wait(|| (0..count).all(|number| at.join(format!("dev/modem-{number}")).exists()))?;
+        Ok(Self { network, folder: at, count })
     }
+
+    fn link(&self, number: u32) -> String {
+        let device = self.folder.join(format!("dev/modem-{number}"));
+        let route = ROUTES[number as usize % ROUTES.len()];
+        format!(
+            "name = \"modem-{number}\"\nroute = \"{route}\"\ndevice = \"{}\"\nsegments_per_minute = 0\n\
+             sim_segments_per_minute = 0\nsim_segments_per_day = 0\ncommand_gap_ms = 0\n",
+            device.display()
+        )
+    }
+}
+
+impl Way {
+    /// The network's own record.
+    fn record(&self) -> PathBuf {
+        match self {
+            Self::Modems(modems) => modems.folder.join("sim.log"),
+            Self::Smpp(centre) => centre.record(),
+        }
+    }
+
+    /// As a farm's links, without limits; tables below `table`.
+    fn links(&self, table: &str) -> String {
+        match self {
+            Self::Modems(modems) => {
+                (0..modems.count).map(|number| format!("[[{table}links]]\n{}", modems.link(number))).collect()
+            }
+            Self::Smpp(centre) => {
+                let supplier = |(route, account): (&str, &str)| {
+                    format!(
+                        "[[{table}smpp]]\nname = \"{account}\"\nroute = \"{route}\"\naddress = \"{}\"\nsystem_id = \
+                         \"{account}\"\nbinds = {}\nwindow = {}\nresponse_id = \"decimal\"\nreceipt_id = \"decimal\"\n",
+                        centre.address(),
+                        centre.binds,
+                        centre.window
+                    )
+                };
+                ROUTES.into_iter().zip(ACCOUNTS).map(supplier).collect()
+            }
+        }
+    }
+}
+
+/// An empty folder of that name, and what is in it otherwise is gone.
+pub(crate) fn empty(folder: &Path) -> anyhow::Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    fs::canonicalize(folder).context("cannot name the folder")
 }
 
 impl Ports {
-    /// Ports nobody has now.
     fn choose() -> anyhow::Result<Self> {
-        let held: Vec<TcpListener> =
-            (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().context("no free port")?;
-        let free: Vec<u16> = held.iter().map(|held| held.local_addr().map(|at| at.port())).collect::<Result<_, _>>()?;
-        Ok(Self { public: free[0], control: free[1], ops: [free[2], free[3], free[4], free[5]] })
+        let [public, control, first, second, third, fourth] = free_ports()?;
+        Ok(Self { public, control, ops: [first, second, third, fourth] })
     }
 }
 
-fn start_network(folder: &Path, target: &Path, modems: u32) -> anyhow::Result<Part> {
-    let at = folder.join("network");
-    fs::create_dir_all(&at).context("the network's folder")?;
-    let arguments = [shown(&at), modems.to_string()];
-    let mut network = Part::start("network", &target.join("release/examples/network"), &arguments, folder)?;
-    network.wait(|| (0..modems).all(|number| at.join(format!("dev/modem-{number}")).exists()))?;
-    Ok(network)
+/// Ports nobody has now.
+pub(crate) fn free_ports<const COUNT: usize>() -> anyhow::Result<[u16; COUNT]> {
+    let held: Vec<TcpListener> =
+        (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().context("no free port")?;
+    let mut free = [0; COUNT];
+    for (port, held) in free.iter_mut().zip(&held) {
+        *port = held.local_addr()?.port();
+    }
+    Ok(free)
 }
 
-fn address(port: u16) -> String {
+pub(super) fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 /// What a run came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) accepted: u64,
     pub(crate) accepted_per_second: f64,
@@ -19,12 +19,36 @@ pub(crate) struct Load {
     /// By process: ours, the engines', the network's.
     pub(crate) watched: BTreeMap<String, Used>,
     pub(crate) loader_cpu_seconds: f64,
+    /// What the simulated network saw, if it was waited for.
+    pub(crate) network: Option<Seen>,
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) receipts: Option<Receipts>,
     /// Why the run is bad: something lost, doubled or uncounted. Empty when all is well.
     pub(crate) complaints: Vec<String>,
 }
 
+/// Texts of the run that the simulated network saw.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) seen: u64,
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) seen_per_second: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    #[serde(default)]
+    final_growth_by_state: BTreeMap<String, i64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Receipts {
+    reported: u64,
+}
+
 /// Milliseconds until a message was accepted.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -49,6 +73,13 @@ pub(crate) fn run(target: &Path, arguments: &[String], watched: &[(String, u32)]
 }
 
 impl Load {
+    /// Messages of which the network's word came back: `delivered` in the ledger, or a report.
+    pub(crate) fn receipted(&self) -> u64 {
+        let delivered = self.ledger.as_ref().and_then(|ledger| ledger.final_growth_by_state.get("delivered"));
+        let delivered = delivered.map(|count| u64::try_from(*count).unwrap_or(0));
+        delivered.or(self.receipts.as_ref().map(|receipts| receipts.reported)).unwrap_or(0)
+    }
+
     /// CPU seconds per 1,000 messages of the processes of these names.
     pub(crate) fn cpu_per_1000(&self, names: &[&str]) -> f64 {
         let used = names.iter().filter_map(|name| self.watched.get(*name)).map(|used| used.cpu_seconds);
