@@ -196,6 +196,8 @@ async fn routers_ask_for_their_own_partitions_and_leave_each_others_leases_alone
     assert!(two.journal.is_empty());
     assert_eq!(one.kind_of(attempt(0, 1)).await, OutcomeKind::Sent);
     assert_eq!(one.kind_of(attempt(1, 1)).await, OutcomeKind::Sent);
+    // A router that has nothing to send keeps no tokens from others.
+    one.give_all_back(&link_name(1)).await;
     two.lease(attempt(2, 1), TO, "the other's").await;
     assert_eq!(two.kind_of(attempt(2, 1)).await, OutcomeKind::Sent);
     assert_eq!(bench.texts(), ["begun", "held", "the other's"]);
