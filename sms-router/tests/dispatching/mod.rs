@@ -264,6 +264,8 @@ pub struct FakeFarm {
     pub journal: BTreeMap<Attempt, JournalState>,
     inbox: std::collections::VecDeque<RouterMessage>,
     next_token: u64,
+    /// The route that each link was granted for.
+    links: BTreeMap<LinkName, String>,
 }
 
 impl FakeFarm {
@@ -319,6 +321,7 @@ impl FakeFarm {
             journal: BTreeMap::new(),
             inbox: std::collections::VecDeque::new(),
             next_token: 1,
+            links: BTreeMap::new(),
         };
         farm.say(vec![FarmMessage::Hello(hello)]).await;
         farm
@@ -353,10 +356,17 @@ impl FakeFarm {
         }
     }
 
+    /// The next lease. A router that does not have its share yet gives tokens back; what waits needs them again.
     pub async fn next_lease(&mut self) -> Lease {
         loop {
-            if let RouterMessage::Lease(lease) = self.listen().await {
-                return lease;
+            match self.listen().await {
+                RouterMessage::Lease(lease) => return lease,
+                RouterMessage::TokensReturned { link, tokens } => {
+                    if let Some(route) = self.links.get(&link).cloned() {
+                        self.grant(&route, link.as_str(), tokens.len() as u64).await;
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -365,6 +375,7 @@ impl FakeFarm {
         let tokens = (self.next_token..self.next_token + count).map(Token).collect();
         self.next_token += count;
         let (route, link) = (route(name), LinkName::new(link).unwrap());
+        self.links.insert(link.clone(), name.to_owned());
         self.say(vec![FarmMessage::Credit { route, link, tokens }]).await;
     }
 
