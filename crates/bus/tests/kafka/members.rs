@@ -73,7 +73,10 @@ async fn shares_go_over(protocol: GroupProtocol) {
 
     // Each commits for what it has, and for nothing else.
     let to = |n: u32| vec![(Lane::Events, Entry::new(format!("{n}"), format!("{n}")))];
-    one.create(&Lane::Events).await.unwrap();
+    // Each prepares its lanes, as processes do: brokers tell each other of a new topic by and by.
+    for bus in [&one, &other] {
+        bus.create(&Lane::Events).await.unwrap();
+    }
     for partition in 0..4 {
         let has = first.has.iter().any(|share| share.partition == partition);
         let (owner, stranger) = if has { (&one, &other) } else { (&other, &one) };
