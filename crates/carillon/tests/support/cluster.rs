@@ -1,8 +1,10 @@
 //! An installation of many processes on real engines: two gateways, two routers, two farms and the simulated network. Knows
 //! the command lines an operator types, and cleans up the engines after itself.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -254,12 +256,15 @@ fn address(variable: &str) -> String {
     })
 }
 
-/// A port nobody has, below those that systems give to outgoing connections: it stays free while its process is away.
+/// A port nobody has, below those that systems give to outgoing connections: it stays free while its process is away. Given
+/// once in a test's process: the next who asks may do so before the first listens.
 pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut chance = rand::rng();
     loop {
         let port = chance.random_range(10_000..20_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_new = GIVEN.lock().expect("nobody panics here").insert(port);
+        if is_new && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
