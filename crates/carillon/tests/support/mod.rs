@@ -92,8 +92,10 @@ impl Carillon {
         let demo = loop {
             assert!(!part.has_ended(), "carillon ended at its start:\n{}", tail(&part.log));
             assert!(begun.elapsed() < PATIENCE, "carillon did not start:\n{}", tail(&part.log));
-            // It rewrites its addresses at each start: an older file speaks of another process.
-            match read_demo(data).filter(|demo| written_at(data) != before && !demo.ops.is_empty()) {
+            // It rewrites its addresses at each start: an older file speaks of another process. Asked for its time first: it
+            // may be replaced at any moment, and what is read after that is the newer one.
+            let is_new = written_at(data) != before;
+            match read_demo(data).filter(|demo| is_new && !demo.ops.is_empty()) {
                 Some(demo) => break demo,
                 None => tokio::time::sleep(Duration::from_millis(20)).await,
             }
