@@ -4,6 +4,7 @@
 //! that a sync, the scarce thing, is paid once for many. Reads run beside the writer on their own connections.
 
 mod error;
+mod pace;
 mod reader;
 mod writer;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::EmbeddedError;
+pub use pace::Pace;
 pub use rusqlite::{Connection, Transaction};
 
 use reader::Readers;

@@ -5,12 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::{EmbeddedError, Options};
+use crate::{EmbeddedError, Options, Pace};
 
 /// A job that ran, and now only waits to learn how the commit ended.
 type Answer = Box<dyn FnOnce(Result<(), EmbeddedError>) + Send>;
@@ -33,10 +32,11 @@ impl Writer {
         let connection =
             open(path).map_err(|source| EmbeddedError::Open { path: path.to_owned(), source: Arc::new(source) })?;
         let (sender, receiver) = mpsc::sync_channel(options.waiting_max);
-        let gathering = Gathering::new(options);
+        let pace = Pace::new(options.commit_interval, options.commit_burst);
+        let group_max = options.group_max.max(1);
         let thread = std::thread::Builder::new()
             .name("db-write".into())
-            .spawn(move || serve(connection, &receiver, gathering, claim))
+            .spawn(move || serve(connection, &receiver, pace, group_max, claim))
             .map_err(|source| EmbeddedError::Prepare { path: path.to_owned(), source: Arc::new(source) })?;
         Ok(Writer { orders: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
@@ -132,49 +132,13 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// How jobs are gathered for one commit. The sync is what is scarce: under load it pays to let more jobs come.
-struct Gathering {
-    group_max: usize,
-    commit_interval: Duration,
-    burst: f64,
-    /// Commits that may begin at once; grows by one an interval, up to `burst`.
-    allowance: f64,
-    counted: Instant,
-}
-
-impl Gathering {
-    fn new(options: &Options) -> Self {
-        let burst = f64::from(options.commit_burst.max(1));
-        let (group_max, commit_interval) = (options.group_max.max(1), options.commit_interval);
-        Gathering { group_max, commit_interval, burst, allowance: burst, counted: Instant::now() }
-    }
-
-    /// Waits until a commit may begin.
-    fn wait(&mut self) {
-        let interval = self.commit_interval.as_secs_f64();
-        if interval == 0.0 {
-            return;
-        }
-        self.count(interval);
-        if self.allowance < 1.0 {
-            std::thread::sleep(self.commit_interval.mul_f64(1.0 - self.allowance));
-            self.count(interval);
-        }
-        self.allowance -= 1.0;
-    }
-
-    fn count(&mut self, interval: f64) {
-        let now = Instant::now();
-        let grown = self.allowance + (now - self.counted).as_secs_f64() / interval;
-        (self.allowance, self.counted) = (grown.min(self.burst), now);
-    }
-}
-
-fn serve(mut connection: Connection, orders: &mpsc::Receiver<Order>, mut gathering: Gathering, claim: File) {
+/// Takes what waits, group by group. The sync is what is scarce: under load it pays to let more jobs come.
+fn serve(mut connection: Connection, orders: &mpsc::Receiver<Order>, mut pace: Pace, group_max: usize, claim: File) {
     let mut closing = None;
     while closing.is_none() {
         let Ok(first) = orders.recv() else { break };
-        gathering.wait();
+        std::thread::sleep(pace.wait());
+        pace.took();
         let mut jobs = Vec::new();
         let mut next = Some(first);
         while let Some(order) = next {
@@ -182,7 +146,7 @@ fn serve(mut connection: Connection, orders: &mpsc::Receiver<Order>, mut gatheri
                 Order::Run(job) => jobs.push(job),
                 Order::Close(done) => closing = Some(done),
             }
-            next = if jobs.len() < gathering.group_max && closing.is_none() { orders.try_recv().ok() } else { None };
+            next = if jobs.len() < group_max && closing.is_none() { orders.try_recv().ok() } else { None };
         }
         commit(&mut connection, jobs);
     }

@@ -1,9 +1,10 @@
 //! Where what is to be written waits. Knows what waits and its bounds, not how it is written.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use embedded::Pace;
 use tokio::sync::oneshot;
 
 use super::Options;
@@ -53,6 +54,7 @@ struct Waiting {
     steps: Vec<Request>,
     orders: Vec<Order>,
     entries: usize,
+    /// When steps are written: each frame carries what came meanwhile.
     pace: Pace,
     closed: bool,
 }
@@ -63,37 +65,6 @@ pub(super) struct Work {
     pub(super) requests: Vec<Request>,
 }
 
-/// When steps are written: at once after a quiet time, and then one an interval, so that each carries what came meanwhile.
-struct Pace {
-    interval: Duration,
-    burst: f64,
-    /// Frames with steps that may begin at once; grows by one an interval, up to `burst`.
-    allowance: f64,
-    counted: Instant,
-}
-
-impl Pace {
-    fn new(options: &Options) -> Self {
-        let burst = f64::from(options.step_burst.max(1));
-        Pace { interval: options.step_interval, burst, allowance: burst, counted: Instant::now() }
-    }
-
-    /// How long the next frame with steps has to wait.
-    fn wait(&mut self) -> Duration {
-        let interval = self.interval.as_secs_f64();
-        if interval > 0.0 {
-            let now = Instant::now();
-            let grown = self.allowance + (now - self.counted).as_secs_f64() / interval;
-            (self.allowance, self.counted) = (grown.min(self.burst), now);
-        }
-        self.interval.mul_f64((1.0 - self.allowance).clamp(0.0, 1.0))
-    }
-
-    fn took(&mut self) {
-        self.allowance -= 1.0;
-    }
-}
-
 impl Desk {
     pub(super) fn new(options: Options) -> Self {
         let waiting = Waiting {
@@ -101,7 +72,7 @@ impl Desk {
             steps: Vec::new(),
             orders: Vec::new(),
             entries: 0,
-            pace: Pace::new(&options),
+            pace: Pace::new(options.step_interval, options.step_burst),
             closed: false,
         };
         Desk { options, waiting: Mutex::new(waiting), called: Condvar::new() }
@@ -112,8 +83,8 @@ impl Desk {
     }
 
     /// Puts a request on the desk. Requests that are urgent, and those that are not, are each written in the order in which they
-    /// were put. When too much waits, appends
-    /// are refused; commits are not: each consumer has one at a time, and it is what empties lanes.
+    /// were put. When too much waits, appends are refused; commits are not: each consumer has one at a time, and it is what
+    /// empties lanes.
     pub(super) fn put(&self, request: Request) -> Result<(), BusError> {
         let mut waiting = lock(&self.waiting);
         if waiting.closed {
