@@ -51,6 +51,16 @@ pub enum LogError {
         /// Where.
         at: u64,
     },
+    /// Entries that somebody has yet to read stood in a file that is not there. Nothing is skipped and nothing is opened.
+    #[error(
+        "entries that are still needed stood in a file before `{before}`, and it is missing: put it back from a copy, or the \
+         whole directory from a backup",
+        before = before.display()
+    )]
+    Missing {
+        /// The oldest file that is there.
+        before: PathBuf,
+    },
     /// A write failed earlier: what the disk holds is not known any more.
     #[error("a write to `{path}` failed before: mend the disk and start again", path = path.display())]
     Broken {

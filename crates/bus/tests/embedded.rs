@@ -245,6 +245,31 @@ async fn a_file_that_is_missing_or_empty_is_refused() {
 }
 
 #[tokio::test]
+async fn the_oldest_files_may_not_be_missing_either() {
+    let dir = tempfile::tempdir().unwrap();
+    many_files(dir.path()).await;
+    let files = files(dir.path());
+    std::fs::remove_file(&files[0]).unwrap();
+    let words = refused(dir.path()).await;
+    assert!(words.contains("is missing") && words.contains(files[1].to_str().unwrap()), "{words}");
+}
+
+/// Alone it had the books of all the others: made anew, every lane would begin again at nothing.
+#[tokio::test]
+async fn a_lonely_file_whose_beginning_is_spoilt_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    many_files(dir.path()).await;
+    let mut files = files(dir.path());
+    let last = files.pop().expect("there are several");
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let length = std::fs::metadata(&last).unwrap().len();
+    std::fs::write(&last, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    let words = refused(dir.path()).await;
+    assert!(words.contains("is damaged") && words.contains(last.to_str().unwrap()), "{words}");
+    assert!(last.exists());
+}
+
+#[tokio::test]
 async fn files_are_let_go_of_also_when_little_in_them_is_needed() {
     let dir = tempfile::tempdir().unwrap();
     let bus = open(&dir.path().join("a.db"), Options { segment_bytes: 4_096, ..small() }).await;

@@ -87,15 +87,22 @@ impl Books {
         head
     }
 
-    /// Nothing before `first` is needed in this partition. The octets that are not kept any more.
+    /// Nothing before `first` is needed in this partition; what a group has not read yet stays all the same. The octets that
+    /// are not kept any more.
     pub(super) fn trim(&mut self, seat: Seat, first: i64) -> u64 {
         let Some(extent) = self.extents.get_mut(seat as usize) else { return 0 };
         let before = extent.bytes();
+        let first = extent.marks.values().copied().min().map_or(first, |lowest| lowest.min(first));
         extent.first = extent.first.max(first.min(extent.next));
         while extent.runs.front().is_some_and(|run| run.next <= extent.first) {
             extent.runs.pop_front();
         }
         before - extent.bytes()
+    }
+
+    /// Whether every entry that a group has yet to read stands somewhere: if not, a file is missing.
+    pub(super) fn are_whole(&self) -> bool {
+        self.extents.iter().all(Extent::is_whole)
     }
 
     /// Octets of entries in a segment that are still needed.
@@ -110,6 +117,15 @@ impl Extent {
     pub(super) fn segment_of(&self, offset: i64) -> Option<u64> {
         let at = self.runs.partition_point(|run| run.next <= offset);
         self.runs.get(at).filter(|run| run.first <= offset).map(|run| run.segment)
+    }
+
+    /// Whether the entries from the lowest mark on are all there. What was let go of below it, the books may not know: they
+    /// tell of it when the next segment begins.
+    fn is_whole(&self) -> bool {
+        let lowest = self.marks.values().copied().min().unwrap_or(self.first).max(self.first);
+        let needed = self.runs.iter().filter(|run| run.next > lowest);
+        let end = needed.fold(lowest, |end, run| if run.first <= end { run.next } else { end });
+        end >= self.next
     }
 
     /// Octets of all entries that are kept, about.
@@ -215,6 +231,27 @@ mod tests {
         let mut books = books();
         assert_eq!(books.enter(&blocks(2, &[(1, 1)]), 1), Err(Gap));
         assert_eq!(books.enter(&blocks(3, &[(0, 1)]), 1), Err(Gap), "a seat nobody has");
+    }
+
+    #[test]
+    fn what_a_group_has_yet_to_read_must_be_there() {
+        let mut books = books();
+        let mark = |next| Head { marks: vec![MarkRow { seat: 0, group: "planner".into(), next }], ..Head::default() };
+        books.enter(&mark(0), 1).unwrap();
+        books.enter(&blocks(0, &[(0, 5)]), 1).unwrap();
+        books.trim(0, 5);
+        assert_eq!(books.extent(0).unwrap().first, 0, "the planner has yet to read them");
+        let snapshot = books.snapshot();
+        let without_the_first = |next| {
+            let mut books = Books::default();
+            books.enter(&snapshot, 2).unwrap();
+            books.enter(&blocks(0, &[(5, 5)]), 2).unwrap();
+            books.enter(&mark(next), 2).unwrap();
+            books.are_whole()
+        };
+        assert_eq!([0, 4, 5, 7, 10].map(without_the_first), [false, false, true, true, true]);
+        books.enter(&blocks(0, &[(5, 5)]), 2).unwrap();
+        assert!(books.are_whole());
     }
 
     #[test]

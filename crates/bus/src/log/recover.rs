@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::books::Books;
-use super::segment::{self, Segment};
+use super::segment::{self, FIRST, Segment};
 use super::shelf::Found;
 use crate::LogError;
 
@@ -42,13 +42,20 @@ pub(super) fn recover(folder: &Path) -> Result<Option<Recovered>, LogError> {
         reading.take(segment, number == last)?;
     }
     let Reading { books, sequence, end } = reading;
+    if let Some((_, oldest)) = segments.first_key_value().filter(|_| !books.are_whole()) {
+        return Err(LogError::Missing { before: oldest.path.clone() });
+    }
     Ok(Some(Recovered { books, segments, end, sequence: sequence.unwrap_or(0) }))
 }
 
-/// The last segment may have been made and not begun.
+/// The last segment may have been made and not begun. The one before it is still there then, unless it is the first of all:
+/// alone, a later one had the books of those that are gone, and without them every lane would begin anew.
 fn drop_unbegun(segments: &mut BTreeMap<u64, Arc<Segment>>) -> Result<(), LogError> {
     let Some((&last, segment)) = segments.last_key_value() else { return Ok(()) };
     if Found::at(segment, 0)?.is_none() && Found::after(segment, 0, 0)?.is_none() {
+        if last != FIRST && !segments.contains_key(&(last - 1)) {
+            return Err(LogError::Damaged { path: segment.path.clone(), at: 0 });
+        }
         std::fs::remove_file(&segment.path).map_err(|source| LogError::io("remove", &segment.path, source))?;
         segments.remove(&last);
     }
@@ -78,10 +85,12 @@ impl Reading {
         }
         self.end = at;
         match self.sequence {
-            Some(sequence) if at > 0 => match Found::after(segment, at + 1, sequence)? {
+            // Whether one before the last lacks frames at its end, the next one's sequence tells.
+            Some(sequence) if at > 0 && is_last => match Found::after(segment, at + 1, sequence)? {
                 Some(_) => Err(damaged(at)),
                 None => Ok(()),
             },
+            Some(_) if at > 0 => Ok(()),
             _ => Err(damaged(0)),
         }
     }

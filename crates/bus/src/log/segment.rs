@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// The number of the first segment of all.
+pub(super) const FIRST: u64 = 1;
 /// Zeros written at a time.
 const FILL: usize = 1 << 20;
 /// What a file is called that waits to be written over.

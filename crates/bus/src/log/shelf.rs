@@ -11,7 +11,7 @@ use super::block::Raw;
 use super::books::{Books, Extent, Seat};
 use super::frame::{self, BlockRow, Head, PREFIX, Place, Prefix};
 use super::partition::lock;
-use super::segment::{self, Segment};
+use super::segment::{self, FIRST, Segment};
 use crate::LogError;
 
 /// Octets of a segment.
@@ -101,7 +101,9 @@ impl Shelf {
         };
         let Some(found) = found else {
             let shelf = shelf(Books::default(), BTreeMap::new());
-            let pen = shelf.turn_over(1, 0, 0)?;
+            let snapshot = Books::default().snapshot();
+            let segment = shelf.make(FIRST, &snapshot, 0)?;
+            let pen = shelf.begin(segment, &snapshot, 0)?;
             return Ok((shelf, pen));
         };
         let last = found.segments.last_key_value().map(|(_, segment)| Arc::clone(segment)).expect("there is one");
@@ -132,28 +134,46 @@ impl Shelf {
         lock(&self.inner).books.next_seat()
     }
 
-    /// Writes a frame with these blocks and syncs. A failure to begin a new segment leaves everything as it was; after any
-    /// other nothing is written any more.
+    /// Writes a frame with these blocks and syncs. A failure to make the file of a new segment leaves everything as it was;
+    /// after any other nothing is written any more.
     pub(super) fn write(&self, pen: &mut Pen, head: &Head, bodies: &[&[u8]]) -> Result<(), LogError> {
         if pen.broken {
             return Err(LogError::Broken { path: pen.segment.path.clone() });
         }
         let bytes = frame::length(head);
         if pen.at + bytes > pen.segment.bytes() {
-            *pen = self.turn_over(pen.segment.number + 1, pen.sequence, bytes)?;
+            let snapshot = lock(&self.inner).books.snapshot();
+            let segment = self.make(pen.segment.number + 1, &snapshot, bytes)?;
+            self.turn_over(pen, segment, &snapshot)?;
         }
         self.put(pen, head, bodies)
     }
 
-    /// Begins a segment with what is known beside the entries, and room for a frame of so many octets.
-    fn turn_over(&self, number: u64, sequence: u64, bytes: u64) -> Result<Pen, LogError> {
-        let snapshot = lock(&self.inner).books.snapshot();
-        let room = self.segment_bytes.max(frame::length(&snapshot) + bytes);
+    /// Makes the file of a segment with room for this snapshot and a frame of so many octets.
+    fn make(&self, number: u64, snapshot: &Head, bytes: u64) -> Result<Arc<Segment>, LogError> {
+        let room = self.segment_bytes.max(frame::length(snapshot) + bytes);
         let made = Segment::make(&self.folder, number, room);
-        let segment = Arc::new(made.map_err(|source| LogError::io("make a segment in", &self.folder, source))?);
+        Ok(Arc::new(made.map_err(|source| LogError::io("make a segment in", &self.folder, source))?))
+    }
+
+    /// Goes on in a new segment. If that fails, it may yet be begun on the disk, and the one before must not be continued.
+    fn turn_over(&self, pen: &mut Pen, segment: Arc<Segment>, snapshot: &Head) -> Result<(), LogError> {
+        match self.begin(segment, snapshot, pen.sequence) {
+            Ok(next) => *pen = next,
+            Err(error) => {
+                pen.broken = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a segment with what is known beside the entries.
+    fn begin(&self, segment: Arc<Segment>, snapshot: &Head, sequence: u64) -> Result<Pen, LogError> {
+        let number = segment.number;
         let mut pen = Pen { segment: Arc::clone(&segment), at: 0, sequence, broken: false };
         let place = Place { segment: number, sequence: sequence + 1 };
-        let octets = frame::encode(place, &snapshot, std::iter::empty());
+        let octets = frame::encode(place, snapshot, std::iter::empty());
         segment.write(0, &octets).map_err(|source| LogError::io("begin", &segment.path, source))?;
         (pen.at, pen.sequence) = (octets.len() as u64, place.sequence);
         let mut inner = lock(&self.inner);
@@ -402,4 +422,20 @@ impl Found {
 /// Whether a folder holds segments.
 pub(super) fn is_there(folder: &Path) -> bool {
     segment::list(folder).is_ok_and(|found| !found.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that is full when the first frame is written, after the file was made.
+    #[test]
+    fn nothing_is_written_after_a_segment_that_could_not_be_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shelf, mut pen) = Shelf::open(folder.path(), 4_096).unwrap();
+        let snapshot = lock(&shelf.inner).books.snapshot();
+        let full = Segment::open(FIRST + 1, PathBuf::from("/dev/full")).unwrap();
+        assert!(matches!(shelf.turn_over(&mut pen, Arc::new(full), &snapshot), Err(LogError::Io { .. })));
+        assert!(matches!(shelf.write(&mut pen, &Head::default(), &[]), Err(LogError::Broken { .. })));
+    }
 }
