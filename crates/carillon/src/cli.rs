@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{all, doctor, issue, lanes, seed, single};
+use crate::{all, doctor, issue, lanes, migrate, seed, single};
 
 /// A push gateway: takes text messages from many tenants and carries each to its handset, once.
 ///
@@ -68,6 +68,8 @@ enum Command {
     IssueRouter(issue::IssueRouter),
     /// Makes the demo in the configured engines and runs its simulated modems until stopped.
     Demo,
+    /// Makes or changes tables and lanes on the configured servers, and ends.
+    Migrate(migrate::Migrate),
     /// Checks the settings, the engines and the keys, and says what to mend.
     Doctor(doctor::Doctor),
     /// Shows the lanes, and what was put aside as unreadable.
@@ -88,6 +90,7 @@ impl Cli {
                 Some(Command::IssueFarm(issue)) => issue.run(&common).await,
                 Some(Command::IssueRouter(issue)) => issue.run(&common),
                 Some(Command::Demo) => seed::run(&common).await,
+                Some(Command::Migrate(migrate)) => migrate.run(&common).await,
                 Some(Command::Doctor(doctor)) => doctor.run(&common).await,
                 Some(Command::Lanes(lanes)) => lanes.run(&common).await,
             }

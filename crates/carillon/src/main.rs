@@ -8,6 +8,7 @@ mod doctor;
 mod engines;
 mod issue;
 mod lanes;
+mod migrate;
 mod process;
 mod report;
 mod roles;

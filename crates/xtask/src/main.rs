@@ -6,6 +6,7 @@
 
 mod command;
 mod compare;
+mod deploy;
 mod engines;
 mod faults;
 mod machine;

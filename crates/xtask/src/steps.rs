@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
-use crate::{command, faults, machine, oms, oracles, smpp, suites, tidy, zeep};
+use crate::{command, deploy, faults, machine, oms, oracles, smpp, suites, tidy, zeep};
 
 /// One step. They run in this order; the tests come last, so that their summary ends the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Oracles,
     /// An outside validator finds every result document of the OMS door valid.
     Oms,
+    /// The chart, its examples, alerts and dashboards are what Helm, Kubernetes and Prometheus take.
+    Deploy,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
     /// Every test of one process and of each engine passes.
@@ -115,6 +117,7 @@ impl Step {
             Self::Smpp => "smpp",
             Self::Oracles => "oracles",
             Self::Oms => "oms",
+            Self::Deploy => "deploy",
             Self::Engines => "engines",
             Self::Test => "test",
             Self::Cluster => "cluster",
@@ -134,6 +137,9 @@ impl Step {
             Self::Smpp => "a real process against service centres of other makers",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Oms => "the OMS fixtures, and their answers before an outside validator",
+            Self::Deploy => {
+                "the chart's examples, alerts and dashboards by Helm's, Kubernetes' and Prometheus' own tools"
+            }
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
@@ -165,6 +171,7 @@ impl Step {
             Self::Smpp => smpp::run(root),
             Self::Oracles => oracles::run(root),
             Self::Oms => oms::run(root, &EVERYTHING),
+            Self::Deploy => deploy::run(root),
             Self::Engines => {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())

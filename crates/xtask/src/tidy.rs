@@ -2,6 +2,7 @@
 //!
 //! Knows the files of the repository as text; must not change any.
 
+mod alerts;
 mod manifests;
 mod metrics;
 mod source;
@@ -48,7 +49,7 @@ impl fmt::Display for Finding {
 const FOREIGN: &[&str] = &["target", "data", "fuzz/target", "fuzz/corpus", "fuzz/artifacts"];
 
 /// The kinds of files the rules look at.
-const KINDS: &[&str] = &["rs", "toml", "lock", "yaml", "yml", "json", "tpl"];
+const KINDS: &[&str] = &["rs", "toml", "lock", "yaml", "yml", "json", "tpl", "md"];
 
 /// Checks every rule.
 ///
@@ -68,7 +69,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {
-    [sources::check, manifests::check, metrics::check].iter().flat_map(|rule| rule(tree)).collect()
+    [sources::check, manifests::check, metrics::check, alerts::check].iter().flat_map(|rule| rule(tree)).collect()
 }
 
 fn read(directory: &Path, prefix: &str, tree: &mut Tree) -> anyhow::Result<()> {

@@ -26,10 +26,39 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     dangling.into_iter().chain(misplaced(tree)).collect()
 }
 
-/// Names in quotes in a source file: that is how a metric is registered.
-fn known(tree: &Tree) -> BTreeSet<&str> {
+/// Names in quotes in a source file, and those a closure of the file makes: that is how a metric is registered.
+fn known(tree: &Tree) -> BTreeSet<String> {
     let sources = tree.iter().filter(|(path, _)| path.ends_with(".rs") && path.contains("src/"));
-    sources.flat_map(|(_, text)| quoted(text)).map(|(_, name)| name).collect()
+    let of_file = |(_, text): (&String, &String)| {
+        let whole = quoted(text).into_iter().map(|(_, name)| name.to_owned());
+        whole.chain(made(text)).collect::<Vec<String>>()
+    };
+    sources.flat_map(of_file).collect()
+}
+
+/// `let counter = |name…| …format!("carillon_x_{name}_total")…` on one line, and then `counter("grants", …)`.
+fn made(text: &str) -> Vec<String> {
+    let maker = |line: &str| {
+        let (closure, rest) = line.trim_start().strip_prefix("let ")?.split_once(" = |")?;
+        let (_, pattern) = rest.split_once("format!(\"")?;
+        let (pattern, _) = pattern.split_once('"')?;
+        (pattern.starts_with(PREFIX) && pattern.contains("{name}")).then(|| (closure.to_owned(), pattern.to_owned()))
+    };
+    let names = |(closure, pattern): (String, String)| {
+        calls(text, &closure).into_iter().map(|name| pattern.replace("{name}", name)).collect::<Vec<String>>()
+    };
+    text.lines().filter_map(maker).flat_map(names).collect()
+}
+
+/// The first argument of each call of this closure, where it is a text.
+fn calls<'a>(text: &'a str, closure: &str) -> Vec<&'a str> {
+    let call = format!("{closure}(");
+    let argument = |(at, _): (usize, &str)| {
+        let alone = !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || "_.".contains(before));
+        let (name, _) = text[at + call.len()..].trim_start().strip_prefix('"')?.split_once('"')?;
+        alone.then_some(name)
+    };
+    text.match_indices(&call).filter_map(argument).collect()
 }
 
 fn misplaced(tree: &Tree) -> Vec<Finding> {
@@ -42,7 +71,7 @@ fn misplaced(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-fn exists(name: &str, known: &BTreeSet<&str>) -> bool {
+fn exists(name: &str, known: &BTreeSet<String>) -> bool {
     known.contains(name)
         || SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix)).any(|name| known.contains(name))
 }
@@ -98,6 +127,21 @@ mod tests {
             &[
                 "helm/alerts.yaml:2: metric `carillon_door_total` is registered nowhere",
                 "helm/alerts.yaml:3: metric `carillon_doors_x` is registered nowhere",
+            ],
+        );
+    }
+
+    #[test]
+    fn names_that_a_closure_makes_exist() {
+        let source = "let counter = |name: &str, help: &str| registry.counter(&format!(\"carillon_x_{name}_total\"), help);\n\
+                      counter(\"grants\", \"G.\"), counter(\n  \"ends\", \"E.\"), other_counter(\"none\", \"N.\")";
+        let alert = "carillon_x_grants_total\ncarillon_x_ends_total\ncarillon_x_none_total\ncarillon_x_grants\n";
+        check_rule(
+            check,
+            &[("sms-router/src/metrics.rs", source), ("helm/alerts.yaml", alert)],
+            &[
+                "helm/alerts.yaml:3: metric `carillon_x_none_total` is registered nowhere",
+                "helm/alerts.yaml:4: metric `carillon_x_grants` is registered nowhere",
             ],
         );
     }
