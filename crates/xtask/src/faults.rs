@@ -8,10 +8,12 @@ use ::engines::Options;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 
-use crate::command;
 use crate::engines::Kept;
 use crate::steps::EVERYTHING;
+use crate::suites::{self, Beside};
 
+/// The test binary that does them.
+pub(crate) const SUITE: &str = "faults";
 /// The set of engines they kill.
 const SET: &str = "faults";
 
@@ -79,7 +81,7 @@ pub(crate) struct Faults {
 
 impl Faults {
     /// One round of everything, for the test command.
-    pub(crate) fn once() -> Self {
+    fn once() -> Self {
         Faults { rounds: 1, only: Vec::new(), seed: None, json: None }
     }
 
@@ -103,13 +105,38 @@ impl Faults {
 
 /// Starts engines of its own, runs all rounds, and takes the engines away.
 pub(crate) fn run(root: &Path, faults: &Faults) -> anyhow::Result<()> {
-    let target = [&EVERYTHING[..], &["--test", "faults"]].concat();
     // First what takes long and needs no engines.
-    command::run(root, "cargo", &[&["test"], &target[..], &["--no-run"]].concat())?;
+    let suite = suites::find(root, &EVERYTHING, SUITE)?;
     let engines = Kept::start_own(SET, &Options::default())?;
     let variables = faults.variables(engines.folder())?;
-    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let ran = command::run_with(root, "cargo", &[&["test"], &target[..]].concat(), &variables);
+    let ran = suite.run(&[], &borrowed(&variables));
     engines.stop()?;
     ran
+}
+
+/// One round of everything under way, beside whatever else is done: its time goes by in waiting for what was killed.
+pub(crate) struct Round {
+    suite: Beside,
+    engines: Kept,
+}
+
+impl Round {
+    /// Starts engines of its own, and the round on them.
+    pub(crate) fn begin(root: &Path) -> anyhow::Result<Self> {
+        let suite = suites::find(root, &EVERYTHING, SUITE)?;
+        let engines = Kept::start_own(SET, &Options::default())?;
+        let variables = Faults::once().variables(engines.folder())?;
+        Ok(Round { suite: suite.start(&borrowed(&variables))?, engines })
+    }
+
+    /// Waits for its end, and takes the engines away.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        let ran = self.suite.end();
+        self.engines.stop()?;
+        ran
+    }
+}
+
+fn borrowed<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }

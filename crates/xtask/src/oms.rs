@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use crate::{command, machine};
+use crate::{command, machine, suites};
 
 /// The test that asks a real gateway every fixture, and leaves the result documents.
 const TEST: &str = "oms_fixtures";
@@ -20,8 +20,7 @@ pub(crate) fn run(root: &Path, everything: &[&str]) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&results).with_context(|| format!("cannot empty `{}`", results.display()))?;
     }
     let folder = results.to_str().context("the target directory's name is no text")?;
-    let arguments = [&["test"], everything, &["--test", TEST]].concat();
-    command::run_with(root, "cargo", &arguments, &[("CARILLON_OMS_RESULTS", folder)])?;
+    suites::find(root, everything, TEST)?.run(&[], &[("CARILLON_OMS_RESULTS", folder)])?;
     let python = python.to_str().context("the target directory's name is no text")?;
     command::run(root, python, &["gateway/tests/oms_fixtures/validate.py", "crates/wire/tests/oms", folder])
 }

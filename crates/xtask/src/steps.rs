@@ -10,9 +10,10 @@ use anyhow::{bail, ensure};
 use clap::ValueEnum;
 
 use crate::engines::Kept;
+use crate::faults::Round;
 use crate::{command, deploy, faults, machine, oms, oracles, smpp, suites, tidy, zeep};
 
-/// One step. They run in this order; the tests come last, so that their summary ends the output.
+/// One step. They run in this order; the tests come last, so that their summary is near the end of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
     /// What the machine lacks is installed, or said.
@@ -23,10 +24,12 @@ pub(crate) enum Step {
     Tidy,
     /// There is one crypto provider: `ring` is nowhere in the build.
     Ring,
-    /// No lint has anything to say.
-    Clippy,
     /// Everything compiles, tests included.
     Build,
+    /// One round of every fault, on engines of its own, beside the steps that follow.
+    Faults,
+    /// No lint has anything to say.
+    Clippy,
     /// An independent SOAP client sends through the served WSDL of a real process.
     Zeep,
     /// Service centres of other makers take messages from a real process, and report on them.
@@ -43,14 +46,12 @@ pub(crate) enum Step {
     Test,
     /// The end-to-end tests pass on many processes and the same engines.
     Cluster,
-    /// One round of every fault, on engines of its own.
-    Faults,
 }
 
 /// End-to-end tests on many processes carry this in their names.
 const OF_CLUSTER: &str = "cluster::";
-/// The binary that tries faults: a step of its own.
-const FAULTS: &str = "faults";
+/// The crate whose tests they are.
+const END_TO_END: &str = "crates/carillon";
 
 /// The set of engines that the tests get.
 const SET: &str = "test";
@@ -69,24 +70,31 @@ struct Done {
 pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
     let chosen: Vec<Step> = Step::value_variants().iter().copied().filter(|step| step.is_chosen(only)).collect();
     let mut engines: Option<Kept> = None;
+    let mut beside: Option<(Instant, Round)> = None;
     let mut all_done: Vec<Done> = Vec::new();
+    let begun = Instant::now();
     for (position, step) in chosen.iter().enumerate() {
         println!("\n=== {} of {}: {} ({})", position + 1, chosen.len(), step.name(), step.purpose());
         let began = Instant::now();
-        let error = step.run(root, &mut engines).err();
-        let done = Done { step: *step, took: began.elapsed(), error };
-        println!("--- {}", done.line());
-        all_done.push(done);
+        match step.run(root, &mut engines) {
+            Ok(Some(round)) => beside = Some((began, round)),
+            Ok(None) => all_done.push(Done::now(*step, began, None)),
+            Err(error) => all_done.push(Done::now(*step, began, Some(error))),
+        }
+    }
+    if let Some((began, round)) = beside {
+        println!("\nwaiting for the faults");
+        let error = round.end().err();
+        all_done.push(Done::now(Step::Faults, began, error));
     }
     if let Some(engines) = engines {
         println!("\nstopping the engines");
         engines.stop()?;
     }
-    recap(&all_done)
+    recap(begun.elapsed(), &all_done)
 }
 
-fn recap(all_done: &[Done]) -> anyhow::Result<()> {
-    let took: Duration = all_done.iter().map(|done| done.took).sum();
+fn recap(took: Duration, all_done: &[Done]) -> anyhow::Result<()> {
     println!("\nsteps, {:.0} s in all:", took.as_secs_f64());
     all_done.iter().for_each(|done| println!("  {}", done.line()));
     let failed: Vec<&str> = all_done.iter().filter(|done| done.error.is_some()).map(|done| done.step.name()).collect();
@@ -95,6 +103,13 @@ fn recap(all_done: &[Done]) -> anyhow::Result<()> {
 }
 
 impl Done {
+    /// Says so, too.
+    fn now(step: Step, began: Instant, error: Option<anyhow::Error>) -> Self {
+        let done = Done { step, took: began.elapsed(), error };
+        println!("--- {}", done.line());
+        done
+    }
+
     fn line(&self) -> String {
         let seconds = self.took.as_secs_f64();
         match &self.error {
@@ -143,7 +158,9 @@ impl Step {
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
-            Self::Faults => "processes, brokers and the database killed under load, every message counted",
+            Self::Faults => {
+                "processes, brokers and the database killed under load, every message counted; beside what follows"
+            }
         }
     }
 
@@ -153,14 +170,15 @@ impl Step {
         only.is_empty() || brought || only.contains(&self)
     }
 
-    fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<()> {
+    /// Carries it out; what goes on beside the next steps is returned.
+    fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<Option<Round>> {
         let given = engines.as_ref().map(|kept| kept.addresses.clone());
         let addresses = || given.clone().unwrap_or_else(Addresses::from_environment);
         let cargo = |command: &str, rest: &[&str]| {
             let arguments = [&[command], &EVERYTHING[..], rest].concat();
             command::run_with(root, "cargo", &arguments, &addresses().variables())
         };
-        match self {
+        let done = match self {
             Self::Machine => machine::prepare(root),
             Self::Fmt => command::run(root, "cargo", &["fmt", "--all", "--check"]),
             Self::Tidy => tidy::run(root),
@@ -178,12 +196,16 @@ impl Step {
             }
             Self::Test => {
                 let addresses = addresses();
-                suites::run(root, &EVERYTHING, &[FAULTS], &["--skip", OF_CLUSTER], &addresses.variables())
+                suites::run(root, &EVERYTHING, &[faults::SUITE], &["--skip", OF_CLUSTER], &addresses.variables())
             }
             // One installation at a time: each is seven processes beside the engines.
-            Self::Cluster => cargo("test", &["--tests", "--no-fail-fast", OF_CLUSTER, "--", "--test-threads", "1"]),
-            Self::Faults => faults::run(root, &faults::Faults::once()),
-        }
+            Self::Cluster => {
+                let addresses = addresses();
+                suites::run_one_by_one(root, &EVERYTHING, Path::new(END_TO_END), OF_CLUSTER, &addresses.variables())
+            }
+            Self::Faults => return Round::begin(root).map(Some),
+        };
+        done.map(|()| None)
     }
 }
 
@@ -210,8 +232,9 @@ mod tests {
 
     #[test]
     fn one_failed_step_fails_the_whole() {
-        assert!(recap(&[done(Step::Fmt, None), done(Step::Test, None)]).is_ok());
-        let error = recap(&[done(Step::Fmt, Some("x")), done(Step::Test, None)]).expect_err("one failed");
+        assert!(recap(Duration::ZERO, &[done(Step::Fmt, None), done(Step::Test, None)]).is_ok());
+        let error =
+            recap(Duration::ZERO, &[done(Step::Fmt, Some("x")), done(Step::Test, None)]).expect_err("one failed");
         assert_eq!(error.to_string(), "failed: fmt");
     }
 
@@ -223,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_tests_come_last_and_bring_their_engines() {
-        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster, Step::Faults]));
+        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster]));
         assert!(Step::Engines.is_chosen(&[Step::Test]));
         assert!(Step::Engines.is_chosen(&[Step::Cluster]));
         assert!(Step::Cluster.is_chosen(&[]));

@@ -2,10 +2,10 @@
 //!
 //! Knows cargo's list of what it built; must not know what a test is about.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ const WAITING: [&str; 2] = ["cql", "kafka"];
 
 /// A test binary.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Suite {
+pub(crate) struct Suite {
     /// The folder of its crate, in which cargo would run it.
     folder: PathBuf,
     /// The file with its `main`, as cargo shows it.
@@ -36,11 +36,65 @@ impl Suite {
         format!("     Running {} of {}", source.display(), self.folder.display())
     }
 
+    /// Runs it with its output on the terminal; an unsuccessful end is an error.
+    pub(crate) fn run(&self, rest: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
+        println!("{}", self.title());
+        let status = self.command(rest, variables).status().with_context(|| self.not_run())?;
+        ensure!(status.success(), "`{}` ended with {status}", self.name);
+        Ok(())
+    }
+
+    /// Starts it beside whatever else is done: each line it says has its name before it.
+    pub(crate) fn start(&self, variables: &[(&str, &str)]) -> anyhow::Result<Beside> {
+        println!("{}, beside what follows", self.title());
+        let mut command = self.command(&[], variables);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| self.not_run())?;
+        let outputs = [
+            child.stdout.take().map(|output| passed_on(&self.name, output)),
+            child.stderr.take().map(|output| passed_on(&self.name, output)),
+        ];
+        Ok(Beside { name: self.name.clone(), child, outputs })
+    }
+
+    fn not_run(&self) -> String {
+        format!("cannot run `{}`", self.executable.display())
+    }
+
     fn command(&self, rest: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(&self.executable);
         command.args(rest).envs(variables.iter().copied()).current_dir(&self.folder).stdin(Stdio::null());
         command
     }
+}
+
+/// A test binary that runs beside other things.
+pub(crate) struct Beside {
+    name: String,
+    child: Child,
+    outputs: [Option<JoinHandle<()>>; 2],
+}
+
+impl Beside {
+    /// Waits for its end; an unsuccessful one is an error.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        let status: ExitStatus = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.name))?;
+        for output in self.outputs.into_iter().flatten() {
+            output.join().expect("passing lines on does not panic");
+        }
+        ensure!(status.success(), "`{}` ended with {status}", self.name);
+        Ok(())
+    }
+}
+
+/// Shows each line with a name before it, until there are no more.
+fn passed_on(name: &str, output: impl Read + Send + 'static) -> JoinHandle<()> {
+    let name = name.to_owned();
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            println!("{name}: {}", String::from_utf8_lossy(&line));
+        }
+    })
 }
 
 /// A line of what cargo says when it is asked for JSON.
@@ -63,6 +117,20 @@ struct Profile {
     test: bool,
 }
 
+/// Every test binary there is, built as all steps build, so that nothing is built twice.
+pub(crate) fn built(root: &Path, built_with: &[&str]) -> anyhow::Result<Vec<Suite>> {
+    let built = command::output(root, "cargo", &[&["test", "--no-run", "--message-format=json"], built_with].concat())?;
+    let suites = list(&built);
+    ensure!(!suites.is_empty(), "cargo built no tests");
+    Ok(suites)
+}
+
+/// The one of this name.
+pub(crate) fn find(root: &Path, built_with: &[&str], name: &str) -> anyhow::Result<Suite> {
+    let found = built(root, built_with)?.into_iter().find(|suite| suite.name == name);
+    found.with_context(|| format!("there is no test binary `{name}`"))
+}
+
 /// Runs every test of every binary but those `left_out`, also after one that failed; the documentation's tests come last.
 /// `rest` goes to each binary, `variables` into its environment.
 pub(crate) fn run(
@@ -72,18 +140,15 @@ pub(crate) fn run(
     rest: &[&str],
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
-    let built = command::output(root, "cargo", &[&["test", "--no-run", "--message-format=json"], built_with].concat())?;
-    let suites: Vec<Suite> =
-        list(&built).into_iter().filter(|suite| !left_out.contains(&suite.name.as_str())).collect();
-    ensure!(!suites.is_empty(), "cargo built no tests");
-    let (waiting, others): (Vec<Suite>, Vec<Suite>) = suites.into_iter().partition(Suite::waits);
+    let suites = built(root, built_with)?.into_iter().filter(|suite| !left_out.contains(&suite.name.as_str()));
+    let (waiting, others): (Vec<Suite>, Vec<Suite>) = suites.partition(Suite::waits);
     let mut failed = thread::scope(|scope| {
         let beside: Vec<_> =
             waiting.iter().map(|suite| (suite, scope.spawn(|| suite.command(rest, variables).output()))).collect();
         let mut failed = here(&others, rest, variables)?;
         for (suite, thread) in beside {
             let output = thread.join().expect("running a program does not panic");
-            if !shown(suite, output.with_context(|| format!("cannot run {}", suite.executable.display()))?)? {
+            if !shown(suite, output.with_context(|| suite.not_run())?)? {
                 failed.push(suite.name.clone());
             }
         }
@@ -98,13 +163,29 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Runs those tests of the binaries in one folder whose names have this in them, one at a time.
+pub(crate) fn run_one_by_one(
+    root: &Path,
+    built_with: &[&str],
+    folder: &Path,
+    named: &str,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let suites: Vec<Suite> =
+        built(root, built_with)?.into_iter().filter(|suite| suite.folder == root.join(folder)).collect();
+    ensure!(!suites.is_empty(), "there are no tests in `{}`", folder.display());
+    let failed = here(&suites, &[named, "--test-threads", "1"], variables)?;
+    ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
+    Ok(())
+}
+
 /// Runs suites one after the other with their output on the terminal; the names of those that failed.
 fn here(suites: &[Suite], rest: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
     let mut failed = Vec::new();
     for suite in suites {
         println!("{}", suite.title());
         let status = suite.command(rest, variables).status();
-        if !status.with_context(|| format!("cannot run {}", suite.executable.display()))?.success() {
+        if !status.with_context(|| suite.not_run())?.success() {
             failed.push(suite.name.clone());
         }
     }
