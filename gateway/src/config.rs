@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use runtime::HttpLimits;
+use runtime::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the gateway. `example.toml` says why one would change each.
@@ -16,6 +17,8 @@ pub struct Config {
     pub tls_certificate_file: PathBuf,
     /// Key of the certificate in PEM.
     pub tls_key_file: PathBuf,
+    /// Further certificates, for other names or other kinds of keys.
+    pub tls_others: Vec<TlsFiles>,
     /// The tenant that `/oms/service.asmx` serves; empty: the only tenant there is, else none.
     pub default_tenant: String,
     /// The address clients reach this gateway by, without a path; empty: what the request names as its host.
@@ -58,6 +61,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls_certificate_file: PathBuf::new(),
             tls_key_file: PathBuf::new(),
+            tls_others: Vec::new(),
             default_tenant: String::new(),
             public_url: String::new(),
             trusted_proxies: Vec::new(),

@@ -264,8 +264,9 @@ fn tls(config: &Config, stop: &Stop) -> Result<Option<Arc<rustls::ServerConfig>>
     if config.tls_certificate_file.as_os_str().is_empty() {
         return Ok(None);
     }
-    let files = TlsFiles { certificate: config.tls_certificate_file.clone(), key: config.tls_key_file.clone() };
-    let certificates = Certificates::load(&[files], "tls_certificate_file")?;
+    let first = TlsFiles { certificate: config.tls_certificate_file.clone(), key: config.tls_key_file.clone() };
+    let files: Vec<TlsFiles> = std::iter::once(first).chain(config.tls_others.iter().cloned()).collect();
+    let certificates = Certificates::load(&files, "tls_certificate_file, tls_others")?;
     certificates.follow(CERTIFICATES_LOOK, stop);
     runtime::tls::server_config(certificates).map(Some)
 }

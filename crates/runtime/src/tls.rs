@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::Stop;
 
@@ -98,8 +98,8 @@ pub fn install_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// The certificates a server shows, chosen by the name the client asks for (RFC 6066, 3). Can be read again while the
-/// server runs. Clones share them.
+/// The certificates a server shows, chosen by the name the client asks for (RFC 6066, 3) and by what it can use: clients of a
+/// certain age can use an ECDSA certificate only, others RSA only. Can be read again while the server runs. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     setting: &'static str,
@@ -114,7 +114,8 @@ struct Loaded {
 }
 
 impl Certificates {
-    /// Reads the certificates. The first is shown when the client asks for no name or for none we have.
+    /// Reads the certificates. Among those a client can use, the first with the name it asks for is shown, and the first of all
+    /// if it asks for no name or for none we have.
     ///
     /// # Errors
     /// No files, or one that is unreadable, no PEM, or a key that does not fit; with the file and `setting`.
@@ -165,7 +166,7 @@ impl Certificates {
         files.map(stamp).collect()
     }
 
-    fn choose(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    fn choose(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Arc<CertifiedKey>> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone();
         let wanted = name.and_then(|name| ServerName::try_from(name).ok());
         let fits = |candidate: &&Loaded| {
@@ -173,15 +174,26 @@ impl Certificates {
                 ParsedCertificate::try_from(&candidate.leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok())
             })
         };
-        let chosen = loaded.iter().find(fits).or(loaded.first());
+        let usable = || loaded.iter().filter(|candidate| usable(&candidate.key));
+        // If the client can use none, the handshake ends with what it lacks.
+        let chosen = usable().find(fits).or_else(|| usable().next()).or(loaded.first());
         chosen.map(|chosen| chosen.key.clone())
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.choose(hello.server_name())
+        self.choose(hello.server_name(), |key| is_usable(key, hello.signature_schemes(), hello.cipher_suites()))
     }
+}
+
+/// Whether a client that offers these signatures and suites can use a certificate. Up to TLS 1.2 a suite names the kind of key
+/// (RFC 5246, 7.4.2); from 1.3 on only the signatures do (RFC 8446, 4.2.3).
+fn is_usable(key: &CertifiedKey, schemes: &[SignatureScheme], suites: &[CipherSuite]) -> bool {
+    let provider = provider();
+    let mut shared = provider.cipher_suites.iter().filter(|suite| suites.contains(&suite.suite()));
+    key.key.choose_scheme(schemes).is_some()
+        && shared.any(|suite| suite.usable_for_signature_algorithm(key.key.algorithm()))
 }
 
 /// Settings of a server that anyone may talk to, over HTTP/2 or HTTP/1.1.
@@ -297,6 +309,10 @@ fn client_verifier(path: &Path, setting: &'static str) -> Result<Arc<dyn ClientC
 
 #[cfg(test)]
 mod tests {
+    use rustls::DigitallySignedStruct;
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::pki_types::UnixTime;
+
     use super::*;
     use crate::pki::{Authority, Identity};
 
@@ -311,11 +327,91 @@ mod tests {
         let authority = Authority::create().unwrap();
         let both = [files(directory.path(), &authority, "a.test"), files(directory.path(), &authority, "b.test")];
         let certificates = Certificates::load(&both, "tls").unwrap();
-        let shown = |name| certificates.choose(name).unwrap().cert[0].clone();
+        let shown = |name| certificates.choose(name, |_| true).unwrap().cert[0].clone();
         assert_eq!(shown(Some("a.test")), read_chain(&both[0].certificate, "tls").unwrap()[0]);
         assert_eq!(shown(Some("b.test")), read_chain(&both[1].certificate, "tls").unwrap()[0]);
         assert_eq!(shown(Some("c.test")), shown(None));
         assert_eq!(shown(None), shown(Some("a.test")));
+    }
+
+    /// A pair with an RSA key that signed itself.
+    fn rsa(directory: &Path, name: &str) -> TlsFiles {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate = rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        let (at, key_at) = (directory.join("rsa.pem"), directory.join("rsa.key"));
+        std::fs::write(&at, certificate.pem()).unwrap();
+        std::fs::write(&key_at, key.serialize_pem()).unwrap();
+        TlsFiles { certificate: at, key: key_at }
+    }
+
+    /// What a server shows a client that speaks TLS 1.2 with this suite only.
+    fn shown_to(server: Arc<ServerConfig>, suite: CipherSuite) -> CertificateDer<'static> {
+        #[derive(Debug)]
+        struct Anyone;
+        impl ServerCertVerifier for Anyone {
+            fn verify_server_cert(
+                &self,
+                _: &CertificateDer<'_>,
+                _: &[CertificateDer<'_>],
+                _: &ServerName<'_>,
+                _: &[u8],
+                _: UnixTime,
+            ) -> Result<ServerCertVerified, rustls::Error> {
+                Ok(ServerCertVerified::assertion())
+            }
+            fn verify_tls12_signature(
+                &self,
+                _: &[u8],
+                _: &CertificateDer<'_>,
+                _: &DigitallySignedStruct,
+            ) -> Result<HandshakeSignatureValid, rustls::Error> {
+                Ok(HandshakeSignatureValid::assertion())
+            }
+            fn verify_tls13_signature(
+                &self,
+                _: &[u8],
+                _: &CertificateDer<'_>,
+                _: &DigitallySignedStruct,
+            ) -> Result<HandshakeSignatureValid, rustls::Error> {
+                unreachable!("it speaks 1.2")
+            }
+            fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+                provider().signature_verification_algorithms.supported_schemes()
+            }
+        }
+        let mut limited = provider().as_ref().clone();
+        limited.cipher_suites.retain(|ours| ours.suite() == suite);
+        let builder = ClientConfig::builder_with_provider(Arc::new(limited));
+        let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
+        let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone)).with_no_client_auth();
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut server = rustls::ServerConnection::new(server).unwrap();
+        while client.is_handshaking() {
+            let mut octets = Vec::new();
+            client.write_tls(&mut octets).unwrap();
+            server.read_tls(&mut octets.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            octets.clear();
+            server.write_tls(&mut octets).unwrap();
+            client.read_tls(&mut octets.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    #[test]
+    fn a_client_is_shown_a_certificate_that_it_can_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        let both = [rsa(directory.path(), "a.test"), files(directory.path(), &authority, "other.test")];
+        let leaf = |pair: &TlsFiles| read_chain(&pair.certificate, "tls").unwrap()[0].clone();
+        let config = server_config(Certificates::load(&both, "tls").unwrap()).unwrap();
+        let of_rsa = shown_to(config.clone(), CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
+        assert_eq!(of_rsa, leaf(&both[0]));
+        // Also by another name than the one it asks for: without it there is no connection at all.
+        let of_ecdsa = shown_to(config, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+        assert_eq!(of_ecdsa, leaf(&both[1]));
     }
 
     #[test]
@@ -324,13 +420,13 @@ mod tests {
         let authority = Authority::create().unwrap();
         let pair = files(directory.path(), &authority, "a.test");
         let certificates = Certificates::load(std::slice::from_ref(&pair), "tls").unwrap();
-        let before = certificates.choose(None).unwrap().cert[0].clone();
+        let before = certificates.choose(None, |_| true).unwrap().cert[0].clone();
         std::fs::write(&pair.certificate, "broken").unwrap();
         certificates.reload().expect_err("no certificate there");
-        assert_eq!(certificates.choose(None).unwrap().cert[0], before);
+        assert_eq!(certificates.choose(None, |_| true).unwrap().cert[0], before);
         files(directory.path(), &authority, "a.test");
         certificates.reload().unwrap();
-        assert_ne!(certificates.choose(None).unwrap().cert[0], before);
+        assert_ne!(certificates.choose(None, |_| true).unwrap().cert[0], before);
     }
 
     #[tokio::test]
@@ -341,13 +437,13 @@ mod tests {
         let certificates = Certificates::load(std::slice::from_ref(&pair), "tls").unwrap();
         let stop = Stop::new(5);
         certificates.follow(Duration::from_millis(5), &stop);
-        let before = certificates.choose(None).unwrap().cert[0].clone();
+        let before = certificates.choose(None, |_| true).unwrap().cert[0].clone();
         std::fs::write(&pair.certificate, "broken").unwrap();
-        assert_eq!(certificates.choose(None).unwrap().cert[0], before);
+        assert_eq!(certificates.choose(None, |_| true).unwrap().cert[0], before);
         files(directory.path(), &authority, "a.test");
         let newest = read_chain(&pair.certificate, "tls").unwrap()[0].clone();
         let shown = async {
-            while certificates.choose(None).unwrap().cert[0] != newest {
+            while certificates.choose(None, |_| true).unwrap().cert[0] != newest {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -352,6 +352,15 @@ impl Router {
         .await
     }
 
+    /// Leases one after the other, the first attempt of each, and compares what became of it: recipient, outcome, reason.
+    pub(crate) async fn each_ends(&mut self, expected: &[(&str, OutcomeKind, &str)]) {
+        for (number, (to, kind, reason)) in (0..).zip(expected) {
+            self.lease(attempt(number, 1), to, "x").await;
+            let outcome = self.report_of(attempt(number, 1)).await;
+            assert_eq!((outcome.kind(), outcome.reason.as_str()), (*kind, *reason), "{to}");
+        }
+    }
+
     pub(crate) async fn kind_of(&mut self, wanted: Attempt) -> OutcomeKind {
         self.report_of(wanted).await.kind()
     }
