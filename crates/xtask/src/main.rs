@@ -15,10 +15,10 @@ mod oracles;
 mod process;
 mod progress;
 mod smpp;
+mod soap;
 mod steps;
 mod suites;
 mod tidy;
-mod zeep;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

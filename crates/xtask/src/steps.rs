@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::engines::Kept;
 use crate::faults::Round;
-use crate::{command, deploy, faults, machine, oms, oracles, smpp, suites, tidy, zeep};
+use crate::{command, deploy, faults, machine, oms, oracles, smpp, soap, suites, tidy};
 
 /// One step. They run in this order; the tests come last, so that their summary is near the end of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,8 +30,8 @@ pub(crate) enum Step {
     Faults,
     /// No lint has anything to say.
     Clippy,
-    /// An independent SOAP client sends through the served WSDL of a real process.
-    Zeep,
+    /// Independent SOAP clients send to a real process: through the served WSDL, and in the RPC style.
+    Soap,
     /// Service centres of other makers take messages from a real process, and report on them.
     Smpp,
     /// tshark, libwbxml and openssl agree with what the codecs write.
@@ -128,7 +128,7 @@ impl Step {
             Self::Ring => "ring",
             Self::Clippy => "clippy",
             Self::Build => "build",
-            Self::Zeep => "zeep",
+            Self::Soap => "soap",
             Self::Smpp => "smpp",
             Self::Oracles => "oracles",
             Self::Oms => "oms",
@@ -148,7 +148,7 @@ impl Step {
             Self::Ring => "one crypto provider, and not this one",
             Self::Clippy => "lints, each a failure",
             Self::Build => "compiles everything, a few minutes when cold",
-            Self::Zeep => "an independent SOAP client against a real process",
+            Self::Soap => "independent SOAP clients against a real process",
             Self::Smpp => "a real process against service centres of other makers",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Oms => "the OMS fixtures, and their answers before an outside validator",
@@ -185,7 +185,7 @@ impl Step {
             Self::Ring => no_ring(root),
             Self::Clippy => cargo("clippy", &["--all-targets", "--", "-D", "warnings"]),
             Self::Build => cargo("test", &["--no-run"]),
-            Self::Zeep => zeep::run(root),
+            Self::Soap => soap::run(root),
             Self::Smpp => smpp::run(root),
             Self::Oracles => oracles::run(root),
             Self::Oms => oms::run(root, &EVERYTHING),
