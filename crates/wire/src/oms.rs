@@ -7,8 +7,8 @@
 //! [`response`] for the result document and [`soap::Call::answer`] for the envelope around it.
 
 mod date_time;
-mod escape;
-mod xml;
+pub(crate) mod escape;
+pub(crate) mod xml;
 
 pub mod check;
 pub mod request;

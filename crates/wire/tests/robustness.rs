@@ -56,6 +56,9 @@ fn corpus() -> Vec<Vec<u8>> {
         let document: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
         collect(&document["vectors"], &mut corpus);
     }
+    for entry in fs::read_dir(tests.join("mm7/messages")).unwrap() {
+        corpus.push(fs::read(entry.unwrap().path()).unwrap());
+    }
     for entry in fs::read_dir(tests.join("oms/requests")).unwrap().take(20) {
         let call = fs::read(entry.unwrap().path()).unwrap();
         corpus.extend(inner_document(&call));

@@ -2,13 +2,13 @@
 
 /// Where the text is going to stand: in an attribute, quotes and line ends need escaping too.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Text,
     Attribute,
 }
 
 /// Appends `text`, escaped. Characters that XML 1.0 cannot carry become U+FFFD.
-pub(super) fn push_escaped(out: &mut String, text: &str, place: Place) {
+pub(crate) fn push_escaped(out: &mut String, text: &str, place: Place) {
     let mut plain_from = 0;
     for (at, character) in text.char_indices() {
         let Some(replacement) = replacement(character, place) else {
@@ -22,7 +22,7 @@ pub(super) fn push_escaped(out: &mut String, text: &str, place: Place) {
 }
 
 /// XML 1.0, 2.2: the characters a document may hold, escaped or not.
-pub(super) const fn is_xml_character(character: char) -> bool {
+pub(crate) const fn is_xml_character(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 

@@ -40,7 +40,7 @@ impl Default for Limits {
 
 /// Why a document is not read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// Not well-formed, or over a limit.
     Malformed,
     /// It has a document type declaration. What that says has not been looked at.
@@ -49,7 +49,7 @@ pub(super) enum Broken {
 
 /// A namespace the house knows, or one it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Namespace {
+pub(crate) enum Namespace {
     None,
     Oms,
     /// The OMS name with `https`, a rewriting accident of the vendor's documentation site. Means the same.
@@ -74,35 +74,43 @@ impl Namespace {
     }
 
     /// Whether this is the OMS namespace in either spelling.
-    pub(super) const fn is_oms(self) -> bool {
+    pub(crate) const fn is_oms(self) -> bool {
         matches!(self, Self::Oms | Self::OmsHttps)
     }
 }
 
 /// A start tag that has been checked.
 #[derive(Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) namespace: Namespace,
-    pub(super) local: &'a str,
+pub(crate) struct Element<'a> {
+    pub(crate) namespace: Namespace,
+    pub(crate) local: &'a str,
     attributes: &'a str,
     is_empty_tag: bool,
 }
 
 impl<'a> Element<'a> {
     /// Whether this is the OMS element `local`.
-    pub(super) fn is_oms(&self, local: &str) -> bool {
+    pub(crate) fn is_oms(&self, local: &str) -> bool {
         self.local == local && self.namespace.is_oms()
     }
 
     /// The value of an attribute without namespace.
-    pub(super) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
         let found = scan::Attributes::of(self.attributes).flatten().find(|attribute| attribute.name == name)?;
+        scan::attribute_value(found.raw).ok()
+    }
+
+    /// The value of an attribute by its local name, whatever its namespace.
+    pub(crate) fn attribute_by_local(&self, local: &str) -> Option<Cow<'a, str>> {
+        let local_of = |name: &'a str| name.split_once(':').map_or(name, |(_, local)| local);
+        let found =
+            scan::Attributes::of(self.attributes).flatten().find(|attribute| local_of(attribute.name) == local)?;
         scan::attribute_value(found.raw).ok()
     }
 }
 
 /// What comes next in the document.
-pub(super) enum Item<'a> {
+pub(crate) enum Item<'a> {
     Start(Element<'a>),
     End,
     Text(Cow<'a, str>),
@@ -125,7 +133,7 @@ enum Stage {
 }
 
 /// The reader. After an error it must not be asked again; only behind a document type it may be asked for the root.
-pub(super) struct Pull<'a> {
+pub(crate) struct Pull<'a> {
     reader: Reader<&'a [u8]>,
     source: &'a str,
     limits: Limits,
@@ -139,7 +147,7 @@ pub(super) struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     /// Starts on `source`, which begins with the document's first character (no byte order mark).
-    pub(super) fn new(source: &'a str, limits: &Limits) -> Result<Self, Broken> {
+    pub(crate) fn new(source: &'a str, limits: &Limits) -> Result<Self, Broken> {
         if !scan::has_only_xml_characters(source) {
             return Err(Broken::Malformed);
         }
@@ -160,12 +168,12 @@ impl<'a> Pull<'a> {
     }
 
     /// How many elements are open.
-    pub(super) const fn depth(&self) -> usize {
+    pub(crate) const fn depth(&self) -> usize {
         self.depth
     }
 
     /// The next item; comments and processing instructions are passed over.
-    pub(super) fn next(&mut self) -> Result<Item<'a>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Item<'a>, Broken> {
         loop {
             let from = self.position();
             let event = self.reader.read_event().map_err(|_| Broken::Malformed)?;
@@ -197,7 +205,7 @@ impl<'a> Pull<'a> {
 
     /// Reads on to the end of the innermost `element` just started and gives its text.
     /// `Ok(None)`: there were child elements, and the reader stands behind the element's end all the same.
-    pub(super) fn leaf_text(&mut self) -> Result<Option<Cow<'a, str>>, Broken> {
+    pub(crate) fn leaf_text(&mut self) -> Result<Option<Cow<'a, str>>, Broken> {
         let depth = self.depth;
         let mut text = Cow::Borrowed("");
         let mut has_children = false;
@@ -214,7 +222,7 @@ impl<'a> Pull<'a> {
 
     /// Like [`Self::leaf_text`], in one pass over text that is mostly escaped markup: a tokeniser would stop at each
     /// of its references.
-    pub(super) fn escaped_document(&mut self, element: &Element<'a>) -> Result<Option<Cow<'a, str>>, Broken> {
+    pub(crate) fn escaped_document(&mut self, element: &Element<'a>) -> Result<Option<Cow<'a, str>>, Broken> {
         let rest = &self.source[self.position()..];
         let Some(length) = rest.find('<').filter(|at| !element.is_empty_tag && rest[*at..].starts_with("</")) else {
             return self.leaf_text();
@@ -228,7 +236,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Reads on until `depth` elements are open, looking into nothing.
-    pub(super) fn skip_to(&mut self, depth: usize) -> Result<(), Broken> {
+    pub(crate) fn skip_to(&mut self, depth: usize) -> Result<(), Broken> {
         while self.depth > depth {
             if let Item::Eof = self.next()? {
                 return Err(Broken::Malformed);
@@ -238,7 +246,7 @@ impl<'a> Pull<'a> {
     }
 
     /// The value of the attribute `{namespace}local`, for an element whose scope is still open.
-    pub(super) fn attribute_in(
+    pub(crate) fn attribute_in(
         &self,
         element: &Element<'a>,
         namespace: Namespace,

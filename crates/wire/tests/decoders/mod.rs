@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use wire::{
     at, gsm7,
     http_template::{Call, Message, Payload, Template},
-    oms, ota_settings, provisioning,
+    mm7, oms, ota_settings, provisioning,
     reassembly::{Arrival, Reassembly, join_octets, join_text},
     san::{Notification, Received},
     service::{Indication, Loading},
@@ -27,6 +27,7 @@ pub(crate) const DECODERS: &[Decoder] = &[
     ("gsm7", septets),
     ("http_call", http_call),
     ("http_template", http_template),
+    ("mm7", mm7_messages),
     ("oms", oms_call),
     ("oms_document", oms_document),
     ("oms_utf16", oms_in_utf16),
@@ -73,6 +74,17 @@ fn septets(octets: &[u8]) {
             let again = gsm7::encode(&text, alphabet).expect("what was read can be written");
             assert_eq!(gsm7::decode(&again, alphabet), text);
         }
+    }
+}
+
+/// As the body of each type that says where a boundary is, and as an answer.
+fn mm7_messages(octets: &[u8]) {
+    for content_type in ["text/xml", "multipart/related; type=\"text/xml\"; boundary=\"b\""] {
+        if let Ok(received) = mm7::receive(content_type, octets) {
+            assert_eq!(mm7::receive(content_type, octets).as_ref(), Ok(&received));
+        }
+        let answer = mm7::HttpAnswer { status: 200, content_type, body: octets };
+        let _ = mm7::submit_end(&answer, "t", &std::collections::BTreeMap::new());
     }
 }
 
