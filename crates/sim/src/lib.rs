@@ -1,10 +1,11 @@
-//! A simulated mobile network: modems behind pseudo-terminals, a service centre behind the modems, another that speaks SMPP;
-//! faults by script and by seed. Knows AT, SMS and SMPP as their makers do; must know nothing of the farm, its dialogue cores or
+//! A simulated mobile network: modems behind pseudo-terminals, a service centre behind the modems, another that speaks SMPP, a
+//! relay that speaks MM7; faults by script and by seed. Knows AT, SMS, SMPP and MM7 as their makers do; must know nothing of the farm, its dialogue cores or
 //! the house's lanes.
 
 pub mod card;
 pub mod config;
 pub mod fault;
+pub mod mmsc;
 pub mod modem;
 pub mod network;
 pub mod smsc;
@@ -17,6 +18,7 @@ mod watch;
 
 pub use config::{ModemConfig, NetworkConfig, NumberRule, NumberTreatment, Registration, ReportMemory};
 pub use fault::{Fault, FaultPlan, FaultRule};
+pub use mmsc::{Mmsc, MmscConfig, MmscFault, MmscMessage, MmscNumberRule};
 pub use modem::{Event, SimModem};
 pub use network::Network;
 pub use smsc::{Smsc, SmscConfig, SmscCounts, SmscFault};
