@@ -16,6 +16,7 @@ const DELIVERED: u32 = 0x00;
 const REPLACED: u32 = 0x02;
 const TRYING: u32 = 0x20;
 const PERMANENT: u32 = 0x41;
+const EXPIRED: u32 = 0x46;
 const GAVE_UP: u32 = 0x60;
 
 /// A message that stands before its first route.
@@ -120,6 +121,7 @@ async fn all_parts_must_arrive() {
 async fn statuses_are_told_apart() {
     let cases = [
         (PERMANENT, State::Failed, "status 0x41"),
+        (EXPIRED, State::Expired, "status 0x46"),
         (GAVE_UP, State::Failed, "status 0x60"),
         (REPLACED, State::Sent, "replaced by a later message"),
         (0xff, State::Failed, "status 0xff"),

@@ -26,6 +26,9 @@ const FACTS_MAX: usize = 200_000;
 /// How long before its outcome a farm may hear a receipt. One heard earlier is of an older message with that reference.
 const HASTE_MS_MAX: i64 = 5_000;
 
+/// TP-ST: the network gave up when the message's time was over (3GPP TS 23.040, 9.2.3.15).
+const VALIDITY_EXPIRED: u32 = 0x46;
+
 /// One partition's rules and what they need to remember.
 pub struct Settlement<L> {
     /// Open references and parked receipts.
@@ -266,11 +269,13 @@ impl<L: Loads> Settlement<L> {
     }
 
     fn end_heard(&self, owner: AttemptKey, waiting: &Waiting, state: State, receipt: &Receipt, work: &mut Work) {
+        let status = || format!("status {:#04x}", receipt.status);
         let (state, reason) = match state {
             State::Delivered if waiting.is_delivered() => (State::Delivered, String::new()),
             State::Delivered => (State::Sent, "a part's reference was used again".to_owned()),
             State::Sent => (State::Sent, "replaced by a later message".to_owned()),
-            state => (state, format!("status {:#04x}", receipt.status)),
+            State::Failed if receipt.status == VALIDITY_EXPIRED => (State::Expired, status()),
+            state => (state, status()),
         };
         let mut ended = step::ended_with(state, reason, None);
         ended.network_ms = receipt.network_ms;
