@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use lease::record::OutcomeKind;
 use model::LinkName;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use wire::smpp::{Arrival, Backoff, Class, Down, Event, Mode, Session, Status, SubmitEnd, Ticket, Verdict};
 
 use crate::account::{Account, Limits, day_of};
 use crate::config::smpp::BindAs;
-use crate::link::{Pdu, PduEnd, Request, Standing, tell};
+use crate::link::{Line, Pdu, PduEnd, Request, Standing, tell};
 use crate::metrics::{BindEnd, Oddity};
 use crate::pace::per_second;
 use crate::shared::Shared;
@@ -36,12 +36,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const PAUSE_UNNOTICED: Duration = Duration::from_secs(1);
 /// Requests taken at once.
 const REQUESTS_MAX: usize = 256;
-
-/// The courier's end of a link.
-pub(crate) struct Line {
-    pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) standing: watch::Sender<Standing>,
-}
 
 /// Keeps a link's binds up until `stop`; what is under way then is finished by its courier before.
 pub(crate) async fn run(

@@ -1,5 +1,6 @@
 //! What a farm node is told: its name, journal, routers and links. Knows keys and limits; must not open anything.
 
+pub mod mm7;
 pub mod smpp;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use model::{FarmName, LinkName, RouteId};
 use serde::{Deserialize, Serialize};
 use wire::at::Profile;
 
+pub use mm7::{Mm7, Reports};
 pub use smpp::Smpp;
 
 /// The configuration of a farm node.
@@ -43,6 +45,10 @@ pub struct Config {
     pub links: Vec<Link>,
     /// The suppliers who speak SMPP.
     pub smpp: Vec<Smpp>,
+    /// Where relays bring delivery reports.
+    pub reports: Reports,
+    /// The relays that speak MM7.
+    pub mm7: Vec<Mm7>,
 }
 
 /// One modem.
@@ -108,6 +114,14 @@ pub enum ConfigRefused {
         /// The key.
         key: &'static str,
     },
+    /// A relay's key that cannot be used.
+    #[error("relay `{relay}`: `{key}` cannot be used")]
+    Mm7 {
+        /// The relay.
+        relay: LinkName,
+        /// The key.
+        key: &'static str,
+    },
     /// A number that must not be 0.
     #[error("`{key}` must not be 0")]
     Zero {
@@ -138,6 +152,8 @@ impl Default for Config {
             quarantine_seconds: vec![60, 300, 900, 3600],
             links: Vec::new(),
             smpp: Vec::new(),
+            reports: Reports::default(),
+            mm7: Vec::new(),
         }
     }
 }
@@ -203,17 +219,25 @@ impl Config {
         for supplier in &self.smpp {
             supplier.validate()?;
         }
-        let binds: Vec<LinkName> = self.smpp.iter().flat_map(Smpp::link_names).collect();
-        match binds.iter().find(|name| !names.insert(name)) {
+        for relay in &self.mm7 {
+            relay.validate()?;
+        }
+        let (certificate, key) = (&self.reports.certificate_file, &self.reports.key_file);
+        if certificate.as_os_str().is_empty() != key.as_os_str().is_empty() {
+            return Err(ConfigRefused::NoCertificate { key: "reports.key_file" });
+        }
+        let relays = self.mm7.iter().map(|relay| relay.name.clone());
+        let others: Vec<LinkName> = self.smpp.iter().flat_map(Smpp::link_names).chain(relays).collect();
+        match others.iter().find(|name| !names.insert(name)) {
             Some(twice) => Err(ConfigRefused::LinkTwice { link: twice.clone() }),
             None => Ok(()),
         }
     }
 
-    /// How many links this node drives: modems, and binds.
+    /// How many links this node drives: modems, binds and relays.
     pub fn links_count(&self) -> usize {
         let binds = self.smpp.iter().map(|supplier| supplier.binds as usize);
-        self.links.len() + binds.sum::<usize>()
+        self.links.len() + binds.sum::<usize>() + self.mm7.len()
     }
 
     /// Whether it drives any.
@@ -224,7 +248,8 @@ impl Config {
     /// The routes this node serves, each once.
     pub fn routes(&self) -> Vec<RouteId> {
         let modems = self.links.iter().map(|link| &link.route);
-        let routes: BTreeSet<&RouteId> = modems.chain(self.smpp.iter().map(|supplier| &supplier.route)).collect();
+        let others = self.smpp.iter().map(|supplier| &supplier.route).chain(self.mm7.iter().map(|relay| &relay.route));
+        let routes: BTreeSet<&RouteId> = modems.chain(others).collect();
         routes.into_iter().cloned().collect()
     }
 }
@@ -258,7 +283,12 @@ mod tests {
     fn the_example_shows_a_link_with_its_defaults() {
         let text: Vec<&str> = EXAMPLE.lines().filter_map(|line| line.strip_prefix("#: ")).collect();
         let config: Config = toml::from_str(&text.join("\n")).unwrap();
-        let shown = Config { links: vec![Link::default()], smpp: vec![Smpp::default()], ..Config::default() };
+        let shown = Config {
+            links: vec![Link::default()],
+            smpp: vec![Smpp::default()],
+            mm7: vec![Mm7::default()],
+            ..Config::default()
+        };
         assert_eq!(config, shown);
         let table: toml::Table = toml::from_str(&text.join("\n")).unwrap();
         let link = toml::Table::try_from(Link::default()).unwrap();
@@ -268,6 +298,10 @@ mod tests {
         let supplier = toml::Table::try_from(Smpp::default()).unwrap();
         for key in supplier.keys() {
             assert!(table["smpp"][0].get(key).is_some(), "`{key}` is missing from the example's supplier");
+        }
+        let relay = toml::Table::try_from(Mm7::default()).unwrap();
+        for key in relay.keys() {
+            assert!(table["mm7"][0].get(key).is_some(), "`{key}` is missing from the example's relay");
         }
     }
 
@@ -302,6 +336,19 @@ mod tests {
         check(supplier(|smpp| smpp.name = LinkName::new("26201").unwrap()), number);
         let twice = "there are two links named `link-1`";
         check(supplier(|smpp| smpp.name = LinkName::new("link").unwrap()), twice);
+        let relay = |change: fn(&mut Mm7)| {
+            let mut relay = Mm7::default();
+            change(&mut relay);
+            move |config: &mut Config| config.mm7 = vec![relay]
+        };
+        let refused = |key: &str| format!("relay `relay-1`: `{key}` cannot be used");
+        check(relay(|mm7| mm7.window = 0), &refused("window"));
+        check(relay(|mm7| mm7.url = "ftp://relay".into()), &refused("url"));
+        check(relay(|mm7| mm7.url = "http://me:secret@relay/".into()), &refused("url"));
+        check(relay(|mm7| mm7.url = "https://relay/mm7".into()), &refused("ca_file"));
+        check(relay(|mm7| mm7.report_user = "relay".into()), &refused("report_password_file"));
+        check(relay(|mm7| mm7.statuses = [("x".into(), mm7::Meaning::Taken)].into()), &refused("statuses"));
+        check(relay(|mm7| mm7.name = LinkName::new("link-1").unwrap()), "there are two links named `link-1`");
         check(|config| config.port_opens_per_second_max = 0, "`port_opens_per_second_max` must not be 0");
         check(|config| config.routers = vec!["127.0.0.1:1".into()], "`ca_file` is needed to attach to routers");
     }

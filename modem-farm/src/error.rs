@@ -60,6 +60,14 @@ pub enum FarmError {
         /// The supplier.
         supplier: LinkName,
     },
+    /// Relays cannot bring reports.
+    #[error("cannot listen on `{address}` for delivery reports of relays")]
+    ListenForReports {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The journal took no more: nothing may be begun.
     #[error("cannot write the journal")]
     Journal(#[from] EmbeddedError),

@@ -1,4 +1,6 @@
-//! Opens a lease's envelope and makes the PDUs of it that its link takes. Must not know modems or binds; holds number and text no longer than it must.
+//! Opens a lease's envelope and makes the PDUs of it that its link takes. Must not know how a link is driven; holds number and text no longer than it must.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lease::Attempt;
@@ -7,7 +9,7 @@ use model::record::{Content, Header, Record, RecordError};
 use model::seal::SealError;
 use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
 use wire::udh::Reference;
-use wire::{at, smpp};
+use wire::{at, mm7, smpp};
 
 use crate::keys::Keys;
 use crate::link::{Craft, Pdu};
@@ -44,9 +46,14 @@ pub(crate) enum LetterError {
     Compose(#[from] smpp::ComposeError),
     #[error("the message has no part a modem can take")]
     Empty,
+    #[error("the message cannot be made as the relay wants it")]
+    Submission(#[from] mm7::ComposeError),
     /// No route of modems or binds should be given one.
     #[error("a multimedia message does not go out as a short message")]
     Multimedia,
+    /// No route of relays should be given one.
+    #[error("a short message does not go out as a multimedia message")]
+    NoMultimedia,
 }
 
 impl RecipientKey {
@@ -75,12 +82,21 @@ impl Letter {
         let header = &record.header;
         let key = keys.get(&header.data_key).ok_or_else(|| LetterError::NoKey(header.data_key.clone()))?;
         let content = key.open(header, &record.body()?.sealed)?;
-        if content.multimedia.is_some() {
-            return Err(LetterError::Multimedia);
-        }
-        let parts = match craft {
-            Craft::Modem => for_modem(header, &content, attempt, now)?,
-            Craft::Bind(style) => for_bind(header, &content, attempt, style, now)?,
+        let parts = match (craft, &content.multimedia) {
+            (Craft::Modem, None) => for_modem(header, &content, attempt, now)?,
+            (Craft::Bind(style), None) => for_bind(header, &content, attempt, style, now)?,
+            (Craft::Relay { style, reports }, Some(multimedia)) => {
+                let outgoing = mm7::Outgoing {
+                    multimedia,
+                    to: &content.recipient,
+                    transaction: &transaction_of(attempt),
+                    report: header.receipt && *reports,
+                    expires_ms: header.expires_ms,
+                };
+                vec![Pdu::Multimedia(Arc::new(mm7::compose(&outgoing, style)?))]
+            }
+            (Craft::Modem | Craft::Bind(_), Some(_)) => return Err(LetterError::Multimedia),
+            (Craft::Relay { .. }, None) => return Err(LetterError::NoMultimedia),
         };
         Ok(Self { parts, recipient: RecipientKey::of(&content.recipient) })
     }
@@ -118,6 +134,11 @@ fn for_bind(
     Ok(messages.into_iter().map(|message| Pdu::Bind(style.kind(), Box::new(message))).collect())
 }
 
+/// The same for every try of an attempt, and for no other attempt.
+fn transaction_of(attempt: Attempt) -> String {
+    format!("{}-{}", attempt.delivery, attempt.number)
+}
+
 /// The same for all parts of an attempt, and another for the next attempt: parts of two attempts never make one text.
 /// A reference of 8 bits is its lower half.
 fn reference_of(attempt: Attempt) -> u16 {
@@ -135,7 +156,7 @@ fn validity(expires_ms: i64, now: Timestamp) -> Validity {
 #[cfg(test)]
 mod tests {
     use lease::message::SessionKey;
-    use model::record::{Account, Body};
+    use model::record::{Account, Body, Medium, Multimedia};
     use model::seal::DataKey;
     use model::{DeliveryId, MessageId};
     use prost::Message as _;
@@ -149,12 +170,15 @@ mod tests {
     }
 
     fn envelope(text: &str) -> Bytes {
+        sealed(Content { recipient: "+447700900123".into(), text: text.into(), ..Content::default() })
+    }
+
+    fn sealed(content: Content) -> Bytes {
         let account = Account { tenant: "acme".into(), ..Account::default() };
         let mut header = Header { account, message: 5u128.to_be_bytes().to_vec(), delivery: 1, ..Header::default() };
         header.data_key = "acme.1".into();
         header.expires_ms = NOW.0 + 3_600_000;
         header.receipt = true;
-        let content = Content { recipient: "+447700900123".into(), text: text.into(), ..Content::default() };
         let sealed = DataKey::new("acme.1", [9; 32]).seal(&header, &content);
         let body = Body { sealed, ..Body::default() };
         Record { header, body: body.encode_to_vec().into() }.to_bytes()
@@ -172,6 +196,22 @@ mod tests {
         assert_eq!(letter.parts.len(), 3);
         assert_eq!(letter.recipient, RecipientKey::of("07700900123"));
         assert_ne!(reference_of(attempt(1)), reference_of(attempt(2)));
+    }
+
+    #[test]
+    fn each_kind_of_message_goes_by_links_of_its_kind() {
+        let style = crate::config::Mm7::default().style();
+        let relay = Craft::Relay { style: Box::new(style), reports: true };
+        let open = |envelope, craft| Letter::open(envelope, attempt(1), craft, &keys(), NOW);
+        assert!(matches!(open(envelope("hi"), &relay), Err(LetterError::NoMultimedia)));
+        let medium = Medium { content_type: "text/plain".into(), data: b"hi".to_vec(), ..Medium::default() };
+        let multimedia = Some(Multimedia { media: vec![medium], ..Multimedia::default() });
+        let bundle = sealed(Content { recipient: "+447700900123".into(), multimedia, ..Content::default() });
+        assert!(matches!(open(bundle.clone(), &Craft::Modem), Err(LetterError::Multimedia)));
+        let letter = open(bundle, &relay).unwrap();
+        let [Pdu::Multimedia(submission)] = &letter.parts[..] else { panic!("one request") };
+        assert_eq!(submission.transaction, transaction_of(attempt(1)));
+        assert_ne!(submission.transaction, transaction_of(attempt(2)));
     }
 
     #[test]

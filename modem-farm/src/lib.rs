@@ -1,5 +1,5 @@
-//! The farm: links, modems, binds and the journal. Takes leases from routers, hands PDUs to modems and suppliers, tells what
-//! became of them.
+//! The farm: links, modems, binds, relays and the journal. Takes leases from routers, hands PDUs to modems and suppliers, tells
+//! what became of them.
 //! Must not know prices, tenants' rights or lanes, and never decides on another attempt.
 
 mod account;
@@ -21,8 +21,9 @@ mod outbox;
 mod pace;
 mod peer;
 mod port;
+mod relay;
 mod shared;
 
-pub use config::{Config, ConfigRefused, Link, Smpp, smpp};
+pub use config::{Config, ConfigRefused, Link, Mm7, Reports, Smpp, mm7, smpp};
 pub use error::FarmError;
 pub use node::{Deps, run};

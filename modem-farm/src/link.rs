@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lease::record::OutcomeKind;
 use model::{LinkName, RouteId};
-use tokio::sync::oneshot;
-use wire::{at, smpp};
+use tokio::sync::{mpsc, oneshot, watch};
+use wire::{at, mm7, smpp};
 
 use crate::account::Account;
 use crate::config::Config;
@@ -18,11 +18,18 @@ pub(crate) struct Request {
     pub(crate) answer: oneshot::Sender<PduEnd>,
 }
 
+/// The courier's end of a link.
+pub(crate) struct Line {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
 /// A PDU as the line takes it.
 #[derive(Clone, Debug)]
 pub(crate) enum Pdu {
     Modem(at::Submit),
     Bind(smpp::Kind, Box<smpp::Message>),
+    Multimedia(Arc<mm7::Submission>),
 }
 
 /// What became of a PDU.
@@ -62,6 +69,8 @@ pub(crate) enum Craft {
     Modem,
     /// SMPP messages in the supplier's style. References are made of his ids.
     Bind(Arc<smpp::Style>),
+    /// Multimedia messages as the relay wants them, and whether it may report. References are made of its ids.
+    Relay { style: Box<mm7::Style>, reports: bool },
 }
 
 impl Craft {
@@ -74,7 +83,7 @@ impl Craft {
 /// A modem has one lease on the wire and one waiting.
 pub(crate) const MODEM_WINDOW: usize = 2;
 
-/// All links of a node. Their order is that of the configuration, modems first.
+/// All links of a node. Their order is that of the configuration: modems, binds, relays.
 pub(crate) fn plans(config: &Config) -> Vec<Arc<Plan>> {
     let modems = config.links.iter().map(|link| Plan {
         name: link.name.clone(),
@@ -93,7 +102,14 @@ pub(crate) fn plans(config: &Config) -> Vec<Arc<Plan>> {
             craft: Craft::Bind(style.clone()),
         })
     });
-    modems.chain(binds).map(Arc::new).collect()
+    let relays = config.mm7.iter().map(|relay| Plan {
+        name: relay.name.clone(),
+        route: relay.route.clone(),
+        window: relay.window as usize,
+        limiters: Vec::new(),
+        craft: Craft::Relay { style: Box::new(relay.style()), reports: relay.takes_reports() },
+    });
+    modems.chain(binds).chain(relays).map(Arc::new).collect()
 }
 
 fn limiters(segments_per_minute: u32, segments_per_second: u32) -> Vec<Limiter> {

@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) bind_ends: CounterBy<BindEnd>,
     pub(crate) oddities: CounterBy<Oddity>,
     pub(crate) throttled: Counter,
+    pub(crate) relay_rests: CounterBy<RelayRest>,
+    pub(crate) reports: CounterBy<ReportEnd>,
     pub(crate) receipts: Counter,
     pub(crate) inbound: Counter,
     pub(crate) unreadable: Counter,
@@ -63,6 +65,25 @@ pub(crate) enum BindEnd {
     Unbound,
 }
 
+/// Why a relay is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelayRest {
+    NoConnection,
+    Throttled,
+    Refused,
+}
+
+/// What became of a request at the door for delivery reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportEnd {
+    Kept,
+    Repeated,
+    NotKept,
+    NotAdmitted,
+    NotOffered,
+    Unreadable,
+}
+
 /// An odd thing a supplier did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Oddity(pub(crate) smpp::Odd);
@@ -92,6 +113,45 @@ impl BindEnd {
             Self::ByPeer => "the supplier unbound",
             Self::NotBound => "the supplier forgot the bind",
             Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl RelayRest {
+    /// For the router and people.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no connection",
+            Self::Throttled => "throttled",
+            Self::Refused => "the relay refuses who we are",
+        }
+    }
+}
+
+impl Label for RelayRest {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &[Self::NoConnection, Self::Throttled, Self::Refused];
+    fn value(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no-connection",
+            Self::Throttled => "throttled",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Label for ReportEnd {
+    const NAME: &'static str = "end";
+    const ALL: &'static [Self] =
+        &[Self::Kept, Self::Repeated, Self::NotKept, Self::NotAdmitted, Self::NotOffered, Self::Unreadable];
+    fn value(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Repeated => "repeated",
+            Self::NotKept => "not-kept",
+            Self::NotAdmitted => "not-admitted",
+            Self::NotOffered => "not-offered",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -230,6 +290,12 @@ impl Metrics {
             quarantines: registry.counter_by("carillon_farm_quarantines_total", "Modems laid to rest, by reason."),
             bind_ends: registry.counter_by("carillon_farm_bind_ends_total", "Binds that ended, by reason."),
             oddities: registry.counter_by("carillon_farm_smpp_oddities_total", "Odd things suppliers did, by kind."),
+            relay_rests: registry
+                .counter_by("carillon_farm_relay_rests_total", "Times a relay was left alone, by reason."),
+            reports: registry.counter_by(
+                "carillon_farm_relay_reports_total",
+                "Requests at the door for delivery reports of relays, by what became of them.",
+            ),
             throttled: counter("carillon_farm_throttled_total", "Messages suppliers refused as too much at once."),
             receipts: counter(
                 "carillon_farm_receipts_total",

@@ -17,10 +17,11 @@ use crate::courier::{Courier, Word};
 use crate::error::FarmError;
 use crate::hub::{Ears, Hub};
 use crate::journal::Journal;
-use crate::link::{Plan, Standing};
+use crate::link::{Line, Plan, Standing};
 use crate::metrics::Metrics;
 use crate::modem::Modem;
 use crate::peer::{Credentials, Peers};
+use crate::relay::{self, Relay};
 use crate::shared::{Shared, utc_now};
 
 /// Leases that may wait in a link's channel beyond its window: those dropped meanwhile that it has not noticed.
@@ -54,6 +55,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     config.validate()?;
     let credentials = Credentials::of(&config)?;
     let suppliers = config.smpp.iter().map(Supplier::of).collect::<Result<Vec<_>, _>>()?;
+    let relays = config.mm7.iter().map(Relay::of).collect::<Result<Vec<_>, _>>()?;
     let started = utc_now();
     let (journal, memory) = Journal::open(&config.journal_dir, config.name.as_str(), started).await?;
     let now = Now { instant: std::time::Instant::now(), utc: started };
@@ -74,7 +76,8 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     let mut peers = Peers::new(hello, to_hub, credentials, stop.clone(), hang_up.clone());
     peers.take_local(deps.local);
     peers.dial(shared.config.routers.clone());
-    let words = seat_links(&shared, &suppliers, &stop);
+    relay::serve(&shared.config.reports, &relays, shared.clone(), &stop).await?;
+    let words = seat_links(&shared, &Drivers { suppliers, relays }, &stop);
     let hub = Hub::new(shared.clone(), machine, peers);
     let result = hub.run(Ears { words, routers }, hang_up.clone()).await;
     hang_up.cancel();
@@ -88,19 +91,26 @@ enum Driver {
     /// The time sets the modem's polls apart from its neighbours'.
     Modem(config::Link, Duration),
     Bind(Arc<Supplier>),
+    Relay(Arc<Relay>),
+}
+
+/// Who is behind the links that are no modems.
+struct Drivers {
+    suppliers: Vec<Arc<Supplier>>,
+    relays: Vec<Arc<Relay>>,
 }
 
 /// Starts a task for each link. The channel ends when all have.
-fn seat_links(shared: &Arc<Shared>, suppliers: &[Arc<Supplier>], stop: &Stop) -> mpsc::Receiver<Word> {
+fn seat_links(shared: &Arc<Shared>, drivers: &Drivers, stop: &Stop) -> mpsc::Receiver<Word> {
     let (words, heard) = mpsc::channel(WORDS_MAX);
     let modems = shared.config.links.iter().enumerate().map(|(index, link)| {
         let offset = POLL_STEP * u32::try_from(index).unwrap_or(0);
         let offset = Duration::from_millis((offset.as_millis() % POLL_SPREAD.as_millis()) as u64);
         Driver::Modem(link.clone(), offset)
     });
-    let binds =
-        suppliers.iter().flat_map(|supplier| supplier.config.link_names().map(|_| Driver::Bind(supplier.clone())));
-    for (plan, driver) in shared.links.iter().zip(modems.chain(binds)) {
+    let binds = drivers.suppliers.iter().flat_map(|one| one.config.link_names().map(|_| Driver::Bind(one.clone())));
+    let relays = drivers.relays.iter().map(|relay| Driver::Relay(relay.clone()));
+    for (plan, driver) in shared.links.iter().zip(modems.chain(binds).chain(relays)) {
         stop.spawn("link", supervise(plan.clone(), driver, shared.clone(), words.clone(), stop.clone()));
     }
     heard
@@ -143,8 +153,12 @@ async fn live(
                     Modem::new(link, shared, requests, standing_in, offset).run(stop).await;
                 }
                 Driver::Bind(supplier) => {
-                    let line = bind::Line { requests, standing: standing_in };
+                    let line = Line { requests, standing: standing_in };
                     bind::run(name, supplier, shared, line, stop).await;
+                }
+                Driver::Relay(relay) => {
+                    let line = Line { requests, standing: standing_in };
+                    relay::run(name, relay, shared, line, stop).await;
                 }
             }
         }

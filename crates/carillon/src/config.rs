@@ -49,6 +49,8 @@ pub(crate) struct DemoConfig {
     pub(crate) drive_modems: bool,
     /// Tenants that are made: the first, and others that have an API key each and nothing else.
     pub(crate) tenants: u32,
+    /// Whether there is a route for multimedia messages, and the demo's user may send them.
+    pub(crate) multimedia: bool,
     /// Simulated modems of each of the two routes.
     pub(crate) modems_per_route: u32,
     /// A modem answers a PDU after this.
@@ -147,6 +149,7 @@ impl Default for DemoConfig {
             enabled: true,
             drive_modems: true,
             tenants: 1,
+            multimedia: false,
             modems_per_route: 4,
             answer_ms_min: 0,
             answer_ms_max: 0,

@@ -8,7 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use model::keyring::MasterKey;
-use model::party::{ApiKey, Carries, Farm, OmsProfile, OmsSignUp, OmsUser, Rate, RatePrice, Route, Supplier, Tenant};
+use model::party::{
+    ApiKey, Carries, Farm, OmsMultimedia, OmsProfile, OmsService, OmsSignUp, OmsUser, Rate, RatePrice, Route, Supplier,
+    Tenant,
+};
 use model::{FarmName, LinkName, RouteId, SupplierId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sim::{ModemConfig, Network, NetworkConfig};
@@ -23,6 +26,8 @@ const TENANT: &str = "demo";
 pub(crate) const FARM: &str = "demo-farm";
 /// One valid mobile number per country with a price; their last four digits may be any.
 const NUMBERS: [&str; 2] = ["+447400123456", "+4915112345678"];
+/// The first supplier's route for multimedia messages.
+const MULTIMEDIA: &str = "blue-multimedia";
 /// Supplier, its prices per segment in euros: Britain, Germany. Each is cheaper in one of them.
 const SUPPLIERS: [(&str, &str, &str); 2] = [("blue", "0.035", "0.08"), ("green", "0.041", "0.072")];
 
@@ -97,7 +102,7 @@ pub(crate) async fn prepare(
                 user_id: demo.user_id.clone(),
                 password: demo.password.clone(),
             };
-            provision(store, master, &credentials, &demo.tenants, now).await?;
+            provision(store, master, &credentials, &demo.tenants, config, now).await?;
         }
         return Ok(Some((demo, Fresh::No)));
     }
@@ -123,7 +128,7 @@ pub(crate) async fn prepare(
     };
     // The file first: credentials that only the store knows, hashed, would be lost for good.
     demo.write(data)?;
-    provision(store, master, &credentials, &demo.tenants, now).await?;
+    provision(store, master, &credentials, &demo.tenants, config, now).await?;
     Ok(Some((demo, Fresh::Yes)))
 }
 
@@ -193,6 +198,7 @@ async fn provision(
     master: &MasterKey,
     credentials: &Credentials,
     others: &[Other],
+    config: &DemoConfig,
     now: Timestamp,
 ) -> anyhow::Result<()> {
     for (name, ..) in SUPPLIERS {
@@ -200,7 +206,12 @@ async fn provision(
         store.put_route(route(name)?).await?;
     }
     store.replace_deck(rates()?).await?;
-    store.put_farm(farm(FARM, &route_names())?).await?;
+    let mut routes = route_names();
+    if config.multimedia {
+        store.put_route(multimedia_route()?).await?;
+        routes.push(MULTIMEDIA.to_owned());
+    }
+    store.put_farm(farm(FARM, &routes)?).await?;
     for other in others {
         let id = TenantId::new(&other.name)?;
         store.put_data_key(master.mint(&id, now, rand::random())).await?;
@@ -212,9 +223,15 @@ async fn provision(
     store.put_data_key(master.mint(&tenant, now, rand::random())).await?;
     let hash = master.api_key_hash(&credentials.api_key);
     store.put_api_key(ApiKey { name: "demo".into(), tenant: tenant.clone(), hash }).await?;
-    store.put_oms_user(user(&tenant, credentials)).await?;
+    let mut user = user(&tenant, credentials);
+    let mut tenant = self::tenant(tenant);
+    if config.multimedia {
+        user.services = [OmsService::Sms, OmsService::Mms].into();
+        tenant.oms.mms = Some(OmsMultimedia::default());
+    }
+    store.put_oms_user(user).await?;
     // The tenant last: it is the demo's, and whoever has its key may send.
-    store.put_tenant(self::tenant(tenant)).await?;
+    store.put_tenant(tenant).await?;
     Ok(())
 }
 
@@ -262,6 +279,11 @@ fn user(tenant: &TenantId, credentials: &Credentials) -> OmsUser {
 fn route(supplier: &str) -> anyhow::Result<Route> {
     let (id, supplier) = (RouteId::new(&format!("{supplier}-modems"))?, SupplierId::new(supplier)?);
     Ok(Route { id, supplier, prefixes: Vec::new(), receipts: true, enabled: true, carries: Carries::Sms })
+}
+
+fn multimedia_route() -> anyhow::Result<Route> {
+    let (id, carries) = (RouteId::new(MULTIMEDIA)?, Carries::Mms);
+    Ok(Route { id, carries, ..route(SUPPLIERS[0].0)? })
 }
 
 fn rates() -> anyhow::Result<Vec<Rate>> {

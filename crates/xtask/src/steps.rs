@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::engines::Kept;
 use crate::faults::Round;
-use crate::{command, deploy, faults, machine, oms, oracles, smpp, soap, suites, tidy};
+use crate::{command, deploy, faults, machine, mm7, oms, oracles, smpp, soap, suites, tidy};
 
 /// One step. They run in this order; the tests come last, so that their summary is near the end of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Oms,
     /// The chart, its examples, alerts and dashboards are what Helm, Kubernetes and Prometheus take.
     Deploy,
+    /// Readers of other makers find every exchange with a relay valid.
+    Mm7,
     /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
     /// Every test of one process and of each engine passes.
@@ -133,6 +135,7 @@ impl Step {
             Self::Oracles => "oracles",
             Self::Oms => "oms",
             Self::Deploy => "deploy",
+            Self::Mm7 => "mm7",
             Self::Engines => "engines",
             Self::Test => "test",
             Self::Cluster => "cluster",
@@ -155,6 +158,7 @@ impl Step {
             Self::Deploy => {
                 "the chart's examples, alerts and dashboards by Helm's, Kubernetes' and Prometheus' own tools"
             }
+            Self::Mm7 => "exchanges with a relay before readers of other makers",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
             Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
@@ -190,6 +194,7 @@ impl Step {
             Self::Oracles => oracles::run(root),
             Self::Oms => oms::run(root, &EVERYTHING),
             Self::Deploy => deploy::run(root),
+            Self::Mm7 => mm7::run(root, &EVERYTHING),
             Self::Engines => {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())
