@@ -28,7 +28,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let target = machine::target(root);
     let bench = Bench { root, tools: target.join("deploy-tools"), out: target.join("deploy") };
     std::fs::create_dir_all(&bench.out).with_context(|| format!("cannot make `{}`", bench.out.display()))?;
-    command::run(root, "python3", &["deploy/tools.py", text(&bench.tools)?])?;
+    command::run(root, "python3", &["crates/xtask/deploy/tools.py", text(&bench.tools)?])?;
     bench.alerts()?;
     let rendered = bench.render()?;
     bench.schemas(&rendered)?;
@@ -78,7 +78,7 @@ impl Bench<'_> {
         self.promtool("test", &files(&alerts.join("tests"), "yaml")?)?;
         let rules = self.out.join("dashboards.json");
         let dashboards = files(&self.root.join(CHART).join("dashboards"), "json")?;
-        let mut arguments = vec!["deploy/dashboards.py", text(&rules)?];
+        let mut arguments = vec!["crates/xtask/deploy/dashboards.py", text(&rules)?];
         for dashboard in &dashboards {
             arguments.push(text(dashboard)?);
         }
@@ -99,7 +99,7 @@ impl Bench<'_> {
         ensure!(binary.exists(), "no `{}`: run the step `build` before", binary.display());
         let schema = format!("{CHART}/values.schema.json");
         let python = self.tools.join("venv/bin/python");
-        let mut arguments = vec!["deploy/values.py", text(binary)?, &schema];
+        let mut arguments = vec!["crates/xtask/deploy/values.py", text(binary)?, &schema];
         for path in rendered {
             arguments.push(text(path)?);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use crate::{command, machine};
+use crate::{command, machine, suites};
 
 /// The tests of multimedia messages, and the one that leaves its exchanges.
 const TEST: &str = "mms";
@@ -21,8 +21,7 @@ pub(crate) fn run(root: &Path, everything: &[&str]) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&exchanges).with_context(|| format!("cannot empty `{}`", exchanges.display()))?;
     }
     let folder = exchanges.to_str().context("the target directory's name is no text")?;
-    let arguments = [&["test"], everything, &["--test", TEST, LEAVES]].concat();
-    command::run_with(root, "cargo", &arguments, &[("CARILLON_MM7_EXCHANGES", folder)])?;
+    suites::find(root, everything, TEST)?.run(&[LEAVES], &[("CARILLON_MM7_EXCHANGES", folder)])?;
     let python = python.to_str().context("the target directory's name is no text")?;
     command::run(root, python, &["crates/carillon/tests/mm7_reader.py", "crates/wire/tests/mm7/mm7.xsd", folder])
 }
