@@ -54,6 +54,11 @@ impl Place {
     }
 
     async fn start(&self) -> Carillon {
+        self.start_with("").await
+    }
+
+    /// The same with more of the relay's keys (TOML).
+    async fn start_with(&self, keys: &str) -> Carillon {
         let file = |name: &str| self.dir.path().join(name).display().to_string();
         let settings = format!(
             "[demo]\nmodems_per_route = 0\nmultimedia = true\n\
@@ -61,7 +66,7 @@ impl Place {
              [modem_farm]\nname = \"demo-farm\"\n[modem_farm.reports]\nlisten = \"{}\"\n\
              [[modem_farm.mm7]]\nname = \"relay\"\nroute = \"blue-multimedia\"\nurl = \"http://{}/mm7?from=us\"\n\
              user = \"acme\"\npassword_file = \"{}\"\nsender = \"11122\"\nreport_user = \"relay\"\nreport_password_file = \"{}\"\n\
-             answer_seconds_max = 2\nrest_ms_first = 20\nrest_ms_max = 200\n",
+             answer_seconds_max = 2\nrest_ms_first = 20\nrest_ms_max = 200\n{keys}",
             self.reports,
             self.relay.address(),
             file("ours"),
@@ -256,4 +261,17 @@ async fn what_is_not_answered_is_uncertain_and_never_sent_again() {
         "{ledger:#}"
     );
     assert_eq!(place.relay.posted(), 6, "nothing was sent twice");
+}
+
+#[tokio::test]
+async fn a_relay_that_knows_repeats_is_asked_again() {
+    let faults = vec![FaultRule::at(MmscFault::Disconnect { taken: false }, &[1])];
+    let place = Place::set(|config| config.faults = faults).await;
+    let carillon = place.start_with("knows_repeats = true\n").await;
+    let log = carillon.parts[0].log.clone();
+    send(&carillon, &carillon.number(0, 1), "").await;
+    wait_until("the relay takes it", &log, || place.relay.taken().len() == 1).await;
+    assert!(place.relay.taken()[0].transaction.ends_with(".0-1"), "the same attempt");
+    carillon.wait_state(&place.id(0), "delivered").await;
+    assert_eq!(place.relay.posted(), 2);
 }
