@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use clap::Args;
 
 use crate::command;
 use crate::machine;
@@ -12,6 +13,38 @@ use crate::machine;
 const CHART: &str = "helm/carillon";
 /// The oldest Kubernetes the chart is for, and the newest whose schemas there are.
 const KUBERNETES: [&str; 2] = ["1.30.0", "1.37.0"];
+
+/// Checks the chart on the cluster of KUBECONFIG, in a namespace of its own that is removed: install, upgrade, rollback, scale,
+/// uninstall, what is refused, what the pods may ask of the cluster. Before that, the chart's unit tests.
+#[derive(Args)]
+pub(crate) struct CheckDeploy {
+    /// Drains this node while the release is installed, and takes it back. All that runs there has to move.
+    #[arg(long, value_name = "NODE")]
+    drain: Option<String>,
+    /// Runs the unit tests only, without a cluster. Their runner is built once, which takes minutes.
+    #[arg(long, conflicts_with = "drain")]
+    offline: bool,
+}
+
+impl CheckDeploy {
+    /// Runs the checks that take long, or a cluster.
+    ///
+    /// # Errors
+    /// The first that fails.
+    pub(crate) fn run(&self, root: &Path) -> anyhow::Result<()> {
+        let bench = Bench::fetch(root)?;
+        bench.unit_tests()?;
+        if self.offline {
+            return Ok(());
+        }
+        let programs = bench.tools.join("bin");
+        let mut arguments = vec!["crates/xtask/deploy/cluster.py", text(&programs)?];
+        if let Some(node) = &self.drain {
+            arguments.extend(["--drain", node]);
+        }
+        command::run(root, "python3", &arguments)
+    }
+}
 
 /// Where the tools are, and what was made with them.
 struct Bench<'a> {
@@ -25,17 +58,35 @@ struct Bench<'a> {
 /// # Errors
 /// The first check that fails, or a tool that can't be had.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
-    let target = machine::target(root);
-    let bench = Bench { root, tools: target.join("deploy-tools"), out: target.join("deploy") };
-    std::fs::create_dir_all(&bench.out).with_context(|| format!("cannot make `{}`", bench.out.display()))?;
-    command::run(root, "python3", &["crates/xtask/deploy/tools.py", text(&bench.tools)?])?;
+    let bench = Bench::fetch(root)?;
+    bench.tool("hadolint", &["Containerfile"])?;
     bench.alerts()?;
     let rendered = bench.render()?;
     bench.schemas(&rendered)?;
-    bench.settings(&target.join("debug/carillon"), &rendered)
+    bench.settings(&machine::target(root).join("debug/carillon"), &rendered)
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn fetch(root: &'a Path) -> anyhow::Result<Self> {
+        let target = machine::target(root);
+        let bench = Bench { root, tools: target.join("deploy-tools"), out: target.join("deploy") };
+        std::fs::create_dir_all(&bench.out).with_context(|| format!("cannot make `{}`", bench.out.display()))?;
+        command::run(root, "python3", &["crates/xtask/deploy/tools.py", text(&bench.tools)?])?;
+        Ok(bench)
+    }
+
+    /// The chart's own tests, by a runner that is built if it is not there.
+    fn unit_tests(&self) -> anyhow::Result<()> {
+        let program = self.program("helm-unittest")?;
+        let package = "github.com/helm-unittest/helm-unittest/cmd/helm-unittest";
+        command::run(
+            &self.root.join("crates/xtask/deploy/unittest"),
+            "go",
+            &["build", "-trimpath", "-o", &program, package],
+        )?;
+        command::run(self.root, &program, &["--strict", "--file", "tests/*_test.yaml", CHART])
+    }
+
     /// Lints and renders every example, by the values' schema.
     fn render(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut rendered = Vec::new();

@@ -53,6 +53,8 @@ enum Chore {
     },
     /// Tries an installation of many processes on real engines with one fault after the other, and counts every message.
     Faults(faults::Faults),
+    /// Checks the Helm chart's unit tests, and the chart on a real cluster.
+    CheckDeploy(deploy::CheckDeploy),
     /// Measures one release build side by side, in turns, and counts what a message costs.
     Compare {
         #[command(subcommand)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(&root),
         Chore::Engines { order } => engines::run(&order),
         Chore::Faults(faults) => faults::run(&root, &faults),
+        Chore::CheckDeploy(check) => check.run(&root),
         Chore::Compare { what } => compare::run(&root, &what),
     };
     match result {

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Installs the chart into a real cluster as an operator would, and takes it away again.
+
+Usage: cluster.py BIN [--drain NODE]
+
+BIN has helm and kubectl. The cluster is the one of KUBECONFIG; it needs the CRDs of cert-manager, and volumes. Everything
+happens in a namespace of its own, where Pod Security `restricted` and the policy of policy.yaml are enforced, and is removed at
+the end. Pods must become ready: with the image and engines, or on nodes that only pretend (kwok).
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CHART = HERE.parents[2] / "helm/carillon"
+SECONDS_MAX = "120s"
+
+
+class Cluster:
+    def __init__(self, bin, namespace):
+        self.bin, self.namespace = pathlib.Path(bin), namespace
+
+    def run(self, program, *words, stdin=None):
+        line = [str(self.bin / program), "--namespace", self.namespace, *map(str, words)]
+        return subprocess.run(line, input=stdin, capture_output=True, text=True)
+
+    def must(self, program, *words, stdin=None):
+        began = time.monotonic()
+        told = self.run(program, *words, stdin=stdin)
+        print(f"$ {program} {' '.join(map(str, words))}  ({time.monotonic() - began:.1f} s)", flush=True)
+        if told.returncode:
+            sys.exit(told.stdout + told.stderr)
+        return told.stdout
+
+    def objects(self, kinds, selector="app.kubernetes.io/part-of=carillon"):
+        return json.loads(self.must("kubectl", "get", kinds, "--selector", selector, "--output", "json"))["items"]
+
+
+def expect(true, what):
+    if not true:
+        sys.exit(f"NOT SO: {what}")
+    print(f"  {what}")
+
+
+def pod(name, **changes):
+    container = {"name": "c", "image": "carillon:0.1.0", "resources": {"limits": {"cpu": "1", "memory": "1Mi"}},
+                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"automountServiceAccountToken": False, "securityContext": security, "containers": [container | changes]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def refusals(cluster):
+    """The policy refuses what it should, and only that."""
+    apply = ["apply", "--dry-run=server", "--filename", "-"]
+    # A policy is in force a moment after it was made.
+    for _ in range(50):
+        told = cluster.run("kubectl", *apply, stdin=pod("a", resources={}))
+        if told.returncode:
+            break
+        time.sleep(0.2)
+    expect("has limits" in told.stderr, "a container without limits is refused")
+    told = cluster.run("kubectl", *apply, stdin=pod("a", image="carillon:latest"))
+    expect("other than latest" in told.stderr, "an image with the tag latest is refused")
+    told = cluster.run("kubectl", *apply, stdin=pod("a", securityContext={"privileged": True}))
+    expect("PodSecurity" in told.stderr, "a privileged container is refused")
+    cluster.must("kubectl", *apply, stdin=pod("a"))
+
+
+def rights(cluster):
+    account = f"--as=system:serviceaccount:{cluster.namespace}:carillon"
+    for verb, what in (("get", "secrets"), ("list", "pods"), ("create", "pods"), ("get", "configmaps")):
+        told = cluster.run("kubectl", "auth", "can-i", verb, what, account)
+        expect(told.stdout.strip() == "no", f"the pods' account can not {verb} {what}")
+
+
+def examples(cluster):
+    """Every object of every example is one that this API server would take."""
+    for example in sorted((CHART / "examples").glob("*.yaml")):
+        manifests = cluster.must("helm", "template", "carillon", CHART, "--values", example)
+        told = cluster.run("kubectl", "create", "--dry-run=server", "--filename", "-", stdin=manifests)
+        expect(told.returncode == 0, f"the API server takes {example.name} {told.stderr.strip()}")
+
+
+def replicas(cluster, kind, component):
+    items = cluster.objects(kind, f"app.kubernetes.io/component={component}")
+    return [(item["spec"]["replicas"], item["status"].get("readyReplicas", 0)) for item in items]
+
+
+def life(cluster):
+    values = ["--values", CHART / "examples/small.yaml"]
+    wait = ["--wait", "--timeout", SECONDS_MAX]
+    cluster.must("helm", "install", "carillon", CHART, *values, *wait)
+    expect(replicas(cluster, "deployments", "gateway") == [(2, 2)], "two gateways are ready")
+    expect(replicas(cluster, "statefulsets", "sms-router") == [(2, 2)], "two routers are ready")
+    expect(replicas(cluster, "statefulsets", "modem-farm") == [(1, 1)], "the farm is ready")
+    before = {item["metadata"]["uid"] for item in cluster.objects("pods")}
+    cluster.must("helm", "upgrade", "carillon", CHART, *values, "--set", "settings.gateway.cell=north", "--set",
+                 "gateway.replicas=3", *wait)
+    expect(replicas(cluster, "deployments", "gateway") == [(3, 3)], "after the upgrade there are three gateways")
+    pods = cluster.objects("pods", "app.kubernetes.io/component in (gateway,sms-router)")
+    living = {item["metadata"]["uid"] for item in pods if "deletionTimestamp" not in item["metadata"]}
+    expect(not living & before, "settings that changed replaced every gateway and router")
+    cluster.must("helm", "rollback", "carillon", "1", *wait)
+    expect(replicas(cluster, "deployments", "gateway") == [(2, 2)], "after the rollback there are two again")
+    cluster.must("kubectl", "scale", "statefulset/carillon-sms-router", "--replicas", "3")
+    cluster.must("kubectl", "rollout", "status", "statefulset/carillon-sms-router", "--timeout", SECONDS_MAX)
+    expect(replicas(cluster, "statefulsets", "sms-router") == [(3, 3)], "routers can be scaled")
+
+
+def drain(cluster, node):
+    pods = lambda: [item["metadata"]["name"] for item in cluster.objects("pods")
+                    if item["spec"].get("nodeName") == node and item["status"]["phase"] == "Running"]
+    print(f"  on {node}: {', '.join(pods()) or 'nothing'}")
+    try:
+        cluster.must("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout", SECONDS_MAX)
+        expect(not pods(), f"{node} is empty")
+        cluster.must("kubectl", "rollout", "status", "deployment/carillon-gateway", "--timeout", SECONDS_MAX)
+        cluster.must("kubectl", "rollout", "status", "statefulset/carillon-sms-router", "--timeout", SECONDS_MAX)
+    finally:
+        cluster.must("kubectl", "uncordon", node)
+
+
+def gone(cluster):
+    cluster.must("helm", "uninstall", "carillon", "--wait", "--timeout", SECONDS_MAX)
+    kinds = "deployments,statefulsets,services,configmaps,jobs,networkpolicies,poddisruptionbudgets,serviceaccounts"
+    expect(not cluster.objects(kinds), "nothing of the release is left")
+    claims = cluster.objects("persistentvolumeclaims", "app.kubernetes.io/component=modem-farm")
+    expect(len(claims) == 1, "but the farm's journal")
+
+
+def main():
+    node = sys.argv[3] if sys.argv[2:3] == ["--drain"] else None
+    cluster = Cluster(sys.argv[1], f"carillon-check-{os.getpid()}")
+    cluster.must("kubectl", "apply", "--filename", HERE / "policy.yaml")
+    cluster.must("kubectl", "create", "namespace", cluster.namespace)
+    try:
+        labels = ["pod-security.kubernetes.io/enforce=restricted", "carillon/policy=production"]
+        cluster.must("kubectl", "label", "namespace", cluster.namespace, *labels)
+        refusals(cluster)
+        examples(cluster)
+        life(cluster)
+        rights(cluster)
+        if node:
+            drain(cluster, node)
+        gone(cluster)
+    finally:
+        cluster.must("kubectl", "delete", "namespace", cluster.namespace, "--wait=false")
+        cluster.must("kubectl", "delete", "--filename", HERE / "policy.yaml")
+    print("the cluster took it all")
+
+
+if __name__ == "__main__":
+    main()
