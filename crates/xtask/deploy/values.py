@@ -19,7 +19,7 @@ lanes.url lanes.replication lanes.min_insync_replicas lanes.tls lanes.ca_file la
 lanes.sasl_mechanism lanes.user lanes.password_file
 state.url state.replication state.local_datacenter state.tls state.ca_file state.certificate_file state.key_file
 state.user state.password_file
-gateway.listen gateway.tls_certificate_file gateway.tls_key_file
+gateway.listen gateway.tls_certificate_file gateway.tls_key_file gateway.tls_others
 sms_router.name sms_router.price_deck_file sms_router.control
 """.split()
 

@@ -10,6 +10,11 @@
 {{- if include "carillon.gateway.tlsSecret" . -}}
 {{- $_ := set $gateway "tls_certificate_file" "/etc/carillon/gateway-tls/tls.crt" -}}
 {{- $_ := set $gateway "tls_key_file" "/etc/carillon/gateway-tls/tls.key" -}}
+{{- $others := list -}}
+{{- range .Values.gateway.tls.others -}}
+{{- $others = append $others (dict "certificate" (printf "/etc/carillon/gateway-tls-%s/tls.crt" .name) "key" (printf "/etc/carillon/gateway-tls-%s/tls.key" .name)) -}}
+{{- end -}}
+{{- with $others -}}{{- $_ := set $gateway "tls_others" . -}}{{- end -}}
 {{- end -}}
 {{- $gateway | toJson -}}
 {{- end -}}
