@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use wire::smpp::{Arrival, Backoff, Class, Down, Event, Mode, Session, Status, SubmitEnd, Ticket, Verdict};
 
-use crate::account::{Account, Limits, day_of};
+use crate::account::{Account, Limits};
 use crate::config::smpp::BindAs;
 use crate::link::{Line, Pdu, PduEnd, Request, Standing, tell};
 use crate::metrics::{BindEnd, Oddity};
@@ -312,17 +312,10 @@ impl Bind {
 /// The account with what the journal knows of its day. `None`: the journal failed, and with it the node.
 async fn account(name: &LinkName, supplier: &Supplier, shared: &Shared) -> Option<Arc<Account>> {
     let config = &supplier.config;
-    let day = day_of(shared.now(), config.utc_offset_minutes);
-    let used = match shared.journal.used(config.name.as_str(), day).await {
-        Ok(used) => used,
-        Err(error) => {
-            tracing::error!(link.name = %name, %error, "cannot read the account's budget");
-            return None;
-        }
-    };
     let limits = Limits { per_day: config.account_segments_per_day, utc_offset_minutes: config.utc_offset_minutes };
-    let limiter = || per_second(config.account_segments_per_second);
-    Some(shared.accounts.seen(config.name.as_str(), limiter, limits, (day, used)))
+    let account = shared.account(config.name.as_str(), limits, || per_second(config.account_segments_per_second)).await;
+    let told = |error: &_| tracing::error!(link.name = %name, %error, "cannot read the account's budget");
+    account.inspect_err(told).ok()
 }
 
 /// The next requests of the courier; waits for ever when there is none any more. Can be cancelled without losing anything.

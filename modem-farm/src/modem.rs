@@ -14,7 +14,7 @@ use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
 use wire::at::{Class, Down, Event, Identity, Pin, Session};
 
-use crate::account::{Account, Limits, day_of};
+use crate::account::{Account, Limits};
 use crate::config;
 use crate::link::{Pdu, PduEnd, Request, Standing, tell};
 use crate::pace::per_minute;
@@ -248,10 +248,11 @@ impl Modem {
 
     /// Knows the SIM before anything is sent with it.
     async fn ready(&mut self, identity: Identity) {
-        let now = self.shared.now();
-        let day = day_of(now, self.link.sim_utc_offset_minutes);
-        let used = match self.shared.journal.used(&identity.imsi, day).await {
-            Ok(used) => used,
+        let limits =
+            Limits { per_day: self.link.sim_segments_per_day, utc_offset_minutes: self.link.sim_utc_offset_minutes };
+        let limiter = || per_minute(self.link.sim_segments_per_minute);
+        let card = match self.shared.account(&identity.imsi, limits, limiter).await {
+            Ok(card) => card,
             Err(error) => return tracing::error!(modem.id = %self.link.name, %error, "cannot read the sim's budget"),
         };
         if !self.link.pin_file.as_os_str().is_empty()
@@ -259,10 +260,6 @@ impl Modem {
         {
             tracing::error!(modem.id = %self.link.name, %error, "cannot record that the pin was right");
         }
-        let limits =
-            Limits { per_day: self.link.sim_segments_per_day, utc_offset_minutes: self.link.sim_utc_offset_minutes };
-        let limiter = || per_minute(self.link.sim_segments_per_minute);
-        let card = self.shared.accounts.seen(&identity.imsi, limiter, limits, (day, used));
         self.card = Some(card.clone());
         tracing::info!(
             modem.id = %self.link.name, maker = identity.maker, model = identity.model, network = identity.network,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use wire::mm7::{Class, HttpAnswer, Submission, SubmitEnd, reference_of, submit_end};
 use wire::smpp::Backoff;
 
-use crate::account::{Account, Limits, day_of};
+use crate::account::{Account, Limits};
 use crate::link::{Line, Pdu, PduEnd, Request, Standing, tell};
 use crate::metrics::RelayRest;
 use crate::pace::per_second;
@@ -216,15 +216,8 @@ impl Trouble {
 /// The account with what the journal knows of its day. `None`: the journal failed, and with it the node.
 async fn account(name: &LinkName, relay: &Relay, shared: &Shared) -> Option<Arc<Account>> {
     let config = &relay.config;
-    let day = day_of(shared.now(), config.utc_offset_minutes);
-    let used = match shared.journal.used(config.name.as_str(), day).await {
-        Ok(used) => used,
-        Err(error) => {
-            tracing::error!(link.name = %name, %error, "cannot read the account's budget");
-            return None;
-        }
-    };
     let limits = Limits { per_day: config.messages_per_day, utc_offset_minutes: config.utc_offset_minutes };
-    let limiter = || per_second(config.messages_per_second);
-    Some(shared.accounts.seen(config.name.as_str(), limiter, limits, (day, used)))
+    let account = shared.account(config.name.as_str(), limits, || per_second(config.messages_per_second)).await;
+    let told = |error: &_| tracing::error!(link.name = %name, %error, "cannot read the account's budget");
+    account.inspect_err(told).ok()
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use embedded::EmbeddedError;
 use model::Timestamp;
 use runtime::Health;
 
-use crate::account::Accounts;
+use crate::account::{Account, Accounts, Limits, day_of};
 use crate::config::Config;
 use crate::journal::{Arrival, Journal};
 use crate::keys::Keys;
 use crate::link::{Plan, plans};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::pace::Limiter;
 use crate::port::Starter;
 
 /// One node's shared parts.
@@ -38,6 +40,18 @@ impl Shared {
     /// The time for records.
     pub(crate) fn now(&self) -> Timestamp {
         utc_now()
+    }
+
+    /// The account of this name, with what the journal knows of its day. Who sees it first sets its limits.
+    pub(crate) async fn account(
+        &self,
+        name: &str,
+        limits: Limits,
+        limiter: impl FnOnce() -> Option<Limiter>,
+    ) -> Result<Arc<Account>, EmbeddedError> {
+        let day = day_of(self.now(), limits.utc_offset_minutes);
+        let used = self.journal.used(name, day).await?;
+        Ok(self.accounts.seen(name, limiter, limits, (day, used)))
     }
 
     /// Something is durable in the journal and may go up.
