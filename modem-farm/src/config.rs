@@ -106,21 +106,17 @@ pub enum ConfigRefused {
         /// The link.
         link: LinkName,
     },
-    /// A supplier's key that cannot be used.
-    #[error("supplier `{supplier}`: `{key}` cannot be used")]
-    Smpp {
-        /// The supplier.
-        supplier: LinkName,
+    /// A supplier's or relay's key that cannot be used.
+    #[error("{kind} `{name}`: `{key}` cannot be used: {mend}")]
+    Key {
+        /// What it is.
+        kind: &'static str,
+        /// Its name.
+        name: LinkName,
         /// The key.
         key: &'static str,
-    },
-    /// A relay's key that cannot be used.
-    #[error("relay `{relay}`: `{key}` cannot be used")]
-    Mm7 {
-        /// The relay.
-        relay: LinkName,
-        /// The key.
-        key: &'static str,
+        /// What to write instead.
+        mend: &'static str,
     },
     /// A number that must not be 0.
     #[error("`{key}` must not be 0")]
@@ -326,13 +322,19 @@ mod tests {
             change(&mut supplier);
             move |config: &mut Config| config.smpp = vec![supplier]
         };
-        let refused = |key: &str| format!("supplier `supplier-1`: `{key}` cannot be used");
-        check(supplier(|smpp| smpp.window = 0), &refused("window"));
-        check(supplier(|smpp| smpp.binds = 65), &refused("binds"));
-        check(supplier(|smpp| smpp.address = "nowhere".into()), &refused("address"));
-        check(supplier(|smpp| smpp.tls = true), &refused("ca_file"));
-        check(supplier(|smpp| smpp.statuses = [("x".into(), smpp::Meaning::Taken)].into()), &refused("statuses"));
-        let number = "supplier `26201`: `name` cannot be used";
+        let refused = |key: &str, mend: &str| format!("supplier `supplier-1`: `{key}` cannot be used: {mend}");
+        check(supplier(|smpp| smpp.window = 0), &refused("window", "write 1 to 4096"));
+        check(supplier(|smpp| smpp.binds = 65), &refused("binds", "write 1 to 64"));
+        check(supplier(|smpp| smpp.address = "nowhere".into()), &refused("address", "write `HOST:PORT`"));
+        check(
+            supplier(|smpp| smpp.tls = true),
+            &refused("ca_file", "name the authority of its certificate (PEM), since tls is on"),
+        );
+        check(
+            supplier(|smpp| smpp.statuses = [("x".into(), smpp::Meaning::Taken)].into()),
+            &refused("statuses", "each key is a status, `0x0400` or `1024`"),
+        );
+        let number = "supplier `26201`: `name` cannot be used: give it a shorter name, with a letter in it";
         check(supplier(|smpp| smpp.name = LinkName::new("26201").unwrap()), number);
         let twice = "there are two links named `link-1`";
         check(supplier(|smpp| smpp.name = LinkName::new("link").unwrap()), twice);
@@ -341,13 +343,28 @@ mod tests {
             change(&mut relay);
             move |config: &mut Config| config.mm7 = vec![relay]
         };
-        let refused = |key: &str| format!("relay `relay-1`: `{key}` cannot be used");
-        check(relay(|mm7| mm7.window = 0), &refused("window"));
-        check(relay(|mm7| mm7.url = "ftp://relay".into()), &refused("url"));
-        check(relay(|mm7| mm7.url = "http://me:secret@relay/".into()), &refused("url"));
-        check(relay(|mm7| mm7.url = "https://relay/mm7".into()), &refused("ca_file"));
-        check(relay(|mm7| mm7.report_user = "relay".into()), &refused("report_password_file"));
-        check(relay(|mm7| mm7.statuses = [("x".into(), mm7::Meaning::Taken)].into()), &refused("statuses"));
+        let refused = |key: &str, mend: &str| format!("relay `relay-1`: `{key}` cannot be used: {mend}");
+        check(relay(|mm7| mm7.window = 0), &refused("window", "write 1 to 256"));
+        check(
+            relay(|mm7| mm7.url = "ftp://relay".into()),
+            &refused("url", "write `http://HOST:PORT/PATH` or `https://…`, without a user in it"),
+        );
+        check(
+            relay(|mm7| mm7.url = "http://me:secret@relay/".into()),
+            &refused("url", "write `http://HOST:PORT/PATH` or `https://…`, without a user in it"),
+        );
+        check(
+            relay(|mm7| mm7.url = "https://relay/mm7".into()),
+            &refused("ca_file", "name the authority of its certificate (PEM), since the url is https"),
+        );
+        check(
+            relay(|mm7| mm7.report_user = "relay".into()),
+            &refused("report_password_file", "report_user needs report_password_file or report_password_env"),
+        );
+        check(
+            relay(|mm7| mm7.statuses = [("x".into(), mm7::Meaning::Taken)].into()),
+            &refused("statuses", "each key is a status code in decimal digits"),
+        );
         check(relay(|mm7| mm7.name = LinkName::new("link-1").unwrap()), "there are two links named `link-1`");
         check(|config| config.port_opens_per_second_max = 0, "`port_opens_per_second_max` must not be 0");
         check(|config| config.routers = vec!["127.0.0.1:1".into()], "`ca_file` is needed to attach to routers");

@@ -226,33 +226,43 @@ impl Mm7 {
 
     /// Checks what types cannot.
     pub(super) fn validate(&self) -> Result<(), ConfigRefused> {
-        let refused = |key| Err(ConfigRefused::Mm7 { relay: self.name.clone(), key });
+        let refused = |key, mend| Err(ConfigRefused::Key { kind: "relay", name: self.name.clone(), key, mend });
         if self.name.as_str().bytes().all(|octet| octet.is_ascii_digit()) {
             // Else it could be taken for a SIM's, whose receipts are found in the same place.
-            return refused("name");
+            return refused("name", "give it a name with a letter in it");
         }
-        let Some(uri) = self.uri() else { return refused("url") };
+        let Some(uri) = self.uri() else {
+            return refused("url", "write `http://HOST:PORT/PATH` or `https://…`, without a user in it");
+        };
         if uri.scheme_str() == Some("https") && self.ca_file.as_os_str().is_empty() {
-            return refused("ca_file");
+            return refused("ca_file", "name the authority of its certificate (PEM), since the url is https");
         }
         if self.certificate_file.as_os_str().is_empty() != self.key_file.as_os_str().is_empty() {
-            return refused("key_file");
+            return refused("key_file", "give certificate_file and key_file both, or neither");
         }
         let has_password = !self.report_password_file.as_os_str().is_empty() || !self.report_password_env.is_empty();
         let plain = |text: &str| !text.contains(['\r', '\n']);
         let in_range = [
-            ("user", plain(&self.user) && !self.user.contains(':')),
-            ("report_password_file", self.report_user.is_empty() || has_password),
-            ("version", !self.version.is_empty()),
-            ("namespace", !self.namespace.is_empty()),
-            ("media_bytes_max", (1..=MEDIA_BYTES_MAX).contains(&self.media_bytes_max)),
-            ("window", (1..=WINDOW_MAX).contains(&self.window)),
-            ("connect_seconds_max", self.connect_seconds_max > 0),
-            ("answer_seconds_max", self.answer_seconds_max > 0),
-            ("rest_ms_first", self.rest_ms_first > 0),
-            ("statuses", self.statuses.keys().all(|code| code.parse::<u32>().is_ok())),
+            ("user", plain(&self.user) && !self.user.contains(':'), "no colon and no line break"),
+            (
+                "report_password_file",
+                self.report_user.is_empty() || has_password,
+                "report_user needs report_password_file or report_password_env",
+            ),
+            ("version", !self.version.is_empty(), "it must not be empty, for example `6.8.0`"),
+            ("namespace", !self.namespace.is_empty(), "it must not be empty, for example `REL-6-MM7-1-4`"),
+            ("media_bytes_max", (1..=MEDIA_BYTES_MAX).contains(&self.media_bytes_max), "write 1 to 600000"),
+            ("window", (1..=WINDOW_MAX).contains(&self.window), "write 1 to 256"),
+            ("connect_seconds_max", self.connect_seconds_max > 0, "write 1 or more"),
+            ("answer_seconds_max", self.answer_seconds_max > 0, "write 1 or more"),
+            ("rest_ms_first", self.rest_ms_first > 0, "write 1 or more"),
+            (
+                "statuses",
+                self.statuses.keys().all(|code| code.parse::<u32>().is_ok()),
+                "each key is a status code in decimal digits",
+            ),
         ];
-        in_range.into_iter().find(|(_, fits)| !fits).map_or(Ok(()), |(key, _)| refused(key))
+        in_range.into_iter().find(|(_, fits, _)| !fits).map_or(Ok(()), |(key, _, mend)| refused(key, mend))
     }
 
     /// The namespace, whole.

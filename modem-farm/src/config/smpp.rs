@@ -299,38 +299,42 @@ impl Smpp {
 
     /// Checks what types cannot.
     pub(super) fn validate(&self) -> Result<(), ConfigRefused> {
-        let refused = |key| Err(ConfigRefused::Smpp { supplier: self.name.clone(), key });
+        let refused = |key, mend| Err(ConfigRefused::Key { kind: "supplier", name: self.name.clone(), key, mend });
         let numbered = |number: u32| LinkName::new(&format!("{}-{number}", self.name)).is_ok();
         if self.name.as_str().bytes().all(|octet| octet.is_ascii_digit()) || !numbered(BINDS_MAX) {
             // Else it could be taken for a SIM's, whose receipts are found in the same place.
-            return refused("name");
+            return refused("name", "give it a shorter name, with a letter in it");
         }
         if !self.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
-            return refused("address");
+            return refused("address", "write `HOST:PORT`");
         }
         if self.tls && self.ca_file.as_os_str().is_empty() {
-            return refused("ca_file");
+            return refused("ca_file", "name the authority of its certificate (PEM), since tls is on");
         }
         if self.certificate_file.as_os_str().is_empty() != self.key_file.as_os_str().is_empty() {
-            return refused("key_file");
+            return refused("key_file", "give certificate_file and key_file both, or neither");
         }
         if smpp::Address::new(self.source_ton, self.source_npi, &self.source).is_err() {
-            return refused("source");
+            return refused("source", "write at most 20 characters");
         }
         let in_range = [
-            ("binds", (1..=BINDS_MAX).contains(&self.binds)),
-            ("window", (1..=WINDOW_MAX).contains(&self.window)),
-            ("connect_seconds_max", self.connect_seconds_max > 0),
-            ("bind_seconds_max", self.bind_seconds_max > 0),
-            ("answer_seconds_max", self.answer_seconds_max > 0),
-            ("enquire_seconds", self.enquire_seconds > 0),
-            ("enquire_answer_seconds_max", self.enquire_answer_seconds_max > 0),
-            ("rebind_ms_first", self.rebind_ms_first > 0),
-            ("throttle_ms_first", self.throttle_ms_first > 0),
-            ("statuses", self.statuses.keys().all(|code| code_of(code).is_some())),
-            ("country_code", self.country_code.bytes().all(|octet| octet.is_ascii_digit())),
+            ("binds", (1..=BINDS_MAX).contains(&self.binds), "write 1 to 64"),
+            ("window", (1..=WINDOW_MAX).contains(&self.window), "write 1 to 4096"),
+            ("connect_seconds_max", self.connect_seconds_max > 0, "write 1 or more"),
+            ("bind_seconds_max", self.bind_seconds_max > 0, "write 1 or more"),
+            ("answer_seconds_max", self.answer_seconds_max > 0, "write 1 or more"),
+            ("enquire_seconds", self.enquire_seconds > 0, "write 1 or more"),
+            ("enquire_answer_seconds_max", self.enquire_answer_seconds_max > 0, "write 1 or more"),
+            ("rebind_ms_first", self.rebind_ms_first > 0, "write 1 or more"),
+            ("throttle_ms_first", self.throttle_ms_first > 0, "write 1 or more"),
+            (
+                "statuses",
+                self.statuses.keys().all(|code| code_of(code).is_some()),
+                "each key is a status, `0x0400` or `1024`",
+            ),
+            ("country_code", self.country_code.bytes().all(|octet| octet.is_ascii_digit()), "write its digits only"),
         ];
-        in_range.into_iter().find(|(_, fits)| !fits).map_or(Ok(()), |(key, _)| refused(key))
+        in_range.into_iter().find(|(_, fits, _)| !fits).map_or(Ok(()), |(key, _, mend)| refused(key, mend))
     }
 
     /// How it wants messages.
