@@ -3,6 +3,7 @@
 //! Knows the variables by which their tests are told how; must not know what they do.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use ::engines::Options;
 use anyhow::Context as _;
@@ -129,11 +130,10 @@ impl Round {
         Ok(Round { suite: suite.start(&borrowed(&variables))?, engines })
     }
 
-    /// Waits for its end, and takes the engines away.
-    pub(crate) fn end(self) -> anyhow::Result<()> {
-        let ran = self.suite.end();
-        self.engines.stop()?;
-        ran
+    /// Waits for its end, says when that was, and takes the engines away.
+    pub(crate) fn end(self) -> (Instant, anyhow::Result<()>) {
+        let (ended, ran) = self.suite.end();
+        (ended, ran.and(self.engines.stop()))
     }
 }
 

@@ -80,14 +80,14 @@ pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
         let began = Instant::now();
         match step.run(root, &mut engines) {
             Ok(Some(round)) => beside = Some((began, round)),
-            Ok(None) => all_done.push(Done::now(*step, began, None)),
-            Err(error) => all_done.push(Done::now(*step, began, Some(error))),
+            Ok(None) => all_done.push(Done::say(*step, began.elapsed(), None)),
+            Err(error) => all_done.push(Done::say(*step, began.elapsed(), Some(error))),
         }
     }
     if let Some((began, round)) = beside {
         println!("\nwaiting for the faults");
-        let error = round.end().err();
-        all_done.push(Done::now(Step::Faults, began, error));
+        let (ended, ran) = round.end();
+        all_done.push(Done::say(Step::Faults, ended - began, ran.err()));
     }
     if let Some(engines) = engines {
         println!("\nstopping the engines");
@@ -106,8 +106,8 @@ fn recap(took: Duration, all_done: &[Done]) -> anyhow::Result<()> {
 
 impl Done {
     /// Says so, too.
-    fn now(step: Step, began: Instant, error: Option<anyhow::Error>) -> Self {
-        let done = Done { step, took: began.elapsed(), error };
+    fn say(step: Step, took: Duration, error: Option<anyhow::Error>) -> Self {
+        let done = Done { step, took, error };
         println!("--- {}", done.line());
         done
     }

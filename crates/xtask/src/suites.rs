@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -72,28 +73,32 @@ impl Suite {
 pub(crate) struct Beside {
     name: String,
     child: Child,
-    outputs: [Option<JoinHandle<()>>; 2],
+    outputs: [Option<JoinHandle<Instant>>; 2],
 }
 
 impl Beside {
-    /// Waits for its end; an unsuccessful one is an error.
-    pub(crate) fn end(mut self) -> anyhow::Result<()> {
-        let status: ExitStatus = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.name))?;
-        for output in self.outputs.into_iter().flatten() {
-            output.join().expect("passing lines on does not panic");
-        }
-        ensure!(status.success(), "`{}` ended with {status}", self.name);
-        Ok(())
+    /// Waits for its end, and says when that was; an unsuccessful one is an error.
+    pub(crate) fn end(mut self) -> (Instant, anyhow::Result<()>) {
+        let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.name));
+        let silent = self.outputs.into_iter().flatten();
+        let silent = silent.map(|output| output.join().expect("passing lines on does not panic"));
+        let ended = silent.max().unwrap_or_else(Instant::now);
+        let succeeded = |status: ExitStatus| {
+            ensure!(status.success(), "`{}` ended with {status}", self.name);
+            Ok(())
+        };
+        (ended, status.and_then(succeeded))
     }
 }
 
-/// Shows each line with a name before it, until there are no more.
-fn passed_on(name: &str, output: impl Read + Send + 'static) -> JoinHandle<()> {
+/// Shows each line with a name before it, until there are no more; when that was.
+fn passed_on(name: &str, output: impl Read + Send + 'static) -> JoinHandle<Instant> {
     let name = name.to_owned();
     thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             println!("{name}: {}", String::from_utf8_lossy(&line));
         }
+        Instant::now()
     })
 }
 
