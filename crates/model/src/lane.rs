@@ -21,6 +21,8 @@ pub enum Lane {
     Events,
     /// Messages from handsets, kept until somebody takes them.
     Inbox,
+    /// Replies on their way into mailboxes, keyed by tenant.
+    Mail,
     /// Records that could not be read, with their headers.
     DeadLetter,
     /// What owners tell planners elsewhere of their routes' loads. Old in seconds; nothing is lost with it.
@@ -33,7 +35,13 @@ impl Lane {
     pub const fn partitions(&self) -> u32 {
         match self {
             Lane::Accepted | Lane::Outcomes | Lane::Events => 4,
-            Lane::Front(_) | Lane::Bulk(_) | Lane::Leases(_) | Lane::Inbox | Lane::DeadLetter | Lane::Loads => 1,
+            Lane::Front(_)
+            | Lane::Bulk(_)
+            | Lane::Leases(_)
+            | Lane::Inbox
+            | Lane::Mail
+            | Lane::DeadLetter
+            | Lane::Loads => 1,
         }
     }
 
@@ -46,6 +54,7 @@ impl Lane {
             "outcomes" => Some(Lane::Outcomes),
             "events" => Some(Lane::Events),
             "inbox" => Some(Lane::Inbox),
+            "mail" => Some(Lane::Mail),
             "dead-letter" => Some(Lane::DeadLetter),
             "loads" => Some(Lane::Loads),
             _ => match name.split_once('.')? {
@@ -71,6 +80,7 @@ impl fmt::Display for Lane {
             Lane::Outcomes => f.write_str("outcomes"),
             Lane::Events => f.write_str("events"),
             Lane::Inbox => f.write_str("inbox"),
+            Lane::Mail => f.write_str("mail"),
             Lane::DeadLetter => f.write_str("dead-letter"),
             Lane::Loads => f.write_str("loads"),
         }
@@ -92,6 +102,7 @@ mod tests {
             Lane::Outcomes,
             Lane::Events,
             Lane::Inbox,
+            Lane::Mail,
             Lane::DeadLetter,
             Lane::Loads,
         ];

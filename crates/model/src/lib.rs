@@ -12,6 +12,7 @@ pub mod msisdn;
 pub mod party;
 pub mod record;
 pub mod refusal;
+pub mod reply;
 pub mod seal;
 pub mod time;
 

@@ -6,8 +6,8 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
 use crate::{
-    Cancelled, Claim, EmbeddedStore, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, Usage,
+    Cancelled, Claim, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace, InboundRow, Ledger, MessageView,
+    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, Usage,
 };
 
 /// Whichever engine the configuration names.
@@ -288,6 +288,78 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.references_expired(partition, until, max).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.references_expired(partition, until, max).await,
+        }
+    }
+
+    async fn converse(&self, rows: Vec<Conversation>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.converse(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.converse(rows).await,
+        }
+    }
+
+    async fn conversation(&self, account: &str, number_hash: [u8; 16]) -> Result<Option<Conversation>> {
+        match self {
+            AnyStore::Embedded(store) => store.conversation(account, number_hash).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.conversation(account, number_hash).await,
+        }
+    }
+
+    async fn inbound_put(&self, rows: Vec<InboundRow>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_put(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_put(rows).await,
+        }
+    }
+
+    async fn inbound_tell(&self, place: &InboundPlace, fate: Fate) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_tell(place, fate).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_tell(place, fate).await,
+        }
+    }
+
+    async fn inbound_one(&self, place: &InboundPlace) -> Result<Option<InboundRow>> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_one(place).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_one(place).await,
+        }
+    }
+
+    async fn inbound(&self, after: &InboundPlace, now: Timestamp, max: usize) -> Result<Vec<InboundRow>> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound(after, now, max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound(after, now, max).await,
+        }
+    }
+
+    async fn inbound_parts_put(&self, rows: Vec<InboundPart>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_parts_put(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_parts_put(rows).await,
+        }
+    }
+
+    async fn inbound_parts(&self, partition: u32) -> Result<Vec<InboundPart>> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_parts(partition).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_parts(partition).await,
+        }
+    }
+
+    async fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_parts_drop(partition, messages).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_parts_drop(partition, messages).await,
         }
     }
 

@@ -11,8 +11,8 @@ use model::record::Amount;
 use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
 use crate::{
-    AcceptedRow, Cancelled, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow,
-    Store,
+    AcceptedRow, Cancelled, Conversation, Fate, InboundOwner, InboundPart, InboundPlace, InboundRow, KEEP_MS_MIN,
+    Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
 };
 
 /// When the suite's messages are accepted: within one hour.
@@ -42,6 +42,9 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     an_allowance_is_replaced_by_who_knows_it(open).await;
     a_user_is_replaced_by_who_knows_the_record(open).await;
     what_is_cancelled_stays_cancelled(open).await;
+    the_last_to_write_is_remembered(open).await;
+    messages_from_handsets_are_listed_by_owner(open).await;
+    parts_wait_for_each_other(open).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.
@@ -515,6 +518,79 @@ async fn what_is_cancelled_stays_cancelled<S: Store>(open: &impl AsyncFn() -> S)
     let said = [Some(later), None, Some(ACCEPTED), Some(later)];
     assert_eq!(store.cancelled(&asked).await.expect("readable"), said);
     assert_eq!(store.cancelled(&[]).await.expect("readable"), [None; 0]);
+}
+
+async fn the_last_to_write_is_remembered<S: Store>(open: &impl AsyncFn() -> S) {
+    let store = open().await;
+    let said = |tenant: &str, number: u8, minutes: i64| Conversation {
+        account: "234150000000001".into(),
+        number_hash: [number; 16],
+        tenant: TenantId::new(tenant).expect("a name of this suite"),
+        user: "demo".into(),
+        is_oms: number == 1,
+        at: ACCEPTED.plus_ms(minutes * 60_000),
+    };
+    let find = async |store: &S, account: &str, number: u8| store.conversation(account, [number; 16]).await.unwrap();
+    assert_eq!(find(&store, "234150000000001", 1).await, None);
+    store.converse(vec![said("acme", 1, 5), said("acme", 2, 5)]).await.unwrap();
+    store.converse(vec![said("blue", 1, 6)]).await.unwrap();
+    store.converse(vec![said("late", 1, 4)]).await.unwrap(); // it was handed over before the others
+    let store = open().await;
+    assert_eq!(find(&store, "234150000000001", 1).await, Some(said("blue", 1, 6)));
+    assert_eq!(find(&store, "234150000000001", 2).await, Some(said("acme", 2, 5)));
+    assert_eq!(find(&store, "234150000000002", 1).await, None, "through another SIM");
+}
+
+async fn messages_from_handsets_are_listed_by_owner<S: Store>(open: &impl AsyncFn() -> S) {
+    let store = open().await;
+    let owner = InboundOwner::Tenant(TenantId::new("listed").expect("a name of this suite"));
+    let row = |owner: &InboundOwner, id: u128, hours: i64| InboundRow {
+        place: InboundPlace { owner: owner.clone(), received: ACCEPTED.plus_ms(hours * 3_600_000), id: MessageId(id) },
+        account: "234150000000001".into(),
+        user: "demo".into(),
+        goes_to: "mailbox".into(),
+        data_key: "listed.0".into(),
+        sealed: Bytes::from_static(b"sealed"),
+        fate: None,
+    };
+    let rows = [row(&owner, 2, 0), row(&owner, 9, 0), row(&owner, 1, 30)];
+    store.inbound_put(vec![rows[2].clone(), rows[1].clone(), rows[0].clone()]).await.unwrap();
+    store.inbound_put(vec![row(&InboundOwner::Operator, 4, 0)]).await.unwrap();
+    let fate = |word: &str| Fate { word: word.into(), reason: "550".into(), at: ACCEPTED };
+    store.inbound_tell(&rows[1].place, fate("queued")).await.unwrap();
+    store.inbound_tell(&rows[1].place, fate("bounced")).await.unwrap();
+    store.inbound_put(vec![rows[1].clone()]).await.unwrap(); // again: it keeps what became of it
+    let store = open().await;
+    let told = InboundRow { fate: Some(fate("bounced")), ..rows[1].clone() };
+    let now = ACCEPTED.plus_ms(31 * 3_600_000);
+    let first = InboundPlace { owner: owner.clone(), received: ACCEPTED, id: MessageId(0) };
+    let list = async |after: &InboundPlace, max| store.inbound(after, now, max).await.unwrap();
+    assert_eq!(list(&first, 9).await, [rows[0].clone(), told.clone(), rows[2].clone()]);
+    assert_eq!(list(&first, 2).await, [rows[0].clone(), told.clone()]);
+    assert_eq!(list(&rows[0].place, 9).await, [told.clone(), rows[2].clone()]);
+    assert_eq!(store.inbound_one(&rows[1].place).await.unwrap(), Some(told));
+    assert_eq!(store.inbound_one(&InboundPlace { id: MessageId(3), ..rows[1].place.clone() }).await.unwrap(), None);
+    let operators = InboundPlace { owner: InboundOwner::Operator, ..first };
+    assert_eq!(list(&operators, 9).await, [row(&InboundOwner::Operator, 4, 0)]);
+}
+
+async fn parts_wait_for_each_other<S: Store>(open: &impl AsyncFn() -> S) {
+    let store = open().await;
+    let part = |message: u8, number: u8, offset: i64| InboundPart {
+        partition: 71,
+        message: [message; 16],
+        number,
+        offset,
+        at: ACCEPTED,
+        payload: Bytes::from(vec![number; 3]),
+    };
+    store.inbound_parts_put(vec![part(1, 2, 10), part(2, 1, 11)]).await.unwrap();
+    store.inbound_parts_put(vec![part(1, 1, 12), part(2, 1, 13)]).await.unwrap();
+    let store = open().await;
+    assert_eq!(store.inbound_parts(71).await.unwrap(), [part(1, 2, 10), part(1, 1, 12), part(2, 1, 13)]);
+    assert_eq!(store.inbound_parts(72).await.unwrap(), []);
+    store.inbound_parts_drop(71, vec![[1; 16]]).await.unwrap();
+    assert_eq!(store.inbound_parts(71).await.unwrap(), [part(2, 1, 13)]);
 }
 
 async fn a_user_is_replaced_by_who_knows_the_record<S: Store>(open: &impl AsyncFn() -> S) {

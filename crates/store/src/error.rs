@@ -50,6 +50,9 @@ pub enum StoreError {
     /// A user's allowance could not be read or written.
     #[error("a user's allowance could not be read or written")]
     Allowance(#[source] EngineError),
+    /// Messages from handsets, or conversations, could not be read or written.
+    #[error("messages from handsets could not be read or written")]
+    Inbound(#[source] EngineError),
     /// Old rows could not be removed.
     #[error("old rows could not be removed")]
     Purge(#[source] EngineError),

@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod cql;
 mod delivery;
 mod error;
+mod inbound;
 mod sqlite;
 mod views;
 
@@ -20,6 +21,9 @@ pub use any::AnyStore;
 #[cfg(feature = "cql")]
 pub use cql::CqlStore;
 pub use error::{EngineError, StoreError};
+pub use inbound::{
+    CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, PARTS_MS,
+};
 pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
@@ -182,7 +186,43 @@ pub trait Store: Clone + Send + Sync + 'static {
         max: usize,
     ) -> impl Future<Output = Result<Vec<ReferenceRow>>> + Send;
 
+    /// Remembers who wrote to numbers last; for each (account, number) the later one stays, for [`CONVERSATION_MS`] at least.
+    fn converse(&self, rows: Vec<Conversation>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Who wrote to a number last through an account. It may be older than [`CONVERSATION_MS`]: the caller looks at when.
+    fn conversation(
+        &self,
+        account: &str,
+        number_hash: [u8; 16],
+    ) -> impl Future<Output = Result<Option<Conversation>>> + Send;
+
+    /// Keeps messages from handsets for [`INBOUND_MS`]. One that is there stays as it is, with what became of it.
+    fn inbound_put(&self, rows: Vec<InboundRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Tells what became of a reply that was put. The last word holds.
+    fn inbound_tell(&self, place: &InboundPlace, fate: Fate) -> impl Future<Output = Result<()>> + Send;
+
+    /// One message from a handset.
+    fn inbound_one(&self, place: &InboundPlace) -> impl Future<Output = Result<Option<InboundRow>>> + Send;
+
+    /// At most `max` messages of an owner that stand after a place, as of `now`, the oldest first.
+    fn inbound(
+        &self,
+        after: &InboundPlace,
+        now: Timestamp,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<InboundRow>>> + Send;
+
+    /// Keeps parts of long messages, by (partition, message, number); one that is there is replaced.
+    fn inbound_parts_put(&self, rows: Vec<InboundPart>) -> impl Future<Output = Result<()>> + Send;
+
+    /// All parts of a partition, in the order of their offsets.
+    fn inbound_parts(&self, partition: u32) -> impl Future<Output = Result<Vec<InboundPart>>> + Send;
+
+    /// Removes all parts of these messages.
+    fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> impl Future<Output = Result<()>> + Send;
+
     /// Removes, in bounded steps, ended deliveries accepted more than `keep_ms` (at least [`KEEP_MS_MIN`]) before `now`,
-    /// with their timelines and claims. Totals stay. Returns how many deliveries went.
+    /// with their timelines and claims, and what else was kept long enough. Totals stay. Returns how many deliveries went.
     fn purge(&self, now: Timestamp, keep_ms: i64) -> impl Future<Output = Result<u64>> + Send;
 }

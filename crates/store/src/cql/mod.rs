@@ -11,6 +11,7 @@ mod error;
 #[cfg_attr(not(feature = "conformance"), expect(dead_code, unreachable_pub, reason = "only tests cut the wire"))]
 mod faults;
 mod figures;
+mod inbound;
 mod migrate;
 mod notes;
 mod options;
@@ -40,8 +41,9 @@ pub use faults::Faults;
 pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
-    Cancelled, Claim, EngineError, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, Conversation, EngineError, Fate, InboundPart, InboundPlace, InboundRow, Ledger, MessageView,
+    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError,
+    Usage,
 };
 use book::Book;
 use client::Client;
@@ -380,6 +382,42 @@ impl Store for CqlStore {
 
     async fn references_expired(&self, partition: u32, until: Timestamp, max: usize) -> Result<Vec<ReferenceRow>> {
         references::expired(self.engine(), partition, until, max).await.map_err(failed(StoreError::References))
+    }
+
+    async fn converse(&self, rows: Vec<Conversation>) -> Result<()> {
+        inbound::converse(self.engine(), &rows).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn conversation(&self, account: &str, number_hash: [u8; 16]) -> Result<Option<Conversation>> {
+        inbound::conversation(self.engine(), account, number_hash).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_put(&self, rows: Vec<InboundRow>) -> Result<()> {
+        inbound::put(self.engine(), &rows).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_tell(&self, place: &InboundPlace, fate: Fate) -> Result<()> {
+        inbound::tell(self.engine(), place, &fate).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_one(&self, place: &InboundPlace) -> Result<Option<InboundRow>> {
+        inbound::find(self.engine(), place).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound(&self, after: &InboundPlace, now: Timestamp, max: usize) -> Result<Vec<InboundRow>> {
+        inbound::list(self.engine(), after, now, max).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_parts_put(&self, rows: Vec<InboundPart>) -> Result<()> {
+        inbound::put_parts(self.engine(), &rows).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_parts(&self, partition: u32) -> Result<Vec<InboundPart>> {
+        inbound::parts(self.engine(), partition).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> Result<()> {
+        inbound::drop_parts(self.engine(), partition, &messages).await.map_err(failed(StoreError::Inbound))
     }
 
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {

@@ -71,6 +71,31 @@ statements! {
         "INSERT INTO router (what, name, address, until) VALUES ('router', ?, ?, ?) USING TTL ?";
     routers: Repeatable, "read the routers", "SELECT name, address, until FROM router WHERE what = 'router'";
 
+    conversation_put: Repeatable, "remember a conversation",
+        "INSERT INTO conversation (account, number, tenant, user, is_oms, at) VALUES (?, ?, ?, ?, ?, ?) \
+         USING TTL ? AND TIMESTAMP ?";
+    conversation: Repeatable, "read a conversation",
+        "SELECT tenant, user, is_oms, at FROM conversation WHERE account = ? AND number = ?";
+    inbound_put: Repeatable, "keep a message from a handset",
+        "INSERT INTO inbound (owner, day, received, id, account, user, goes_to, data_key, sealed) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?";
+    inbound_tell: Repeatable, "tell what became of a reply",
+        "UPDATE inbound USING TTL ? SET fate = ?, reason = ?, fate_at = ? \
+         WHERE owner = ? AND day = ? AND received = ? AND id = ?";
+    inbound_one: Repeatable, "read a message from a handset",
+        "SELECT received, id, account, user, goes_to, data_key, sealed, fate, reason, fate_at FROM inbound \
+         WHERE owner = ? AND day = ? AND received = ? AND id = ?";
+    inbound: Repeatable, "list messages from handsets",
+        "SELECT received, id, account, user, goes_to, data_key, sealed, fate, reason, fate_at FROM inbound \
+         WHERE owner = ? AND day = ? AND (received, id) > (?, ?) LIMIT ?";
+    inbound_part_put: Repeatable, "keep a part of a message from a handset",
+        "INSERT INTO inbound_part (lane_partition, message, number, lane_offset, at, payload) \
+         VALUES (?, ?, ?, ?, ?, ?) USING TTL ?";
+    inbound_parts: Repeatable, "read parts of messages from handsets",
+        "SELECT message, number, lane_offset, at, payload FROM inbound_part WHERE lane_partition = ?";
+    inbound_part_drop: Repeatable, "remove parts of a message from a handset",
+        "DELETE FROM inbound_part WHERE lane_partition = ? AND message = ?";
+
     told_put: Repeatable, "write a timeline",
         "INSERT INTO timeline (tenant, minute, shard, message, delivery, attempt, step, mark, at, lane_partition, told, \
          segments, deliveries, keyed, digest, route, link, reason, event) \

@@ -2,6 +2,7 @@
 
 mod allowances;
 mod gather;
+mod inbound;
 mod parties;
 mod projection;
 mod purge;
@@ -18,8 +19,9 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Cancelled, Claim, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, Conversation, Fate, InboundPart, InboundPlace, InboundRow, KEEP_MS_MIN, Ledger, MessageView,
+    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError,
+    Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -43,6 +45,13 @@ impl EmbeddedStore {
 
     async fn put(&self, put: Put) -> Result<u64> {
         self.database.write(|tx| put.write(tx)).await.map_err(|error| StoreError::Parties(error.into()))
+    }
+
+    async fn put_inbound(
+        &self,
+        put: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.database.write(put).await.map_err(|error| StoreError::Inbound(error.into()))
     }
 }
 
@@ -237,6 +246,50 @@ impl Store for EmbeddedStore {
         expired.await.map_err(|error| StoreError::References(error.into()))
     }
 
+    async fn converse(&self, rows: Vec<Conversation>) -> Result<()> {
+        self.put_inbound(move |tx| inbound::converse(tx, &rows)).await
+    }
+
+    async fn conversation(&self, account: &str, number_hash: [u8; 16]) -> Result<Option<Conversation>> {
+        let account = account.to_owned();
+        let find = self.database.read(move |c| inbound::conversation(c, &account, number_hash));
+        find.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn inbound_put(&self, rows: Vec<InboundRow>) -> Result<()> {
+        self.put_inbound(move |tx| inbound::put(tx, &rows)).await
+    }
+
+    async fn inbound_tell(&self, place: &InboundPlace, fate: Fate) -> Result<()> {
+        let place = place.clone();
+        self.put_inbound(move |tx| inbound::tell(tx, &place, &fate)).await
+    }
+
+    async fn inbound_one(&self, place: &InboundPlace) -> Result<Option<InboundRow>> {
+        let place = place.clone();
+        let find = self.database.read(move |c| inbound::find(c, &place));
+        find.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn inbound(&self, after: &InboundPlace, _now: Timestamp, max: usize) -> Result<Vec<InboundRow>> {
+        let after = after.clone();
+        let list = self.database.read(move |c| inbound::list(c, &after, max));
+        list.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn inbound_parts_put(&self, rows: Vec<InboundPart>) -> Result<()> {
+        self.put_inbound(move |tx| inbound::put_parts(tx, &rows)).await
+    }
+
+    async fn inbound_parts(&self, partition: u32) -> Result<Vec<InboundPart>> {
+        let find = self.database.read(move |c| inbound::parts(c, partition));
+        find.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> Result<()> {
+        self.put_inbound(move |tx| inbound::drop_parts(tx, partition, &messages)).await
+    }
+
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
         let before_ms = now.0.saturating_sub(keep_ms.max(KEEP_MS_MIN));
         let (mut removed, mut after) = (0, Some(0));
@@ -252,6 +305,11 @@ impl Store for EmbeddedStore {
         }
         let forgotten = self.database.write(move |tx| purge::forget_cancelled(tx, before_ms));
         forgotten.await.map_err(|error| StoreError::Purge(error.into()))?;
+        let mut is_done = false;
+        while !is_done {
+            let step = self.database.write(move |tx| inbound::purge(tx, now));
+            is_done = step.await.map_err(|error| StoreError::Purge(error.into()))?;
+        }
         Ok(removed)
     }
 }

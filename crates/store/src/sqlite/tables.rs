@@ -64,7 +64,23 @@ pub(super) const SCHEMA: &str = "
         until_ms INTEGER NOT NULL, opened_at INTEGER NOT NULL, payload BLOB NOT NULL,
         UNIQUE (lane_partition, imsi, recipient, reference)
     );
-    CREATE INDEX IF NOT EXISTS overdue ON reference (lane_partition, until_ms);";
+    CREATE INDEX IF NOT EXISTS overdue ON reference (lane_partition, until_ms);
+
+    CREATE TABLE IF NOT EXISTS conversation (
+        account TEXT NOT NULL, number BLOB NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL, is_oms INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL, PRIMARY KEY (account, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS conversation_age ON conversation (at_ms);
+    CREATE TABLE IF NOT EXISTS inbound (
+        owner TEXT NOT NULL, received_ms INTEGER NOT NULL, id BLOB NOT NULL, account TEXT NOT NULL, user TEXT NOT NULL,
+        goes_to TEXT NOT NULL, data_key TEXT NOT NULL, sealed BLOB NOT NULL, fate TEXT, reason TEXT, fate_ms INTEGER,
+        PRIMARY KEY (owner, received_ms, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS inbound_age ON inbound (received_ms);
+    CREATE TABLE IF NOT EXISTS inbound_part (
+        lane_partition INTEGER NOT NULL, message BLOB NOT NULL, number INTEGER NOT NULL, lane_offset INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (lane_partition, message, number)
+    ) WITHOUT ROWID;";
 
 /// Reads a count or a version: a number that is never below zero.
 pub(super) fn count(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
