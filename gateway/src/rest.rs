@@ -2,6 +2,7 @@
 
 mod cancel;
 mod follow;
+mod inbound;
 mod ledger;
 mod messages;
 mod request;
@@ -32,6 +33,7 @@ pub fn router() -> Router<Arc<Gateway>> {
         .route("/v1/messages", post(messages::create).fallback(method_not_allowed))
         .route("/v1/messages/{id}", get(messages::show).delete(cancel::cancel).fallback(method_not_allowed))
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
+        .route("/v1/inbound", get(inbound::list).fallback(method_not_allowed))
         .route("/v1/oms/users", get(users::list).fallback(method_not_allowed))
         .route(
             "/v1/oms/users/{user_id}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::keyring::{Keyring, MasterKey};
 use model::party::{Carries, OmsUser, PriceDeck, Route, Tenant};
 use model::record::Service;
-use model::seal::{NumberKey, SealError};
+use model::seal::{DataKey, NumberKey, SealError};
 use model::{Msisdn, TenantId, Timestamp};
 use store::Parties;
 
@@ -111,6 +111,12 @@ impl Snapshot {
     #[must_use]
     pub fn ring(&self) -> &Keyring {
         &self.ring
+    }
+
+    /// The key of what handsets sent to whoever had none.
+    #[must_use]
+    pub fn inbound_key(&self) -> DataKey {
+        self.master.inbound_key()
     }
 
     /// The key of look-up hashes.

@@ -1,9 +1,10 @@
 //! The configuration of the router role: what may be set, and the defaults. Reads no file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use model::RouterName;
+use model::{RouterName, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the router role. `example.toml` says why one would change each.
@@ -50,8 +51,64 @@ pub struct Config {
     pub trim_seconds: u64,
     /// The longest pause before a part that failed is started again.
     pub restart_ms_max: u64,
+    /// How long after its arrival a message from a handset is looked at: what it may be a reply to is remembered by then.
+    pub inbound_settle_ms: u64,
+    /// How long the parts of a long message from a handset wait for each other.
+    pub inbound_parts_seconds_max: u64,
+    /// Tenants that SIMs and supplier accounts belong to: they get what comes there and is nobody's reply.
+    pub inbound_owners: BTreeMap<String, TenantId>,
+    /// Where replies are mailed to.
+    pub mail: Mail,
     /// Where farms attach.
     pub control: Control,
+}
+
+/// The server that takes the mails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// The host; empty: replies wait in lane `mail`.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the way to it is kept private.
+    pub tls: MailTls,
+    /// The authority that signed its certificate, in PEM; empty: those the machine trusts.
+    pub ca_file: PathBuf,
+    /// The user it knows us by; empty: it asks for none.
+    pub user: String,
+    /// The file with the user's password.
+    pub password_file: PathBuf,
+    /// The variable with the user's password, if no file is named.
+    pub password_env: String,
+    /// The name we greet it with; empty: the machine's.
+    pub hello_name: String,
+    /// Connections at a time, of each partition of the lane.
+    pub connections_max: u32,
+    /// How long the server may take with one word.
+    pub answer_seconds_max: u64,
+    /// How long the first retry waits; doubles with each.
+    pub retry_ms_first: u64,
+    /// The longest a retry waits.
+    pub retry_ms_max: u64,
+    /// After so long a reply that the server did not take is given up.
+    pub give_up_hours: u32,
+    /// Replies taken out of the lane at a time.
+    pub in_hand_max: usize,
+    /// The charset of texts that are not plain ASCII.
+    pub charset: String,
+}
+
+/// How the way to the mail server is kept private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// By STARTTLS, or not at all.
+    Starttls,
+    /// From the first byte on.
+    Implicit,
+    /// It is not.
+    Off,
 }
 
 /// Where farms attach.
@@ -95,7 +152,33 @@ impl Default for Config {
             message_keep_hours: 168,
             trim_seconds: 5,
             restart_ms_max: 10_000,
+            inbound_settle_ms: 1_000,
+            inbound_parts_seconds_max: 86_400,
+            inbound_owners: BTreeMap::new(),
+            mail: Mail::default(),
             control: Control::default(),
+        }
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Mail {
+            host: String::new(),
+            port: 587,
+            tls: MailTls::Starttls,
+            ca_file: PathBuf::new(),
+            user: String::new(),
+            password_file: PathBuf::new(),
+            password_env: String::new(),
+            hello_name: String::new(),
+            connections_max: 4,
+            answer_seconds_max: 60,
+            retry_ms_first: 5_000,
+            retry_ms_max: 1_800_000,
+            give_up_hours: 48,
+            in_hand_max: 10_000,
+            charset: "utf-8".into(),
         }
     }
 }

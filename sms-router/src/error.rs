@@ -99,6 +99,17 @@ pub enum RouterError {
     /// Open references could not be read or written.
     #[error("open references could not be read or written")]
     References(#[source] StoreError),
+    /// Messages from handsets, or who wrote to whom last, could not be read or written.
+    #[error("messages from handsets could not be read or kept")]
+    Inbound(#[source] StoreError),
+    /// The mail server's settings can't be used.
+    #[error("`mail.{key}` is not usable")]
+    MailSetting {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Steps could not be carried into the store.
     #[error("lane `{lane}` partition `{partition}` could not be projected")]
     Project {

@@ -88,6 +88,7 @@ impl<B: Bus, S: Store> Keeper<B, S> {
             keyring: Keyring::open(&self.master, &parties.data_keys, self.clock.now()).map_err(RouterError::Keyring)?,
             routes: parties.routes.iter().map(|route| (route.id.clone(), route.clone())).collect(),
             weights: parties.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.weight)).collect(),
+            tenants: parties.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.clone())).collect(),
         })
     }
 

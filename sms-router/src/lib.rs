@@ -18,6 +18,7 @@ mod parts;
 pub mod pipeline;
 pub mod planner;
 pub mod project;
+pub mod replies;
 pub mod routing;
 pub mod run;
 pub mod schedule;

@@ -23,6 +23,14 @@ pub struct Metrics {
     pub dead_letters: Counter,
     /// Messages from handsets.
     pub inbound: Counter,
+    /// Messages from handsets, whole, by who got them.
+    pub inbound_taken: CounterBy<TakenBy>,
+    /// Parts of long messages from handsets that wait for others.
+    pub inbound_parts: Gauge,
+    /// Replies in hand that are to be mailed.
+    pub mails_in_hand: Gauge,
+    /// Replies, by what became of them on their way into a mailbox.
+    pub mails: CounterBy<MailedAs>,
     /// References whose receipt is awaited.
     pub references_open: Gauge,
     /// Receipts that wait for their outcome.
@@ -127,6 +135,32 @@ labels! {
 }
 
 labels! {
+    /// Who got a message from a handset.
+    TakenBy, "by",
+    /// A user's mailbox; the tenant's list has it too.
+    Mailbox = "mailbox",
+    /// The tenant's list.
+    Tenant = "tenant",
+    /// The operator's list.
+    Operator = "operator",
+}
+
+labels! {
+    /// What became of a reply on its way into a mailbox.
+    MailedAs, "result",
+    /// The server took it.
+    Mailed = "mailed",
+    /// The server refused it for good, or for too long.
+    Bounced = "bounced",
+    /// It will be tried again.
+    Deferred = "deferred",
+    /// The user has no mailbox any more; the tenant's list has it.
+    Unmailed = "unmailed",
+    /// It was told of before.
+    Repeated = "repeated",
+}
+
+labels! {
     /// Final states.
     EndedAs, "state",
     /// See [`State::Sent`].
@@ -156,6 +190,10 @@ labels! {
     ProjectedAccepted = "accepted-projected",
     /// Lane `events`, by the projection.
     ProjectedEvents = "events-projected",
+    /// Lane `inbox`.
+    Inbox = "inbox",
+    /// Lane `mail`.
+    Mail = "mail",
 }
 
 labels! {
@@ -175,6 +213,10 @@ labels! {
     Upkeep = "upkeep",
     /// What routers tell each other of their routes.
     Loads = "loads",
+    /// Messages from handsets, to whom they are for.
+    Inbox = "inbox",
+    /// Replies into mailboxes.
+    Mailer = "mailer",
 }
 
 impl Metrics {
@@ -197,6 +239,17 @@ impl Metrics {
             due: counter("carillon_router_due_total", "Scheduled deliveries whose time came."),
             dead_letters: counter("carillon_router_dead_letters_total", "Records put in the dead-letter lane."),
             inbound: counter("carillon_router_inbound_total", "Messages from handsets."),
+            inbound_taken: registry
+                .counter_by("carillon_router_inbound_taken_total", "Whole messages from handsets, by who got them."),
+            inbound_parts: gauge(
+                "carillon_router_inbound_parts",
+                "Parts of long messages from handsets that wait for others.",
+            ),
+            mails_in_hand: gauge("carillon_router_mails_in_hand", "Replies in hand that are to be mailed."),
+            mails: registry.counter_by(
+                "carillon_router_mails_total",
+                "Replies on their way into mailboxes, by what became of them.",
+            ),
             references_open: gauge("carillon_router_references_open", "References whose receipt is awaited."),
             receipts_parked: gauge("carillon_router_receipts_parked", "Receipts that wait for their outcome."),
             lag: registry.gauge_by("carillon_router_lag_entries", "Entries of a lane that are not taken yet."),

@@ -20,6 +20,9 @@ use crate::metrics::{Metrics, Part};
 use crate::parts::{Kept, keep};
 use crate::pipeline::Pipeline;
 use crate::project::Projector;
+use crate::replies::inbox::{self, Inbox, Keys};
+use crate::replies::mailer::{self, Mailer};
+use crate::replies::post::Post;
 use crate::routing::{Loads, Routing};
 use crate::schedule::{Gate, Maker, Schedule};
 use crate::settle::{REFERENCES, Settler};
@@ -50,12 +53,12 @@ pub struct Deps<B, S> {
 }
 
 /// The lanes every installation has, and who reads them; those of routes come and go with the routes.
-pub const LANES: [(Lane, &[Group]); 6] = [
+pub const LANES: [(Lane, &[Group]); 7] = [
     (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
     (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
     (Lane::Events, &[Group::PROJECTION]),
-    // Nobody reads this one yet, so nothing of it is ever trimmed.
-    (Lane::Inbox, &[]),
+    (Lane::Inbox, &[inbox::READERS]),
+    (Lane::Mail, &[mailer::MAILERS]),
     (Lane::DeadLetter, &[OPERATOR]),
     (Lane::Loads, &[LISTENERS]),
 ];
@@ -90,9 +93,11 @@ pub async fn run<B: Bus, S: Store>(
     let health = deps.health.clone();
     let (master, registry) = (deps.master.clone(), deps.registry.clone());
     let loads = RouteLoads::default();
+    let post = Post::of(&config.mail)?;
     let desk = open(config, deps, loads.clone(), &stop).await?;
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
+    phases.share_replies(&desk, &Keys::of(&master), post.as_ref());
     let parties =
         patiently(&stop, "read the farm table", async || desk.store.parties().await.map_err(RouterError::Parties));
     farms::start(&desk, &parties.await?, loads, &master, &registry, doors, &phases.dispatching);
@@ -163,6 +168,7 @@ struct Phases {
     planning: Stop,
     dispatching: Stop,
     settling: Stop,
+    replying: Stop,
     projecting: Stop,
     upkeep: Stop,
 }
@@ -173,6 +179,7 @@ impl Phases {
             planning: stop.phase(),
             dispatching: stop.phase(),
             settling: stop.phase(),
+            replying: stop.phase(),
             projecting: stop.phase(),
             upkeep: stop.phase(),
         }
@@ -238,6 +245,30 @@ impl Phases {
         });
     }
 
+    /// Without a mail server nobody reads lane `mail`.
+    fn share_replies<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &Keys, post: Option<&Post>) {
+        let (of, replying, keys) = (desk.clone(), self.replying.clone(), keys.clone());
+        share(desk, inbox::READERS, Lane::Inbox, &self.replying, move |partition| {
+            let keys = keys.clone();
+            vec![keep(&of, &replying, Part::Inbox, move |desk, stop| {
+                let inbox = Inbox::new(desk, keys.clone(), partition);
+                async move { inbox.run(&stop).await }
+            })]
+        });
+        let Some(post) = post.cloned() else {
+            tracing::info!("no mail server is set: replies wait in lane `mail`");
+            return;
+        };
+        let (of, replying) = (desk.clone(), self.replying.clone());
+        share(desk, mailer::MAILERS, Lane::Mail, &self.replying, move |partition| {
+            let post = post.clone();
+            vec![keep(&of, &replying, Part::Mailer, move |desk, stop| {
+                let mailer = Mailer::new(desk, post.clone(), partition);
+                async move { mailer.run(&stop).await }
+            })]
+        });
+    }
+
     /// Partition p of lane `events` goes along with partition p of lane `accepted`.
     fn share_projecting<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>) {
         const _: () = assert!(Lane::Accepted.partitions() == Lane::Events.partitions(), "they go along in pairs");
@@ -263,6 +294,7 @@ impl Phases {
             ("planning", self.planning),
             ("dispatching", self.dispatching),
             ("settling", self.settling),
+            ("replying", self.replying),
             ("projecting", self.projecting),
             ("upkeep", self.upkeep),
         ] {

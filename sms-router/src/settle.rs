@@ -232,6 +232,10 @@ async fn follow<B: Bus, S: Store, L: Loads>(
     up_to: i64,
     changes: Changes,
 ) -> Result<(), RouterError> {
+    // Before the references: an outcome that has its rows is not looked at again.
+    if !changes.said.is_empty() {
+        desk.store.converse(changes.said).await.map_err(RouterError::Inbound)?;
+    }
     if !changes.opened.is_empty() {
         desk.store.references_open(changes.opened).await.map_err(RouterError::References)?;
     }

@@ -11,6 +11,7 @@ use store::Store;
 
 use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, Metrics};
+use crate::replies::{inbox, mailer};
 use crate::routing::Loads;
 use crate::{RouterError, deck, tidings};
 
@@ -148,11 +149,13 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
 }
 
 /// The lanes outside of dispatch, and who reads them.
-const LAGS: [(LagOf, Group, Lane); 4] = [
+const LAGS: [(LagOf, Group, Lane); 6] = [
     (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
     (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
     (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
     (LagOf::ProjectedEvents, Group::PROJECTION, Lane::Events),
+    (LagOf::Inbox, inbox::READERS, Lane::Inbox),
+    (LagOf::Mail, mailer::MAILERS, Lane::Mail),
 ];
 
 /// What is shown while it lives.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::keyring::Keyring;
-use model::party::Route;
+use model::party::{Route, Tenant};
 use model::{RouteId, TenantId};
 
 use crate::planner::PriceTable;
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub routes: HashMap<RouteId, Route>,
     /// The tenants' weights.
     pub weights: HashMap<TenantId, u32>,
+    /// The tenants.
+    pub tenants: HashMap<TenantId, Tenant>,
 }
 
 /// The newest snapshot. Clones share it.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +17,7 @@ use crate::config::{Config, Door};
 use crate::demo::{self, Demo, Fresh};
 use crate::process::Process;
 use crate::roles::{Roles, Sockets};
-use crate::{issue, report, single};
+use crate::{issue, phones, report, single};
 
 /// How often farms issued meanwhile are looked for.
 const ISSUED_POLL: Duration = Duration::from_secs(1);
@@ -80,6 +81,9 @@ async fn start_network(
     let Some((demo, _)) = demo else { return Ok(Vec::new()) };
     let modems = demo::modems(&config.demo);
     let network = demo::start_network(&config.demo, data, demo, modems.clone(), roles.network_stop.clone()).await?;
+    let network = Arc::new(network);
+    let phones = phones::follow(Arc::clone(&network), data.join("sim"), roles.network_stop.clone());
+    drop(tokio::spawn(phones));
     roles.network = Some(network);
     Ok(modems)
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{all, doctor, issue, lanes, migrate, seed, single};
+use crate::{all, doctor, inbound, issue, lanes, migrate, seed, single};
 
 /// A push gateway: takes text messages from many tenants and carries each to its handset, once.
 ///
@@ -72,6 +72,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Checks the settings, the engines and the keys, and says what to mend.
     Doctor(doctor::Doctor),
+    /// Shows messages from handsets that are nobody's.
+    Inbound(inbound::Inbound),
     /// Shows the lanes, and what was put aside as unreadable.
     Lanes(lanes::Lanes),
 }
@@ -92,6 +94,7 @@ impl Cli {
                 Some(Command::Demo) => seed::run(&common).await,
                 Some(Command::Migrate(migrate)) => migrate.run(&common).await,
                 Some(Command::Doctor(doctor)) => doctor.run(&common).await,
+                Some(Command::Inbound(inbound)) => inbound.run(&common).await,
                 Some(Command::Lanes(lanes)) => lanes.run(&common).await,
             }
         });

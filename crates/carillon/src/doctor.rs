@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bus::{Bus, BusError};
 use clap::Args;
+use model::Lane;
 use runtime::in_full;
 use serde::Serialize;
 use store::Store;
@@ -40,7 +41,7 @@ pub(crate) enum Verdict {
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Finding {
-    /// What was looked at: `settings`, `lanes`, `state`, `keys`, `clock`, `parties`.
+    /// What was looked at: `settings`, `lanes`, `state`, `keys`, `clock`, `parties`, `mail`.
     pub(crate) part: &'static str,
     /// How grave it is.
     pub(crate) verdict: Verdict,
@@ -116,6 +117,7 @@ async fn examine(common: &Common) -> Vec<Finding> {
     };
     findings.extend(engines.findings().await);
     findings.extend(lanes(&engines).await);
+    findings.extend(mail(&engines, &config).await);
     findings.extend(parties(&engines).await);
     if let Ok(master) = master {
         findings.push(match secrets::check(&master, &engines.store, &secrets::path(&config, &common.data)).await {
@@ -141,6 +143,20 @@ async fn lanes(engines: &Engines) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Whether replies wait for a mail server that nobody named.
+async fn mail(engines: &Engines, config: &Config) -> Option<Finding> {
+    let lag = engines.bus.lag(sms_router::replies::mailer::MAILERS, &Lane::Mail, 0).await;
+    match (config.sms_router.mail.host.as_str(), lag) {
+        (_, Err(_)) => None,
+        ("", Ok(0)) => Some(Finding::good("mail", "no mail server is set, and no reply waits for one")),
+        ("", Ok(waiting)) => {
+            let mend = "set `sms_router.mail.host`, and what that server wants";
+            Some(Finding::bad("mail", format!("{waiting} replies wait, and no mail server is set"), mend))
+        }
+        (_, Ok(waiting)) => Some(Finding::good("mail", format!("{waiting} replies wait for the mail server"))),
+    }
 }
 
 async fn parties(engines: &Engines) -> Vec<Finding> {

@@ -1,5 +1,7 @@
 //! The roles of one process and the order in which they end. Knows their `run`, nothing inside.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use control::{FarmEnd, FarmIdentity};
 use model::keyring::MasterKey;
@@ -34,7 +36,7 @@ pub(crate) struct Roles {
     /// Ends the simulated network.
     pub(crate) network_stop: CancellationToken,
     /// The simulated network, if there is one.
-    pub(crate) network: Option<Network>,
+    pub(crate) network: Option<Arc<Network>>,
     ended: mpsc::Receiver<anyhow::Error>,
     ends: mpsc::Sender<anyhow::Error>,
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use bus::Bus;
@@ -15,7 +16,7 @@ use crate::demo::{self, Addresses, Demo, Fresh};
 use crate::engines::{self, Absent, Engines};
 use crate::process::Process;
 use crate::secrets;
-use crate::{report, single};
+use crate::{phones, report, single};
 
 /// Makes the demo's tenant, suppliers, routes, prices and farm in the configured engines, if they have no tenant, and runs
 /// its simulated modems until a signal comes.
@@ -36,6 +37,8 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let modems = demo::modems(&config.demo);
     let stop = CancellationToken::new();
     let network = demo::start_network(&config.demo, data, &demo, modems.clone(), stop.clone()).await?;
+    let network = Arc::new(network);
+    drop(tokio::spawn(phones::follow(Arc::clone(&network), data.join("sim"), stop.clone())));
     let demo = demo.at(&addresses(&config, process.ops), &modems);
     demo.write(data)?;
     process.started();

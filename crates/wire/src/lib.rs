@@ -4,6 +4,7 @@ pub mod at;
 pub mod datagram;
 pub mod gsm7;
 pub mod http_template;
+pub mod mail;
 pub mod mm7;
 pub mod oms;
 pub mod ota_settings;

@@ -157,9 +157,9 @@ fn python_clients(root: &Path) -> anyhow::Result<()> {
 }
 
 fn runs(root: &Path) -> bool {
-    python(root)
-        .to_str()
-        .is_some_and(|python| command::succeeds(python, &["-c", "import suds, zeep, smpp34, smpp.twisted.server"]))
+    python(root).to_str().is_some_and(|python| {
+        command::succeeds(python, &["-c", "import aiosmtpd, suds, zeep, smpp34, smpp.twisted.server"])
+    })
 }
 
 fn venv(root: &Path) -> PathBuf {

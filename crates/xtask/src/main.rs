@@ -10,6 +10,7 @@ mod deploy;
 mod engines;
 mod faults;
 mod machine;
+mod mail;
 mod mm7;
 mod oms;
 mod oracles;

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::engines::Kept;
 use crate::faults::Round;
-use crate::{command, deploy, faults, machine, mm7, oms, oracles, smpp, soap, suites, tidy};
+use crate::{command, deploy, faults, machine, mail, mm7, oms, oracles, smpp, soap, suites, tidy};
 
 /// One step. They run in this order; the tests come last, so that their summary is near the end of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Soap,
     /// Service centres of other makers take messages from a real process, and report on them.
     Smpp,
+    /// A mail server of another maker takes the replies of a real process.
+    Mail,
     /// tshark, libwbxml and openssl agree with what the codecs write.
     Oracles,
     /// An outside validator finds every result document of the OMS door valid.
@@ -132,6 +134,7 @@ impl Step {
             Self::Build => "build",
             Self::Soap => "soap",
             Self::Smpp => "smpp",
+            Self::Mail => "mail",
             Self::Oracles => "oracles",
             Self::Oms => "oms",
             Self::Deploy => "deploy",
@@ -153,6 +156,7 @@ impl Step {
             Self::Build => "compiles everything, a few minutes when cold",
             Self::Soap => "independent SOAP clients against a real process",
             Self::Smpp => "a real process against service centres of other makers",
+            Self::Mail => "replies of a real process in a real mail server, also after kill -9",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Oms => "the OMS fixtures, and their answers before an outside validator",
             Self::Deploy => {
@@ -191,6 +195,7 @@ impl Step {
             Self::Build => cargo("test", &["--no-run"]),
             Self::Soap => soap::run(root),
             Self::Smpp => smpp::run(root),
+            Self::Mail => mail::run(root),
             Self::Oracles => oracles::run(root),
             Self::Oms => oms::run(root, &EVERYTHING),
             Self::Deploy => deploy::run(root),

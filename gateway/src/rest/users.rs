@@ -108,7 +108,7 @@ pub(super) async fn remove(
     desk.remove(&id, &headers).await.map_err(|problem| RestProblem::of(&gateway, problem))
 }
 
-/// `POST {userId}:rotate` and `POST {userId}:reset-password`.
+/// `POST {userId}:rotate`, `POST {userId}:vouch-mail` and `POST {userId}:reset-password`.
 pub(super) async fn act(
     State(gateway): State<Arc<Gateway>>,
     caller: Caller,
@@ -119,8 +119,12 @@ pub(super) async fn act(
     let desk = Desk { gateway: &gateway, caller: &caller, now: clock::now() };
     let done = match id.rsplit_once(':') {
         Some((id, "rotate")) => desk.rotate(id, &headers).await,
+        Some((id, "vouch-mail")) => desk.vouch_mail(id, &headers).await,
         Some((id, "reset-password")) => desk.reset_password(id, &headers, body).await,
-        _ => Err(Problem::new(Refusal::NotFound, "a user has the actions `:rotate` and `:reset-password`")),
+        _ => Err(Problem::new(
+            Refusal::NotFound,
+            "a user has the actions `:rotate`, `:vouch-mail` and `:reset-password`",
+        )),
     };
     done.map(private).map_err(|problem| RestProblem::of(&gateway, problem))
 }
@@ -214,6 +218,12 @@ impl Desk<'_> {
 
     async fn rotate(&self, id: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         let (tag, user) = self.change(id, headers, |user| user.smtp_address = self.gateway.new_smtp_address()).await?;
+        Ok(([(ETAG, tag)], Json(self.view(&user).await?)).into_response())
+    }
+
+    /// The provider says that the mailbox in the record is the user's: replies go there from now on.
+    async fn vouch_mail(&self, id: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+        let (tag, user) = self.change(id, headers, |user| user.mail_verified = !user.mail_address.is_empty()).await?;
         Ok(([(ETAG, tag)], Json(self.view(&user).await?)).into_response())
     }
 

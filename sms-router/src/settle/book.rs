@@ -11,7 +11,7 @@ use lease::record::OutcomeKind;
 use model::event::{Event, Submitted};
 use model::{DeliveryId, MessageId, Timestamp};
 use prost::Message as _;
-use store::{ReferenceClosed, ReferenceRow};
+use store::{Conversation, ReferenceClosed, ReferenceRow};
 
 use crate::outcome::Receipt;
 
@@ -89,6 +89,8 @@ pub struct Changes {
     /// Receipts that found their outcome, to be removed after the watermark: until then their outcome may be looked at
     /// again, and must find them.
     pub found: Vec<ReferenceClosed>,
+    /// Who wrote to numbers last.
+    pub said: Vec<Conversation>,
 }
 
 /// All of one partition.
@@ -104,6 +106,8 @@ pub struct Book {
     parked_order: VecDeque<(Timestamp, Key)>,
     references_rows: Rows,
     parked_rows: Rows,
+    /// By SIM or account, and number.
+    said: HashMap<(String, [u8; 16]), Conversation>,
 }
 
 /// How one kind of rows differs from the store.
@@ -142,6 +146,7 @@ impl Book {
             parked_order: VecDeque::new(),
             references_rows: Rows::default(),
             parked_rows: Rows::default(),
+            said: HashMap::new(),
         }
     }
 
@@ -281,7 +286,8 @@ impl Book {
 
     /// Rows that have to follow since the last call.
     pub fn take_changes(&mut self) -> Changes {
-        let mut changes = Changes::default();
+        let said = std::mem::take(&mut self.said).into_values().collect();
+        let mut changes = Changes { said, ..Changes::default() };
         for (key, offset) in std::mem::take(&mut self.references_rows.changed) {
             match self.reference_row(&key, offset) {
                 Some(row) => {
@@ -318,7 +324,15 @@ impl Book {
     /// How many rows have to follow.
     #[must_use]
     pub fn changes(&self) -> usize {
-        self.references_rows.changed.len() + self.parked_rows.changed.len()
+        self.references_rows.changed.len() + self.parked_rows.changed.len() + self.said.len()
+    }
+
+    /// Notes who wrote to a number last.
+    pub fn converse(&mut self, said: Conversation) {
+        let last = self.said.entry((said.account.clone(), said.number_hash)).or_insert_with(|| said.clone());
+        if last.at <= said.at {
+            *last = said;
+        }
     }
 
     /// A part lost its reference; returns its delivery if that has nothing to wait for any more.

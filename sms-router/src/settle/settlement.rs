@@ -7,9 +7,9 @@ use bus::Entry;
 use lease::Outcome;
 use lease::record::OutcomeKind;
 use model::event::{Retried, Scheduled, Step, Submitted};
-use model::record::{Header, OnUncertain, Record};
+use model::record::{Door, Header, OnUncertain, Record};
 use model::{Lane, State, Timestamp};
-use store::ScheduledRow;
+use store::{Conversation, ScheduledRow};
 use wire::tpdu::{Status, StatusClass};
 
 use super::book::{AttemptKey, Book, Key, Part, Waiting};
@@ -123,6 +123,9 @@ impl<L: Loads> Settlement<L> {
             return Ok(());
         }
         self.remember(owner, kind);
+        if matches!(kind, OutcomeKind::Sent | OutcomeKind::Uncertain) {
+            self.converse(&record.header, &fact.outcome, work);
+        }
         if fact.correction || known.is_some() {
             return self.correct(owner, &record, &fact.outcome, work);
         }
@@ -338,6 +341,22 @@ impl<L: Loads> Settlement<L> {
         ended.correction = correction;
         let at = at(outcome, work);
         work.append(step::entry(header, header.attempt, at, Step::Ended(ended)));
+    }
+
+    /// A reply may come to what was, or may have been, handed over.
+    fn converse(&mut self, header: &Header, outcome: &Outcome, work: &Work) {
+        let Ok(tenant) = header.tenant() else { return };
+        if outcome.imsi.is_empty() {
+            return;
+        }
+        self.book.converse(Conversation {
+            account: outcome.imsi.clone(),
+            number_hash: hash(&header.recipient_hash),
+            tenant,
+            user: header.account.user.clone(),
+            is_oms: header.door() == Door::Oms,
+            at: at(outcome, work),
+        });
     }
 
     fn remember(&mut self, owner: AttemptKey, kind: OutcomeKind) {

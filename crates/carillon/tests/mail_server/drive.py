@@ -1,0 +1,350 @@
+"""Brings replies of a real process into a mail server nobody of this house wrote, and reads the mails with Python's own parser.
+
+Usage: drive.py CARILLON DIRECTORY. Needs the packages of crates/xtask/python-clients.txt, and openssl.
+The server wants STARTTLS and a login. Looked at: headers, charset, subject; a mailbox that does not exist; a server that does not
+take mails for a while; kill -9 between the phone's message and the mail, each reply counted; what answers nobody.
+"""
+
+import email
+import email.policy
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+PATIENCE = 90
+USER, PASSWORD = b"carillon", b"correct horse"
+MAILBOX, GONE = "ann@example.com", "gone@example.com"
+STRANGER = "+447700900999"
+
+
+def wait(what, condition):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise SystemExit(f"waited in vain: {what}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def check(condition, what):
+    if not condition:
+        raise SystemExit(f"not so: {what}")
+
+
+class Mailboxes:
+    """What the server does with mails: keeps them, refuses one mailbox for good, and takes none while it is away."""
+
+    def __init__(self):
+        self.mails, self.refused, self.put_off, self.away, self.lock = [], 0, 0, False, threading.Lock()
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address == GONE:
+            self.refused += 1
+            return f"550 5.1.1 <{address}>: no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 good"
+
+    async def handle_DATA(self, server, session, envelope):
+        check(session.ssl is not None and session.authenticated, "a mail comes by TLS and after a login")
+        if self.away:
+            self.put_off += 1
+            return "451 4.3.0 not now"
+        with self.lock:
+            self.mails.append((envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
+        return "250 2.0.0 taken"
+
+    def read(self):
+        with self.lock:
+            return [(sender, to, email.message_from_bytes(raw, policy=email.policy.default), raw) for sender, to, raw in self.mails]
+
+
+class Server(Controller):
+    def factory(self):
+        return SMTP(
+            self.handler, require_starttls=True, auth_required=True, tls_context=self.context, authenticator=login, hostname="localhost"
+        )
+
+
+def login(server, session, envelope, mechanism, data):
+    good = isinstance(data, LoginPassword) and (data.login, data.password) == (USER, PASSWORD)
+    return AuthResult(success=good)
+
+
+def serve(directory, mailboxes):
+    key, certificate = directory / "server.key", directory / "server.crt"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    words += " -addext basicConstraints=critical,CA:FALSE"
+    command = ["openssl", *words.split(), "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = Server(mailboxes, hostname="127.0.0.1", port=free_port(), ready_timeout=PATIENCE)
+    server.context = context
+    server.start()
+    return server, server.port, certificate
+
+
+class Carillon:
+    """An all-in-one process, killed and started again at will."""
+
+    def __init__(self, program, directory, port, certificate):
+        self.program, self.directory = program, directory
+        password = directory / "password"
+        password.touch(mode=0o600)
+        password.write_bytes(PASSWORD)
+        settings = {"host": "localhost", "port": port, "ca_file": str(certificate), "user": USER.decode()}
+        settings |= {"password_file": str(password), "retry_ms_first": 100, "retry_ms_max": 500}
+        lines = ["[sms_router]", "inbound_settle_ms = 500", "[sms_router.mail]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        self.config = directory / "settings.toml"
+        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.log, self.process = open(directory / "log", "w", encoding="utf-8"), None
+
+    def start(self):
+        data = self.directory / "data"
+        file, before = data / "demo.json", 0
+        if file.exists():
+            before = file.stat().st_mtime_ns
+        words = [self.program, "--data", str(data), "--listen", "127.0.0.1:0", "--config", str(self.config)]
+        self.process = subprocess.Popen(words, stdout=self.log, stderr=self.log)
+        wait("the process starts", lambda: file.exists() and file.stat().st_mtime_ns != before or self.process.poll() is not None)
+        check(self.process.poll() is None, "the process lives")
+        self.demo = wait("its addresses", lambda: demo_of(file))
+        wait("it is ready", lambda: is_ready(self.demo))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            return self.process.wait(timeout=PATIENCE)
+
+    def ask(self, method, path, body=None):
+        request = urllib.request.Request(self.demo["rest"] + path, method=method)
+        request.add_header("authorization", f"Bearer {self.demo['api_key']}")
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, data, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def send_as(self, user, to, text):
+        """Sends a text by the OMS door."""
+        inner = (
+            f'<xmsData client="drive" xmlns="{OMS}"><user><userId>{user}</userId><password>secret-{user}</password></user>'
+            f"<xmsHead><requiredService>SMS_SENDER</requiredService><to><recipient>{to}</recipient></to></xmsHead>"
+            f'<xmsBody format="SMS"><content contentType="text/plain" contentId="1" contentLocation="1.txt">{text}</content></xmsBody></xmsData>'
+        )
+        escaped = inner.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        soap = (
+            '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+            f'<DeliverXms xmlns="{OMS}"><xmsData>{escaped}</xmsData></DeliverXms></s:Body></s:Envelope>'
+        )
+        request = urllib.request.Request(self.demo["oms"], soap.encode(), {"content-type": "text/xml; charset=utf-8"})
+        answer = urllib.request.urlopen(request, timeout=PATIENCE).read().decode()
+        check('code="ok"' in answer.replace("&quot;", '"'), f"the door takes it: {answer}")
+
+    def received(self, text):
+        """What the simulated network says of a text: which modem it came through."""
+        for line in pathlib.Path(self.demo["sim_log"]).read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if row.get("text") == text:
+                return row
+
+    def say(self, link, sender, text):
+        with open(self.directory / "data" / "sim" / "phones.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"link": link, "from": sender, "text": text}) + "\n")
+
+    def inbound(self):
+        return self.ask("GET", "/v1/inbound")["messages"]
+
+    def metric(self, name):
+        text = urllib.request.urlopen(self.demo["ops"] + "/metrics", timeout=PATIENCE).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+OMS = "http://schemas.microsoft.com/office/Outlook/2006/OMS"
+
+
+def demo_of(file):
+    try:
+        demo = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return demo if demo.get("ops") else None
+
+
+def is_ready(demo):
+    try:
+        return urllib.request.urlopen(demo["ops"] + "/readyz", timeout=5).status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def make_user(carillon, user, mailbox):
+    body = {"password": f"secret-{user}", "mailAddress": mailbox}
+    carillon.ask("PUT", f"/v1/oms/users/{user}", body)
+    made = carillon.ask("POST", f"/v1/oms/users/{user}:vouch-mail")
+    check(made["mailVerified"] is True, "the mailbox counts as proved")
+    return made["smtpAddress"]
+
+
+def converse(carillon, user, number, text):
+    """A text to a phone; the modem it went through."""
+    carillon.send_as(user, number, text)
+    return wait(f"the network has `{text}`", lambda: carillon.received(text))["link"]
+
+
+def expect(mail, address, number, text, subject, charset):
+    sender, to, parsed, raw = mail
+    check(not parsed.defects, f"no defects: {parsed.defects}")
+    check(sender == address and to == [MAILBOX], "the envelope's addresses")
+    check(parsed["From"].addresses[0].addr_spec == address, "the user's own address sends")
+    check(parsed["To"] == MAILBOX, "it is for the user's mailbox")
+    check(parsed["Content-Class"] == "MS-OMS-SMS", "Content-Class")
+    check(parsed["X-MS-Reply-To-Mobile"] == number, "X-MS-Reply-To-Mobile")
+    check(parsed["MIME-Version"] == "1.0" and parsed["Date"] and parsed["Message-ID"], "Date, Message-ID, MIME-Version")
+    check(parsed["Subject"] == subject, f"the subject: {parsed['Subject']!r}")
+    check(parsed.get_content_type() == "text/plain", "a plain text")
+    check(parsed.get_content_charset() == charset, f"the charset: {parsed.get_content_charset()}")
+    check(parsed["Content-Transfer-Encoding"] == "quoted-printable", "quoted-printable")
+    check(parsed.get_content().replace("\r\n", "\n") == text + "\n", f"the text: {parsed.get_content()!r}")
+    head, body = raw.split(b"\r\n\r\n", 1)
+    check(all(len(line) <= 998 for line in head.split(b"\r\n")), "no endless line in the head")
+    check(all(len(line) <= 76 for line in body.split(b"\r\n")), "short lines in the body")
+    check(raw.isascii() and b"\n" not in raw.replace(b"\r\n", b""), "ASCII, and lines that end in CRLF")
+
+
+REPLIES = [
+    ("On my way, ten minutes.", "On my way, ten minutes.", "us-ascii"),
+    ("Буду через 10 минут\nили раньше", "Буду через 10 минут", "utf-8"),
+    ("", "(no text)", "us-ascii"),
+    ("= dots and spaces \n.\n..end", "= dots and spaces", "us-ascii"),
+    ("long " * 60 + "end", ("long " * 8).strip(), "us-ascii"),
+    ("😀" * 100, "😀" * 40, "utf-8"),
+]
+
+
+def mails_are_right(carillon, mailboxes, address, number):
+    link = converse(carillon, "ann", number, "where are you?")
+    for count, (text, subject, charset) in enumerate(REPLIES, 1):
+        carillon.say(link, number, text)
+        wait(f"mail {count}", lambda: len(mailboxes.read()) >= count)
+        expect(mailboxes.read()[count - 1], address, number, text, subject, charset)
+    listed = wait("all are told of", lambda: told(carillon, len(REPLIES), "mailed"))
+    check([row["text"] for row in listed] == [text for text, _, _ in REPLIES], "the list has the same texts in order")
+    check({row["userId"] for row in listed} == {"ann"}, "the list names the user")
+
+
+def told(carillon, count, state):
+    rows = [row for row in carillon.inbound() if row.get("mail", {}).get("state") == state]
+    return rows if len(rows) == count else None
+
+
+def bounces_are_told(carillon, mailboxes, number):
+    make_user(carillon, "bob", GONE)
+    link = converse(carillon, "bob", number, "are you there, bob?")
+    carillon.say(link, number, "to nobody")
+    [row] = wait("the bounce", lambda: told(carillon, 1, "bounced"))
+    check("550" in row["mail"]["reason"] and row["userId"] == "bob" and row["text"] == "to nobody", "the bounce says why")
+    check(mailboxes.refused == 1, "the server was asked once")
+    check(carillon.metric('carillon_router_mails_total{result="bounced"}') == 1, "it is counted")
+
+
+def strangers_are_kept(carillon, link):
+    carillon.say(link, STRANGER, "who is this?")
+    wait("the stranger", lambda: carillon.metric('carillon_router_inbound_taken_total{by="operator"}') == 1)
+
+
+def the_operator_sees_them(carillon):
+    words = [carillon.program, "--data", str(carillon.directory / "data"), "--config", str(carillon.config), "inbound", "list", "--json"]
+    rows = [json.loads(line) for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()]
+    check([(row["from"], row["text"]) for row in rows] == [(STRANGER, "who is this?")], f"the operator's list: {rows}")
+
+
+def kills_lose_and_double_nothing(carillon, mailboxes, address, number):
+    link = converse(carillon, "ann", number, "once more?")
+    before, expected = len(mailboxes.read()), []
+    # Killed with the messages in the modems and lanes, then with the mails refused for now, then in the middle of mailing.
+    for round in range(3):
+        mailboxes.away = round == 1
+        put_off = mailboxes.put_off
+        texts = [f"reply {round}-{n}" for n in range(5)]
+        for text in texts:
+            carillon.say(link, number, text)
+        expected += texts
+        if round == 0:
+            wait("the farm has them", lambda: carillon.metric("carillon_router_inbound_total") >= len(texts))
+        elif round == 1:
+            wait("the server puts them off", lambda: mailboxes.put_off > put_off)
+        else:
+            wait("the server takes them", lambda: len(mailboxes.read()) > before + 2 * len(texts))
+        carillon.kill()
+        mailboxes.away = False
+        carillon.start()
+        wait(f"all of round {round}", lambda: {text_of(mail) for mail in mailboxes.read()[before:]} >= set(expected))
+    # Whoever was killed between the server's word and the note of it sends that mail again: at most one a connection.
+    texts = [text_of(mail) for mail in mailboxes.read()[before:]]
+    doubled = len(texts) - len(set(texts))
+    ids = {mail[2]["Message-ID"] for mail in mailboxes.read()[before:]}
+    check(len(ids) == len(expected), "a mail that is sent twice has one Message-ID")
+    check(doubled <= 4, f"{doubled} were sent twice, with 4 connections and one kill while mailing")
+    wait("all are told of", lambda: told(carillon, len(REPLIES) + len(expected), "mailed"))
+    print(f"{len(expected)} replies under three kills: 0 lost, {doubled} sent twice")
+
+
+def text_of(mail):
+    return mail[2].get_content().strip()
+
+
+def main():
+    program, directory = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    mailboxes, began = Mailboxes(), time.monotonic()
+    server, port, certificate = serve(directory, mailboxes)
+    carillon = Carillon(program, directory, port, certificate)
+    try:
+        carillon.start()
+        address = make_user(carillon, "ann", MAILBOX)
+        numbers = [carillon.demo["numbers"][0][:-4] + f"{n:04}" for n in (101, 102, 103)]
+        mails_are_right(carillon, mailboxes, address, numbers[0])
+        bounces_are_told(carillon, mailboxes, numbers[1])
+        strangers_are_kept(carillon, carillon.received("where are you?")["link"])
+        kills_lose_and_double_nothing(carillon, mailboxes, address, numbers[2])
+        check(carillon.stop() == 0, "it stops in order")
+        the_operator_sees_them(carillon)
+    finally:
+        if carillon.process and carillon.process.poll() is None:
+            carillon.kill()
+        server.stop()
+    print(f"{len(mailboxes.read())} mails were right in {time.monotonic() - began:.1f} s")
+
+
+main()
