@@ -143,6 +143,8 @@ labels! {
     Tenant = "tenant",
     /// The operator's list.
     Operator = "operator",
+    /// Nobody: a farm said it again.
+    Nobody = "nobody",
 }
 
 labels! {

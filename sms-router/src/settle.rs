@@ -7,6 +7,7 @@
 pub mod book;
 pub mod retry;
 pub mod settlement;
+pub mod talks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +121,9 @@ impl<B: Bus, S: Store, L: Loads> Settler<B, S, L> {
         for row in rows {
             self.rules.book.load(row);
         }
+        let numbers =
+            self.desk.store.conversation_numbers(talks::NUMBERS_MAX + 1).await.map_err(RouterError::Inbound)?;
+        self.rules.talks.load(numbers, self.desk.clock.now());
         let settled = self.desk.watermark(&self.source).await?;
         let mut from = followed.min(settled);
         while from < settled {

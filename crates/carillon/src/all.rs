@@ -17,7 +17,7 @@ use crate::config::{Config, Door};
 use crate::demo::{self, Demo, Fresh};
 use crate::process::Process;
 use crate::roles::{Roles, Sockets};
-use crate::{issue, phones, report, single};
+use crate::{issue, report, single};
 
 /// How often farms issued meanwhile are looked for.
 const ISSUED_POLL: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ async fn start_network(
     let modems = demo::modems(&config.demo);
     let network = demo::start_network(&config.demo, data, demo, modems.clone(), roles.network_stop.clone()).await?;
     let network = Arc::new(network);
-    let phones = phones::follow(Arc::clone(&network), data.join("sim"), roles.network_stop.clone());
+    let phones = demo::phones::follow(Arc::clone(&network), data.join("sim"), roles.network_stop.clone());
     drop(tokio::spawn(phones));
     roles.network = Some(network);
     Ok(modems)

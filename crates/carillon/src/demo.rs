@@ -1,6 +1,8 @@
 //! What the first start makes so that a newcomer can send: a tenant, two suppliers with prices, simulated modems. Knows
 //! the store's records and the simulated network.
 
+pub(crate) mod phones;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

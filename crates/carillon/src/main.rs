@@ -10,7 +10,6 @@ mod inbound;
 mod issue;
 mod lanes;
 mod migrate;
-mod phones;
 mod process;
 mod report;
 mod roles;

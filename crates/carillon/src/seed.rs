@@ -16,7 +16,7 @@ use crate::demo::{self, Addresses, Demo, Fresh};
 use crate::engines::{self, Absent, Engines};
 use crate::process::Process;
 use crate::secrets;
-use crate::{phones, report, single};
+use crate::{report, single};
 
 /// Makes the demo's tenant, suppliers, routes, prices and farm in the configured engines, if they have no tenant, and runs
 /// its simulated modems until a signal comes.
@@ -38,7 +38,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let network = demo::start_network(&config.demo, data, &demo, modems.clone(), stop.clone()).await?;
     let network = Arc::new(network);
-    drop(tokio::spawn(phones::follow(Arc::clone(&network), data.join("sim"), stop.clone())));
+    drop(tokio::spawn(demo::phones::follow(Arc::clone(&network), data.join("sim"), stop.clone())));
     let demo = demo.at(&addresses(&config, process.ops), &modems);
     demo.write(data)?;
     process.started();

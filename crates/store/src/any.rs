@@ -6,8 +6,9 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
 use crate::{
-    Cancelled, Claim, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace, InboundRow, Ledger, MessageView,
-    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, Usage,
+    Cancelled, Claim, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger,
+    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
+    Usage,
 };
 
 /// Whichever engine the configuration names.
@@ -304,6 +305,30 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.conversation(account, number_hash).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.conversation(account, number_hash).await,
+        }
+    }
+
+    async fn conversation_numbers(&self, max: usize) -> Result<Vec<[u8; 16]>> {
+        match self {
+            AnyStore::Embedded(store) => store.conversation_numbers(max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.conversation_numbers(max).await,
+        }
+    }
+
+    async fn inbound_take(&self, rows: Vec<InboundTaken>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_take(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_take(rows).await,
+        }
+    }
+
+    async fn inbound_taken(&self, arrivals: Vec<[u8; 16]>) -> Result<Vec<Option<i64>>> {
+        match self {
+            AnyStore::Embedded(store) => store.inbound_taken(arrivals).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.inbound_taken(arrivals).await,
         }
     }
 

@@ -11,8 +11,8 @@ use model::record::Amount;
 use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
 use crate::{
-    AcceptedRow, Cancelled, Conversation, Fate, InboundOwner, InboundPart, InboundPlace, InboundRow, KEEP_MS_MIN,
-    Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
+    AcceptedRow, Cancelled, Conversation, Fate, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
+    KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
 };
 
 /// When the suite's messages are accepted: within one hour.
@@ -44,6 +44,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     what_is_cancelled_stays_cancelled(open).await;
     the_last_to_write_is_remembered(open).await;
     messages_from_handsets_are_listed_by_owner(open).await;
+    an_arrival_is_known_where_it_was_first(open).await;
     parts_wait_for_each_other(open).await;
 }
 
@@ -539,6 +540,10 @@ async fn the_last_to_write_is_remembered<S: Store>(open: &impl AsyncFn() -> S) {
     assert_eq!(find(&store, "234150000000001", 1).await, Some(said("blue", 1, 6)));
     assert_eq!(find(&store, "234150000000001", 2).await, Some(said("acme", 2, 5)));
     assert_eq!(find(&store, "234150000000002", 1).await, None, "through another SIM");
+    let mut numbers = store.conversation_numbers(9).await.unwrap();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [[1; 16], [2; 16]]);
+    assert_eq!(store.conversation_numbers(1).await.unwrap().len(), 1);
 }
 
 async fn messages_from_handsets_are_listed_by_owner<S: Store>(open: &impl AsyncFn() -> S) {
@@ -572,6 +577,16 @@ async fn messages_from_handsets_are_listed_by_owner<S: Store>(open: &impl AsyncF
     assert_eq!(store.inbound_one(&InboundPlace { id: MessageId(3), ..rows[1].place.clone() }).await.unwrap(), None);
     let operators = InboundPlace { owner: InboundOwner::Operator, ..first };
     assert_eq!(list(&operators, 9).await, [row(&InboundOwner::Operator, 4, 0)]);
+}
+
+async fn an_arrival_is_known_where_it_was_first<S: Store>(open: &impl AsyncFn() -> S) {
+    let store = open().await;
+    let taken = |arrival: u8, offset| InboundTaken { arrival: [arrival; 16], offset, at: ACCEPTED };
+    store.inbound_take(vec![taken(1, 5), taken(2, 6)]).await.unwrap();
+    store.inbound_take(vec![taken(1, 7), taken(2, 6)]).await.unwrap();
+    let store = open().await;
+    assert_eq!(store.inbound_taken(vec![[2; 16], [3; 16], [1; 16]]).await.unwrap(), [Some(6), None, Some(5)]);
+    assert_eq!(store.inbound_taken(Vec::new()).await.unwrap(), []);
 }
 
 async fn parts_wait_for_each_other<S: Store>(open: &impl AsyncFn() -> S) {

@@ -12,6 +12,20 @@ pub const INBOUND_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// How long a part of a long message may wait for the others.
 pub const PARTS_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// How long it is known what lane `inbox` took: a farm whose word was lost may bring a message again so late.
+pub const TAKEN_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// That lane `inbox` took something from a farm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InboundTaken {
+    /// A keyed hash of what the farm calls it.
+    pub arrival: [u8; 16],
+    /// Where it stands in the lane: what stands elsewhere under this name is a repeat.
+    pub offset: i64,
+    /// When the lane took it.
+    pub at: Timestamp,
+}
+
 /// Who wrote to a number last through one SIM or supplier account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conversation {

@@ -22,7 +22,8 @@ pub use any::AnyStore;
 pub use cql::CqlStore;
 pub use error::{EngineError, StoreError};
 pub use inbound::{
-    CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, PARTS_MS,
+    CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
+    PARTS_MS, TAKEN_MS,
 };
 pub use sqlite::EmbeddedStore;
 pub use views::{
@@ -195,6 +196,15 @@ pub trait Store: Clone + Send + Sync + 'static {
         account: &str,
         number_hash: [u8; 16],
     ) -> impl Future<Output = Result<Option<Conversation>>> + Send;
+
+    /// Keyed hashes of numbers that conversations are remembered with, in no order: all of them, or `max`.
+    fn conversation_numbers(&self, max: usize) -> impl Future<Output = Result<Vec<[u8; 16]>>> + Send;
+
+    /// Notes for [`TAKEN_MS`] where arrivals stand in lane `inbox`. One that is noted stays as it is.
+    fn inbound_take(&self, rows: Vec<InboundTaken>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Where these arrivals were first seen in the lane, in their order; `None`: nowhere, or too long ago.
+    fn inbound_taken(&self, arrivals: Vec<[u8; 16]>) -> impl Future<Output = Result<Vec<Option<i64>>>> + Send;
 
     /// Keeps messages from handsets for [`INBOUND_MS`]. One that is there stays as it is, with what became of it.
     fn inbound_put(&self, rows: Vec<InboundRow>) -> impl Future<Output = Result<()>> + Send;

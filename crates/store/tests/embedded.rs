@@ -174,8 +174,10 @@ async fn numbers_and_texts_are_not_stored() {
         })
         .await
         .unwrap();
-    assert!(columns.contains(&"reference.recipient".to_owned()), "a keyed hash");
-    for column in columns.iter().filter(|column| *column != "reference.recipient") {
+    // A keyed hash, and what is sealed before the store gets it.
+    let opaque = ["reference.recipient", "inbound.sealed"];
+    assert!(opaque.iter().all(|column| columns.iter().any(|known| known == column)));
+    for column in columns.iter().filter(|column| !opaque.contains(&column.as_str())) {
         assert!(
             !["msisdn", "recipient", "text", "content", "sealed"].iter().any(|word| column.contains(word)),
             "{column}"

@@ -37,7 +37,8 @@ def keys(table, path=""):
         here = path + key
         if here in DECIDED:
             continue
-        if isinstance(value, dict):
+        # An empty table is one whose keys are the operator's.
+        if isinstance(value, dict) and value:
             yield from keys(value, here + ".")
         else:
             yield here

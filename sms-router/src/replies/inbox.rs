@@ -3,6 +3,7 @@
 //! Whole messages are listed in the store first, under an id that a replay makes again; then replies for mailboxes are
 //! appended to lane `mail` together with the watermark.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::{Bus, Entry, Group, Read};
@@ -13,7 +14,7 @@ use model::seal::{DataKey, NumberKey};
 use model::{Lane, MessageId, Msisdn, TenantId, Timestamp};
 use prost::Message as _;
 use runtime::Stop;
-use store::{CONVERSATION_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, PARTS_MS, Store};
+use store::{CONVERSATION_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken, PARTS_MS, Store};
 use tokio::time::Instant;
 use wire::mail::MailAddress;
 use wire::reassembly::join_octets;
@@ -83,6 +84,7 @@ struct Work {
     rows: Vec<InboundRow>,
     kept: Vec<InboundPart>,
     joined: Vec<[u8; 16]>,
+    taken: Vec<InboundTaken>,
     appended: Vec<(Lane, Entry)>,
 }
 
@@ -177,14 +179,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         if !reads.is_empty() {
             self.desk.metrics.batch.with(LagOf::Inbox).observe(reads.len() as f64);
         }
-        for read in reads {
-            let (inbound, deliver) = match self.open(&read) {
-                Ok(opened) => opened,
-                Err(reason) => {
-                    self.bury(&read, reason, &mut work);
-                    continue;
-                }
-            };
+        for (read, inbound, deliver) in self.fresh(reads, &mut work).await? {
             let Some(part) = self.as_part(&read, &inbound, &deliver) else {
                 let from = sender(&deliver);
                 let whole = self.whole(&inbound, from, &[deliver.user_data], read.at);
@@ -203,6 +198,37 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             self.join(parts, self.desk.clock.now(), &snapshot, &mut work).await?;
         }
         Ok(work)
+    }
+
+    /// Those that can be read and are no repeats: a farm says again what it has no answer to.
+    async fn fresh(&self, reads: Vec<Read>, work: &mut Work) -> Result<Vec<(Read, Inbound, Deliver)>, RouterError> {
+        let mut opened = Vec::with_capacity(reads.len());
+        for read in reads {
+            match self.open(&read) {
+                Ok((inbound, deliver)) => opened.push((self.arrival(&inbound), read, inbound, deliver)),
+                Err(reason) => self.bury(&read, reason, work),
+            }
+        }
+        let arrivals = opened.iter().map(|(arrival, ..)| *arrival).collect();
+        let known = self.desk.store.inbound_taken(arrivals).await.map_err(RouterError::Inbound)?;
+        let mut firsts = HashMap::new();
+        let mut fresh = Vec::with_capacity(opened.len());
+        for ((arrival, read, inbound, deliver), known) in opened.into_iter().zip(known) {
+            let first = *firsts.entry(arrival).or_insert(known.unwrap_or(read.offset));
+            if first != read.offset {
+                self.desk.metrics.inbound_taken.with(TakenBy::Nobody).increment();
+                continue;
+            }
+            work.taken.push(InboundTaken { arrival, offset: read.offset, at: read.at });
+            fresh.push((read, inbound, deliver));
+        }
+        Ok(fresh)
+    }
+
+    /// What a farm calls a message, as a keyed hash: (farm, incarnation, number) makes it unique.
+    fn arrival(&self, inbound: &Inbound) -> [u8; 16] {
+        let binding: Vec<String> = inbound.binding().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.keys.numbers.hash_text(&binding.concat())
     }
 
     /// Makes one message of parts.
@@ -231,10 +257,9 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             },
             parts => (String::new(), join_octets(parts)),
         };
-        // (farm, incarnation, number) makes it unique, and a replay makes the same of it.
-        let binding: Vec<String> = inbound.binding().iter().map(|byte| format!("{byte:02x}")).collect();
+        // A replay makes the same of it.
         let mut random = [0; 10];
-        random.copy_from_slice(&self.keys.numbers.hash_text(&binding.concat())[..10]);
+        random.copy_from_slice(&self.arrival(inbound)[..10]);
         let id = MessageId::fresh(received, random);
         Whole {
             id,
@@ -331,6 +356,9 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     /// Rows first; they are the same if this is done again. Parts that went on are removed when they cannot come again.
     async fn write(&self, work: Work, from: i64, up_to: i64) -> Result<(), RouterError> {
         let store = &self.desk.store;
+        if !work.taken.is_empty() {
+            store.inbound_take(work.taken).await.map_err(RouterError::Inbound)?;
+        }
         if !work.kept.is_empty() {
             store.inbound_parts_put(work.kept).await.map_err(RouterError::Inbound)?;
         }

@@ -13,6 +13,7 @@ use store::{Conversation, ScheduledRow};
 use wire::tpdu::{Status, StatusClass};
 
 use super::book::{AttemptKey, Book, Key, Part, Waiting};
+use super::talks::Talks;
 use crate::metrics::{Metrics, OutcomeAs, ReceiptAs};
 use crate::outcome::{Fact, Kind, Receipt};
 use crate::routing::{Loads, Routing, Unreadable, unplanned};
@@ -33,6 +34,8 @@ const VALIDITY_EXPIRED: u32 = 0x46;
 pub struct Settlement<L> {
     /// Open references and parked receipts.
     pub book: Book,
+    /// Phones whose conversations are remembered.
+    pub talks: Talks,
     maker: Maker,
     facts: HashMap<AttemptKey, OutcomeKind>,
     facts_order: VecDeque<AttemptKey>,
@@ -73,7 +76,8 @@ impl<L: Loads> Settlement<L> {
     /// The rules of a partition with this book.
     #[must_use]
     pub fn new(maker: Maker, book: Book, routing: Routing<L>, metrics: Metrics, config: Arc<Config>) -> Self {
-        Settlement { book, maker, facts: HashMap::new(), facts_order: VecDeque::new(), routing, metrics, config }
+        let (talks, facts, facts_order) = (Talks::default(), HashMap::new(), VecDeque::new());
+        Settlement { book, talks, maker, facts, facts_order, routing, metrics, config }
     }
 
     /// Takes in an entry.
@@ -343,20 +347,16 @@ impl<L: Loads> Settlement<L> {
         work.append(step::entry(header, header.attempt, at, Step::Ended(ended)));
     }
 
-    /// A reply may come to what was, or may have been, handed over.
+    /// A reply may come to what was, or may have been, handed over for a user of the OMS door; until others write to the phone.
     fn converse(&mut self, header: &Header, outcome: &Outcome, work: &Work) {
-        let Ok(tenant) = header.tenant() else { return };
-        if outcome.imsi.is_empty() {
+        let (is_oms, number_hash) = (header.door() == Door::Oms, hash(&header.recipient_hash));
+        if outcome.imsi.is_empty() || !self.talks.is_kept(number_hash, is_oms, work.now) {
             return;
         }
-        self.book.converse(Conversation {
-            account: outcome.imsi.clone(),
-            number_hash: hash(&header.recipient_hash),
-            tenant,
-            user: header.account.user.clone(),
-            is_oms: header.door() == Door::Oms,
-            at: at(outcome, work),
-        });
+        let Ok(tenant) = header.tenant() else { return };
+        let user = header.account.user.clone();
+        let (account, at) = (outcome.imsi.clone(), at(outcome, work));
+        self.book.converse(Conversation { account, number_hash, tenant, user, is_oms, at });
     }
 
     fn remember(&mut self, owner: AttemptKey, kind: OutcomeKind) {

@@ -9,8 +9,13 @@ use scylla::value::CqlTimestamp;
 
 use super::timeline::int;
 use super::{CqlError, Engine};
-use crate::{CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundPart, InboundPlace, InboundRow, PARTS_MS};
+use crate::{
+    CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundPart, InboundPlace, InboundRow, InboundTaken, PARTS_MS,
+    TAKEN_MS,
+};
 
+/// The write time of what stands at offset 0 (in 2001, in microseconds): long ago, and above zero for every offset.
+const FIRST_WRITTEN: i64 = 1_000_000_000_000_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Days one listing looks through: those whose rows are still there, and one for clocks that differ.
 const DAYS_MAX: i64 = INBOUND_MS / DAY_MS + 2;
@@ -44,6 +49,36 @@ pub(super) async fn conversation(
         is_oms: is_oms.unwrap_or_default(),
         at: Timestamp(at.ok_or_else(broken)?.0),
     }))
+}
+
+/// Looks through the whole table, up to the limit.
+pub(super) async fn conversation_numbers(engine: &Engine, max: usize) -> Result<Vec<[u8; 16]>, CqlError> {
+    let mut numbers = Vec::new();
+    let take = |(number,): (Vec<u8>,)| {
+        numbers.push(number.try_into().map_err(|_| CqlError::Row { table: "conversation" })?);
+        Ok(())
+    };
+    let limit = i32::try_from(max).unwrap_or(i32::MAX);
+    engine.client.pages(&engine.statements.conversation_numbers, (limit,), take).await?;
+    Ok(numbers)
+}
+
+/// The first stays: the write with the smaller offset has the later write time.
+pub(super) async fn take(engine: &Engine, rows: &[InboundTaken]) -> Result<(), CqlError> {
+    let put = async |row: &InboundTaken| {
+        let written = FIRST_WRITTEN - row.offset;
+        let row = (&row.arrival[..], row.offset, seconds(TAKEN_MS), written);
+        engine.client.write(&engine.statements.inbound_take, row).await
+    };
+    engine.client.all(rows.iter().map(put).collect()).await.map(drop)
+}
+
+pub(super) async fn taken(engine: &Engine, arrivals: &[[u8; 16]]) -> Result<Vec<Option<i64>>, CqlError> {
+    let find = async |arrival: &[u8; 16]| {
+        let rows: Vec<(Option<i64>,)> = engine.client.rows(&engine.statements.inbound_taken, (&arrival[..],)).await?;
+        Ok(rows.into_iter().next().and_then(|(offset,)| offset))
+    };
+    engine.client.all(arrivals.iter().map(find).collect()).await
 }
 
 /// What became of a row is in columns of its own, which this leaves alone.

@@ -41,9 +41,9 @@ pub use faults::Faults;
 pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
-    Cancelled, Claim, Conversation, EngineError, Fate, InboundPart, InboundPlace, InboundRow, Ledger, MessageView,
-    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError,
-    Usage,
+    Cancelled, Claim, Conversation, EngineError, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger,
+    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
+    StoreError, Usage,
 };
 use book::Book;
 use client::Client;
@@ -390,6 +390,18 @@ impl Store for CqlStore {
 
     async fn conversation(&self, account: &str, number_hash: [u8; 16]) -> Result<Option<Conversation>> {
         inbound::conversation(self.engine(), account, number_hash).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn conversation_numbers(&self, max: usize) -> Result<Vec<[u8; 16]>> {
+        inbound::conversation_numbers(self.engine(), max).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_take(&self, rows: Vec<InboundTaken>) -> Result<()> {
+        inbound::take(self.engine(), &rows).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn inbound_taken(&self, arrivals: Vec<[u8; 16]>) -> Result<Vec<Option<i64>>> {
+        inbound::taken(self.engine(), &arrivals).await.map_err(failed(StoreError::Inbound))
     }
 
     async fn inbound_put(&self, rows: Vec<InboundRow>) -> Result<()> {

@@ -76,6 +76,12 @@ statements! {
          USING TTL ? AND TIMESTAMP ?";
     conversation: Repeatable, "read a conversation",
         "SELECT tenant, user, is_oms, at FROM conversation WHERE account = ? AND number = ?";
+    conversation_numbers: Repeatable, "read the numbers of conversations",
+        "SELECT number FROM conversation LIMIT ?";
+    inbound_take: Repeatable, "note what the inbox took",
+        "INSERT INTO inbound_taken (arrival, lane_offset) VALUES (?, ?) USING TTL ? AND TIMESTAMP ?";
+    inbound_taken: Repeatable, "read what the inbox took",
+        "SELECT lane_offset FROM inbound_taken WHERE arrival = ?";
     inbound_put: Repeatable, "keep a message from a handset",
         "INSERT INTO inbound (owner, day, received, id, account, user, goes_to, data_key, sealed) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?";

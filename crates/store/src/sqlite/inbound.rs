@@ -4,7 +4,10 @@ use bytes::Bytes;
 use model::{MessageId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use crate::{CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow};
+use crate::{
+    CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
+    TAKEN_MS,
+};
 
 /// Rows of each table one step of [`purge`] removes.
 const PURGE_ROWS_MAX: usize = 5_000;
@@ -33,6 +36,26 @@ pub(super) fn conversation(
         Ok(Conversation { account, number_hash, tenant, user, is_oms, at })
     };
     connection.prepare_cached(find)?.query_row(params![account, number_hash], row).optional()
+}
+
+pub(super) fn conversation_numbers(connection: &Connection, max: usize) -> rusqlite::Result<Vec<[u8; 16]>> {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let mut find = connection.prepare_cached("SELECT number FROM conversation LIMIT ?1")?;
+    find.query_map([max], |row| row.get(0))?.collect()
+}
+
+pub(super) fn take(tx: &Transaction<'_>, rows: &[InboundTaken]) -> rusqlite::Result<()> {
+    let put = "INSERT INTO inbound_taken (arrival, lane_offset, at_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let mut put = tx.prepare_cached(put)?;
+    for row in rows {
+        put.execute(params![row.arrival, row.offset, row.at.0])?;
+    }
+    Ok(())
+}
+
+pub(super) fn taken(connection: &Connection, arrivals: &[[u8; 16]]) -> rusqlite::Result<Vec<Option<i64>>> {
+    let mut find = connection.prepare_cached("SELECT lane_offset FROM inbound_taken WHERE arrival = ?1")?;
+    arrivals.iter().map(|arrival| find.query_row([arrival], |row| row.get(0)).optional()).collect()
 }
 
 pub(super) fn put(tx: &Transaction<'_>, rows: &[InboundRow]) -> rusqlite::Result<()> {
@@ -111,9 +134,11 @@ pub(super) fn purge(tx: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<bo
         (SELECT account, number FROM conversation WHERE at_ms < ?1 LIMIT ?2)";
     let inbound = "DELETE FROM inbound WHERE (owner, received_ms, id) IN
         (SELECT owner, received_ms, id FROM inbound WHERE received_ms < ?1 LIMIT ?2)";
+    let taken = "DELETE FROM inbound_taken WHERE arrival IN
+        (SELECT arrival FROM inbound_taken WHERE at_ms < ?1 LIMIT ?2)";
     let limit = i64::try_from(PURGE_ROWS_MAX).expect("the step is small");
     let mut is_done = true;
-    for (remove, keep_ms) in [(conversations, CONVERSATION_MS), (inbound, INBOUND_MS)] {
+    for (remove, keep_ms) in [(conversations, CONVERSATION_MS), (inbound, INBOUND_MS), (taken, TAKEN_MS)] {
         let removed = tx.prepare_cached(remove)?.execute(params![now.0 - keep_ms, limit])?;
         is_done &= removed < PURGE_ROWS_MAX;
     }

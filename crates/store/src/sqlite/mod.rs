@@ -19,9 +19,9 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Cancelled, Claim, Conversation, Fate, InboundPart, InboundPlace, InboundRow, KEEP_MS_MIN, Ledger, MessageView,
-    Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError,
-    Usage,
+    Cancelled, Claim, Conversation, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, KEEP_MS_MIN, Ledger,
+    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
+    StoreError, Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -253,6 +253,20 @@ impl Store for EmbeddedStore {
     async fn conversation(&self, account: &str, number_hash: [u8; 16]) -> Result<Option<Conversation>> {
         let account = account.to_owned();
         let find = self.database.read(move |c| inbound::conversation(c, &account, number_hash));
+        find.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn conversation_numbers(&self, max: usize) -> Result<Vec<[u8; 16]>> {
+        let find = self.database.read(move |c| inbound::conversation_numbers(c, max));
+        find.await.map_err(|error| StoreError::Inbound(error.into()))
+    }
+
+    async fn inbound_take(&self, rows: Vec<InboundTaken>) -> Result<()> {
+        self.put_inbound(move |tx| inbound::take(tx, &rows)).await
+    }
+
+    async fn inbound_taken(&self, arrivals: Vec<[u8; 16]>) -> Result<Vec<Option<i64>>> {
+        let find = self.database.read(move |c| inbound::taken(c, &arrivals));
         find.await.map_err(|error| StoreError::Inbound(error.into()))
     }
 

@@ -77,6 +77,10 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (owner, received_ms, id)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS inbound_age ON inbound (received_ms);
+    CREATE TABLE IF NOT EXISTS inbound_taken (
+        arrival BLOB PRIMARY KEY, lane_offset INTEGER NOT NULL, at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS inbound_taken_age ON inbound_taken (at_ms);
     CREATE TABLE IF NOT EXISTS inbound_part (
         lane_partition INTEGER NOT NULL, message BLOB NOT NULL, number INTEGER NOT NULL, lane_offset INTEGER NOT NULL,
         at_ms INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (lane_partition, message, number)
