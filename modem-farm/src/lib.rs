@@ -22,8 +22,10 @@ mod pace;
 mod peer;
 mod port;
 mod relay;
+mod restored;
 mod shared;
 
 pub use config::{Config, ConfigRefused, Link, Mm7, Reports, Smpp, mm7, smpp};
 pub use error::FarmError;
 pub use node::{Deps, run};
+pub use restored::begin_anew;

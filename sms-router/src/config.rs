@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use model::{RouterName, TenantId};
+use model::{RouterName, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the router role. `example.toml` says why one would change each.
@@ -59,6 +59,10 @@ pub struct Config {
     pub inbound_owners: BTreeMap<String, TenantId>,
     /// Where replies are mailed to.
     pub mail: Mail,
+    /// How long a farm, or a journal of it, may stay away before what was granted to it ends as `uncertain`.
+    pub farm_lost_seconds: u64,
+    /// When lanes and state were put back from a copy; the epoch: never.
+    pub restored_at: Timestamp,
     /// Where farms attach.
     pub control: Control,
 }
@@ -156,6 +160,8 @@ impl Default for Config {
             inbound_parts_seconds_max: 86_400,
             inbound_owners: BTreeMap::new(),
             mail: Mail::default(),
+            farm_lost_seconds: 600,
+            restored_at: Timestamp(0),
             control: Control::default(),
         }
     }

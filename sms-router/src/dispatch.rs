@@ -33,7 +33,7 @@ use control::{FarmIdentity, RouterEnd};
 use lease::message::Peer;
 use lease::owner::OwnerLimits;
 use model::seal::{DataKey, NumberKey};
-use model::{Lane, RouterName};
+use model::{Lane, RouterName, Timestamp};
 use runtime::Stop;
 use tokio::sync::watch;
 
@@ -60,6 +60,9 @@ pub struct DispatchOptions {
     pub route_down_seconds_max: u64,
     /// How long a stop waits for what is at farms.
     pub drain_ms_max: u64,
+    /// When lanes and state were put back from a copy: what was accepted and due before may have been sent since, and ends as
+    /// `uncertain` instead of being granted. The epoch: never.
+    pub restored_at: Timestamp,
 }
 
 impl DispatchOptions {
@@ -72,6 +75,7 @@ impl DispatchOptions {
             owner: OwnerLimits::default(),
             route_down_seconds_max: 60,
             drain_ms_max: 10_000,
+            restored_at: Timestamp(0),
         }
     }
 }

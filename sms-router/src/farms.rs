@@ -72,7 +72,9 @@ pub(crate) fn start<B: Bus, S: Store, L: Loads>(
 ) {
     let first = desk.world.snapshot();
     let (publish, directory) = watch::channel(directory(parties, &first));
-    let options = DispatchOptions::new(desk.config.name.clone());
+    let mut options =
+        DispatchOptions { restored_at: desk.config.restored_at, ..DispatchOptions::new(desk.config.name.clone()) };
+    options.owner.farm_lost_seconds = desk.config.farm_lost_seconds;
     let deps = DispatchDeps {
         bus: desk.bus.clone(),
         loads,

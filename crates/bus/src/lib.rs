@@ -22,7 +22,7 @@ pub use any::AnyBus;
 pub use error::{BusError, EngineError, LogError, WrongTopic};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaBus;
-pub use log::{EmbeddedBus, Options};
+pub use log::{EmbeddedBus, LanesCut, Options, check as check_lanes, renew as renew_lanes};
 pub use membership::{Change, Membership, MembershipEnd, RELEASE_MAX, Release, Share};
 
 /// What is appended: bytes, and what picks their partition.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::FarmName;
+use model::{FarmName, Timestamp};
 use runtime::Stop;
 use sim::ModemConfig;
 use store::{AnyStore, Store};
@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
-use crate::demo::{self, Demo, Fresh};
+use crate::demo::{self, Demo, Fresh, report};
 use crate::process::Process;
 use crate::roles::{Roles, Sockets};
-use crate::{issue, report, single};
+use crate::{backup, issue, operator, single};
 
 /// How often farms issued meanwhile are looked for.
 const ISSUED_POLL: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
         return single::show(&config);
     }
     let data = &common.data;
+    take_restored(&mut config, data)?;
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
     let (engines, master) = single::open(&config, common, &config.member("carillon"), &process).await?;
     let demo = match config.demo.enabled {
@@ -52,6 +53,8 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     };
 
     drop(process.stop.spawn("issued farms", watch_issued(engines.store.clone(), data.clone(), process.stop.clone())));
+    let desk = operator::serve(engines.clone(), config.clone(), data.clone(), process.stop.clone());
+    drop(process.stop.spawn("operator", desk));
     process.health.not_ready(single::ROUTER, "starting");
     process.health.not_ready(single::GATEWAY, "starting");
     roles.start(config, &engines, &process, &master, Sockets { public, control });
@@ -69,6 +72,16 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
         Some(failure) => Err(failure),
         None => process.end(&drained).await,
     }
+}
+
+/// Has the router treat what was waiting in a copy as what it may be, unless the settings say since when themselves.
+fn take_restored(config: &mut Config, data: &Path) -> anyhow::Result<()> {
+    let doubts = backup::restore::Restored::read(data)?.and_then(|restored| restored.doubts());
+    if let Some(restored_at) = doubts.filter(|_| config.sms_router.restored_at == Timestamp(0)) {
+        tracing::warn!(%restored_at, "the lanes are a copy: what was waiting in it ends as uncertain");
+        config.sms_router.restored_at = restored_at;
+    }
+    Ok(())
 }
 
 /// Starts the simulated network, if this installation has a demo.

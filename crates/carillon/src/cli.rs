@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{all, doctor, inbound, issue, lanes, migrate, seed, single};
+use crate::backup::{Backup, restore::Restore};
+use crate::demo::seed;
+use crate::{all, doctor, inbound, issue, lanes, migrate, single};
 
 /// A push gateway: takes text messages from many tenants and carries each to its handset, once.
 ///
@@ -76,6 +78,10 @@ enum Command {
     Inbound(inbound::Inbound),
     /// Shows the lanes, and what was put aside as unreadable.
     Lanes(lanes::Lanes),
+    /// Copies an installation on embedded engines while it runs, and checks the copy.
+    Backup(Backup),
+    /// Makes a data directory from a backup.
+    Restore(Restore),
 }
 
 impl Cli {
@@ -96,6 +102,8 @@ impl Cli {
                 Some(Command::Doctor(doctor)) => doctor.run(&common).await,
                 Some(Command::Inbound(inbound)) => inbound.run(&common).await,
                 Some(Command::Lanes(lanes)) => lanes.run(&common).await,
+                Some(Command::Backup(backup)) => backup.run(&common).await,
+                Some(Command::Restore(restore)) => restore.run(&common).await,
             }
         });
         // Threads that wait for the disk or a terminal must not keep a stopped process alive.

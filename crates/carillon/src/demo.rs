@@ -2,6 +2,8 @@
 //! the store's records and the simulated network.
 
 pub(crate) mod phones;
+pub(crate) mod report;
+pub(crate) mod seed;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ pub(crate) use patience::Patience;
 pub(crate) use servers::Member;
 
 /// The file of embedded engines, in the data directory.
-const DATABASE: &str = "carillon.db";
+pub(crate) const DATABASE: &str = "carillon.db";
 
 /// What to do with what is not there yet: keys, tables, lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,14 @@ impl Engines {
             EmbeddedBus::open(database.clone(), bus::Options::default()).await.context("cannot open the lanes")?;
         let store = EmbeddedStore::open(database.clone()).await.context("cannot open the state")?;
         Ok(Engines { bus: AnyBus::Embedded(bus), store: AnyStore::Embedded(store), database: Some(database) })
+    }
+
+    /// The file of embedded engines.
+    ///
+    /// # Errors
+    /// The engines are on servers.
+    pub(crate) fn database(&self) -> anyhow::Result<&Database> {
+        self.database.as_ref().context("the engines are on servers")
     }
 
     /// Commits what waits and lets go of files or servers.

@@ -2,31 +2,34 @@
 
 mod letters;
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use bus::{Bus, BusError, Group};
 use clap::{Args, Subcommand};
-use model::Lane;
-use serde::Serialize;
+use model::{Lane, Timestamp};
+use serde::{Deserialize, Serialize};
 use store::Store;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
-use crate::engines::{Engines, Patience};
+use crate::demo;
+use crate::engines::Engines;
+use crate::operator::{self, Desk, Order};
 
 /// How often a partition is asked about that changes meanwhile.
 const TRIES_MAX: u32 = 5;
 
-/// Shows the lanes.
+/// Shows the lanes, of a process that runs, too.
 #[derive(Args, Debug)]
 pub(crate) struct Lanes {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand, Debug)]
-enum Command {
+#[derive(Subcommand, Serialize, Deserialize, Clone, Debug)]
+pub(crate) enum Command {
     /// Lists every partition: what it holds, and how far each group that reads it is behind.
     List {
         /// Prints JSON, one array.
@@ -41,14 +44,17 @@ enum Command {
 impl Lanes {
     pub(crate) async fn run(&self, common: &Common) -> anyhow::Result<ExitCode> {
         let config = Config::load(common, Door::None)?;
-        let member = config.member("lanes");
-        let engines = Engines::find(&config, &common.data, &member, &Patience::of_command()).await?;
-        let done = match &self.command {
-            Command::List { json } => list(&engines, *json).await,
-            Command::DeadLetters(letters) => letters.run(&engines.bus).await,
-        };
-        engines.close().await;
-        done.map(|()| ExitCode::SUCCESS)
+        operator::give(common, &config, Order::Lanes(self.command.clone())).await
+    }
+}
+
+impl Command {
+    /// Does it, and says what came of it.
+    pub(crate) async fn perform(&self, desk: &Desk<'_>) -> anyhow::Result<String> {
+        match self {
+            Command::List { json } => list(desk.engines, *json).await,
+            Command::DeadLetters(letters) => letters.perform(&desk.engines.bus).await,
+        }
     }
 }
 
@@ -59,6 +65,9 @@ struct Row {
     partition: u32,
     first: i64,
     next: i64,
+    /// When the oldest entry that is kept was appended, and how long ago that is.
+    oldest_at: Option<String>,
+    oldest_seconds: Option<i64>,
     groups: Vec<GroupRow>,
 }
 
@@ -69,14 +78,16 @@ struct GroupRow {
     lag: u64,
 }
 
-async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
+async fn list(engines: &Engines, json: bool) -> anyhow::Result<String> {
+    let (mut text, mut rows) = (String::new(), Vec::new());
     for (lane, groups) in lanes(engines).await? {
         for partition in 0..lane.partitions() {
             match seen(engines, &lane, partition, groups).await {
                 Ok(row) => rows.push(row),
                 Err(BusError::NoLane { .. }) => {
-                    eprintln!("lane `{lane}` is not there yet: the router makes it");
+                    if !json {
+                        writeln!(text, "lane `{lane}` is not there yet: the router makes it")?;
+                    }
                     break;
                 }
                 Err(error) => return Err(error).with_context(|| format!("cannot look at lane `{lane}`")),
@@ -84,16 +95,19 @@ async fn list(engines: &Engines, json: bool) -> anyhow::Result<()> {
         }
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(());
+        return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
-    println!("{:<34} {:>9} {:>12} {:>12}  groups (watermark, lag)", "lane", "partition", "first", "next");
+    let title = ["lane", "partition", "first", "next", "oldest", "groups (watermark, lag)"];
+    let [lane, partition, first, next, oldest, groups] = title;
+    writeln!(text, "{lane:<34} {partition:>9} {first:>12} {next:>12} {oldest:>9}  {groups}")?;
     for row in rows {
         let group = |row: &GroupRow| format!("{} ({}, {})", row.group, row.watermark, row.lag);
         let groups: Vec<String> = row.groups.iter().map(group).collect();
-        println!("{:<34} {:>9} {:>12} {:>12}  {}", row.lane, row.partition, row.first, row.next, groups.join("  "));
+        let oldest = row.oldest_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
+        let Row { lane, partition, first, next, .. } = row;
+        writeln!(text, "{lane:<34} {partition:>9} {first:>12} {next:>12} {oldest:>9}  {}", groups.join("  "))?;
     }
-    Ok(())
+    Ok(text)
 }
 
 /// A partition that is trimmed between two questions is asked about again.
@@ -116,7 +130,16 @@ async fn row(engines: &Engines, lane: &Lane, partition: u32, groups: &[Group]) -
         let lag = engines.bus.lag(*group, lane, partition).await?;
         shown.push(GroupRow { group: group.name(), watermark, lag });
     }
-    Ok(Row { lane: lane.to_string(), partition, first: bounds.first, next: bounds.next, groups: shown })
+    let oldest = bounds.oldest_ms.map(Timestamp);
+    Ok(Row {
+        lane: lane.to_string(),
+        partition,
+        first: bounds.first,
+        next: bounds.next,
+        oldest_at: oldest.map(|oldest| oldest.to_string()),
+        oldest_seconds: oldest.map(|oldest| (demo::now().0 - oldest.0).max(0) / 1_000),
+        groups: shown,
+    })
 }
 
 /// Every lane, and who reads it.

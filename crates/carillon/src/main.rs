@@ -1,6 +1,7 @@
 //! The one binary: reads the command line and hands over. Knows no role from the inside.
 
 mod all;
+mod backup;
 mod cli;
 mod config;
 mod demo;
@@ -10,11 +11,10 @@ mod inbound;
 mod issue;
 mod lanes;
 mod migrate;
+mod operator;
 mod process;
-mod report;
 mod roles;
 mod secrets;
-mod seed;
 mod single;
 
 use std::process::ExitCode;

@@ -31,9 +31,14 @@ pub(crate) fn master_key(config: &Config, data: &Path, absent: Absent) -> anyhow
 /// Where the key is.
 pub(crate) fn path(config: &Config, data: &Path) -> PathBuf {
     if config.master_key_file.as_os_str().is_empty() {
-        return data.join("keys").join("master.key");
+        return in_data(data);
     }
     config.master_key_file.clone()
+}
+
+/// Where the key is unless the settings say otherwise.
+pub(crate) fn in_data(data: &Path) -> PathBuf {
+    data.join("keys").join("master.key")
 }
 
 fn make(path: &Path) -> anyhow::Result<()> {

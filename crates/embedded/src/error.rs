@@ -36,6 +36,24 @@ pub enum EmbeddedError {
     /// The group could not be committed; none of its jobs happened.
     #[error("the database could not commit")]
     Commit(#[source] std::sync::Arc<rusqlite::Error>),
+    /// A snapshot could not be copied.
+    #[error("cannot copy database `{from}` to `{to}`", from = from.display(), to = to.display())]
+    Copy {
+        /// What was copied.
+        from: PathBuf,
+        /// Where.
+        to: PathBuf,
+        /// Why not.
+        source: std::sync::Arc<rusqlite::Error>,
+    },
+    /// A file is not what was written.
+    #[error("database `{path}` is damaged: {said}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// In the engine's words.
+        said: String,
+    },
     /// The job panicked; it left no trace.
     #[error("the work panicked")]
     Panicked,

@@ -6,6 +6,7 @@
 mod error;
 mod pace;
 mod reader;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use error::EmbeddedError;
 pub use pace::Pace;
 pub use rusqlite::{Connection, Transaction};
+pub use snapshot::{Snapshot, check};
 
 use reader::Readers;
 use writer::Writer;

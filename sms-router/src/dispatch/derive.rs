@@ -82,9 +82,23 @@ pub(super) fn retried(
 
 /// The step of a delivery whose validity ended in the queue.
 pub(super) fn expired(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Derivation, RecordError> {
+    ended(envelope, attempt, now, State::Expired, "its validity ended before a link was free")
+}
+
+/// The step of a delivery that was waiting in a copy the lanes were put back from.
+pub(super) fn doubted(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Derivation, RecordError> {
+    ended(envelope, attempt, now, State::Uncertain, "the lanes were restored: it may have been sent since the backup")
+}
+
+fn ended(
+    envelope: &Bytes,
+    attempt: u32,
+    now: Timestamp,
+    state: State,
+    reason: &str,
+) -> Result<Derivation, RecordError> {
     let header = Record::read(envelope.clone())?.header;
-    let state = State::Expired.rank().into();
-    let ended = Ended { state, reason: "its validity ended before a link was free".to_owned(), ..Ended::default() };
+    let ended = Ended { state: state.rank().into(), reason: reason.to_owned(), ..Ended::default() };
     Ok(event(&header, attempt, now, Step::Ended(ended)))
 }
 

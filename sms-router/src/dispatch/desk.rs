@@ -13,7 +13,7 @@ use lease::message::{RouterMessage, Session};
 use lease::owner::{NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
 use lease::record::{Kind, LeaseRecord, Place, Queue};
 use lease::{FarmMessage, Now, Owner, PartitionId};
-use model::{FarmName, Lane, RouteId};
+use model::{FarmName, Lane, RouteId, Timestamp};
 
 use super::backlog::{Backlog, BacklogLimits, Want};
 use super::credit::{Credits, LinkKey};
@@ -44,6 +44,8 @@ pub(super) struct DeskTools {
     pub(super) loads: RouteLoads,
     pub(super) directory: Arc<Directory>,
     pub(super) metrics: Metrics,
+    /// When lanes and state were put back from a copy; the epoch: never.
+    pub(super) restored_at: Timestamp,
 }
 
 /// Where a life of the partition begins.
@@ -371,6 +373,11 @@ impl Desk {
             if slip.expires <= now.utc {
                 self.left(&slip);
                 self.expire(&slip, now);
+                continue;
+            }
+            if self.may_have_been_sent(&slip) {
+                self.left(&slip);
+                self.doubt(&slip, now);
                 continue;
             }
             let Some((link, token)) = credits.take() else { return self.put_back(slip) };

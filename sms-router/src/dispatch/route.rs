@@ -274,7 +274,12 @@ impl<B: Bus> Life<B> {
         let now = now(&hub);
         let starts = [start.front, start.bulk];
         let leases = lanes::follow(&hub, Lane::Leases(route.clone()), partition, start.owner.read_from);
-        let tools = DeskTools { loads: hub.loads.clone(), directory: hub.directory(), metrics: hub.metrics.clone() };
+        let tools = DeskTools {
+            loads: hub.loads.clone(),
+            directory: hub.directory(),
+            metrics: hub.metrics.clone(),
+            restored_at: hub.options.restored_at,
+        };
         let mut desk = Desk::new(start, hub.options.owner, &rand::random::<[u8; 16]>(), tools);
         for (farm, attachment) in attachments {
             desk.opened(farm, attachment.incarnation, attachment.session, now);

@@ -61,8 +61,10 @@ impl Books {
             if self.extents.len() < end {
                 self.extents.resize_with(end, Extent::default);
             }
-            if !self.lanes.iter().any(|known| known.name == lane.name) {
-                self.lanes.push(lane.clone());
+            match self.lanes.iter_mut().find(|known| known.name == lane.name) {
+                // A lane that was restored has another identity than the one it is a copy of.
+                Some(known) => known.id.clone_from(&lane.id),
+                None => self.lanes.push(lane.clone()),
             }
         }
         for row in &head.extents {

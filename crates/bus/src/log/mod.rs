@@ -1,6 +1,7 @@
 //! Lanes in files of this process: one log of segments, one writer, one sync for all that waits, readers served from memory.
 //! Knows no Kafka.
 
+mod backup;
 mod block;
 mod books;
 mod desk;
@@ -25,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::marks;
 use crate::{Bounds, Bus, BusError, Consumed, Entry, Group, LaneInfo, LogError, Membership, Position, Read};
+pub use backup::{LanesCut, check, renew};
 use block::Block;
 use desk::{Desk, Order, Request};
 use frame::LaneRow;

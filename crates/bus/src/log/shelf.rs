@@ -1,5 +1,9 @@
 //! The segments and what is in them: writes frames, finds blocks, lets go of what nobody needs. Knows files and books, no lane.
 
+mod cut;
+
+pub(super) use cut::Cut;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

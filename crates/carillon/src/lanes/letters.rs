@@ -1,10 +1,12 @@
 //! `carillon lanes dead-letters`: what could not be read, listed, replayed or ended by an operator. Shows headers, never a
 //! record's content.
 
+use std::fmt::Write as _;
+
 use anyhow::Context;
 use bus::AnyBus;
 use clap::Subcommand;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sms_router::deadletter::{self, Letter};
 
 use crate::demo;
@@ -12,8 +14,8 @@ use crate::demo;
 /// Letters asked for at a time.
 const PAGE: usize = 1_000;
 
-#[derive(Subcommand, Debug)]
-pub(super) enum DeadLetters {
+#[derive(Subcommand, Serialize, Deserialize, Clone, Debug)]
+pub(crate) enum DeadLetters {
     /// Lists the letters that are open: neither replayed nor ended.
     List {
         /// Prints JSON, one array.
@@ -25,6 +27,9 @@ pub(super) enum DeadLetters {
         /// Which: offsets as listed.
         #[arg(required = true, value_name = "OFFSET")]
         offsets: Vec<i64>,
+        /// Prints JSON: how many.
+        #[arg(long)]
+        json: bool,
     },
     /// Ends the deliveries of letters as failed.
     End {
@@ -34,25 +39,31 @@ pub(super) enum DeadLetters {
         /// What their timelines say.
         #[arg(long, default_value = "the record could not be read")]
         reason: String,
+        /// Prints JSON: how many.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 impl DeadLetters {
-    pub(super) async fn run(&self, bus: &AnyBus) -> anyhow::Result<()> {
+    /// Does it, and says what came of it.
+    pub(super) async fn perform(&self, bus: &AnyBus) -> anyhow::Result<String> {
         match self {
             DeadLetters::List { json } => list(bus, *json).await,
-            DeadLetters::Replay { offsets } => {
+            DeadLetters::Replay { offsets, json } => {
                 let count = deadletter::replay(bus, offsets).await.context("cannot replay")?;
-                println!("{count} replayed");
-                Ok(())
+                Ok(done("replayed", count, *json))
             }
-            DeadLetters::End { offsets, reason } => {
+            DeadLetters::End { offsets, reason, json } => {
                 let count = deadletter::end(bus, offsets, reason, demo::now()).await.context("cannot end")?;
-                println!("{count} ended");
-                Ok(())
+                Ok(done("ended", count, *json))
             }
         }
     }
+}
+
+fn done(what: &str, count: usize, json: bool) -> String {
+    if json { format!("{}\n", serde_json::json!({ what: count })) } else { format!("{count} {what}\n") }
 }
 
 /// A letter as it is shown.
@@ -89,7 +100,7 @@ impl Row {
     }
 }
 
-async fn list(bus: &AnyBus, json: bool) -> anyhow::Result<()> {
+async fn list(bus: &AnyBus, json: bool) -> anyhow::Result<String> {
     let (mut rows, mut from) = (Vec::new(), Some(0));
     while let Some(next) = from {
         let page = deadletter::list(bus, next, PAGE).await.context("cannot list")?;
@@ -97,15 +108,13 @@ async fn list(bus: &AnyBus, json: bool) -> anyhow::Result<()> {
         from = page.next;
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(());
+        return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
+    let mut text = String::new();
     for row in &rows {
-        println!(
-            "{:>8}  {}  from {} {}:{}  {} {}  {}",
-            row.offset, row.at, row.lane, row.partition, row.lane_offset, row.tenant, row.message, row.reason
-        );
+        let Row { offset, at, lane, partition, lane_offset, tenant, message, reason, .. } = row;
+        writeln!(text, "{offset:>8}  {at}  from {lane} {partition}:{lane_offset}  {tenant} {message}  {reason}")?;
     }
-    println!("{} open", rows.len());
-    Ok(())
+    writeln!(text, "{} open", rows.len())?;
+    Ok(text)
 }

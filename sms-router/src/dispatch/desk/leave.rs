@@ -5,12 +5,14 @@ use bytes::Bytes;
 use lease::Now;
 use lease::owner::NotTaken;
 use lease::record::{Place, Queue};
-use model::record::RecordError;
+use model::Timestamp;
+use model::record::{OnUncertain, Record, RecordError};
 
 use super::{Desk, EXPIRED_MAX};
 use crate::deadletter::{self, Origin};
 use crate::dispatch::derive::{self, Derivation, Note};
 use crate::dispatch::load::Health;
+use crate::dispatch::metrics::End;
 use crate::dispatch::route::lane_of;
 use crate::dispatch::slip::Slip;
 
@@ -75,6 +77,31 @@ impl Desk {
         match derive::expired(&slip.envelope, slip.attempt, now.utc) {
             Ok(event) => {
                 self.tools.metrics.expired.increment();
+                self.settle(slip, vec![event]);
+            }
+            Err(error) => {
+                let letter = self.letter(slip.place, slip.envelope.clone(), &error, now);
+                self.settle(slip, vec![letter]);
+            }
+        }
+    }
+
+    /// Whether it stood in a copy that lanes and state were put back from, due before they were: it may have been granted,
+    /// sent and settled since the copy was made, and nobody here can know.
+    pub(super) fn may_have_been_sent(&self, slip: &Slip) -> bool {
+        let restored = self.tools.restored_at;
+        if restored == Timestamp(0) || slip.on_uncertain == OnUncertain::Resend {
+            return false;
+        }
+        let header = Record::read(slip.envelope.clone()).map(|record| record.header);
+        header.is_ok_and(|header| header.accepted_ms < restored.0 && header.not_before_ms <= restored.0)
+    }
+
+    /// It ends as uncertain, without being granted.
+    pub(super) fn doubt(&mut self, slip: &Slip, now: Now) {
+        match derive::doubted(&slip.envelope, slip.attempt, now.utc) {
+            Ok(event) => {
+                self.tools.metrics.outcomes.with(End::Uncertain).increment();
                 self.settle(slip, vec![event]);
             }
             Err(error) => {

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
-use crate::demo::{self, Addresses, Demo, Fresh};
+use crate::demo::{self, Addresses, Demo, Fresh, report};
 use crate::engines::{self, Absent, Engines};
 use crate::process::Process;
 use crate::secrets;
-use crate::{report, single};
+use crate::single;
 
 /// Makes the demo's tenant, suppliers, routes, prices and farm in the configured engines, if they have no tenant, and runs
 /// its simulated modems until a signal comes.
