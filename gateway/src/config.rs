@@ -23,8 +23,8 @@ pub struct Config {
     pub default_tenant: String,
     /// The address clients reach this gateway by, without a path; empty: what the request names as its host.
     pub public_url: String,
-    /// Proxies whose `X-Forwarded-*` and `Forwarded` headers are believed, by address.
-    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` headers are believed, by address or network.
+    pub trusted_proxies: Vec<crate::network::Network>,
     /// The installation's home region, written into every record.
     pub cell: String,
     /// How long an acceptance may take before the caller hears 503.

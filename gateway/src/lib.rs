@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod meter;
 pub mod metrics;
+pub mod network;
 pub mod number;
 pub mod oms;
 pub mod problem;

@@ -42,6 +42,9 @@ pub enum RouterError {
         /// Why.
         source: BusError,
     },
+    /// How long deliveries wait could not be looked up.
+    #[error("how long deliveries wait in the routes' lanes could not be looked up")]
+    Oldest(#[source] BusError),
     /// The lanes could not be trimmed.
     #[error("the lanes could not be trimmed")]
     Trim(#[source] BusError),

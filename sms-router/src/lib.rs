@@ -13,6 +13,7 @@ pub mod farms;
 pub mod keys;
 pub mod loads;
 pub mod metrics;
+mod oldest;
 pub mod outcome;
 mod parts;
 pub mod pipeline;

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub receipts_parked: Gauge,
     /// Entries not yet taken, by lane.
     pub lag: GaugeBy<LagOf>,
+    /// How long the oldest delivery waits in a route's lanes.
+    pub oldest_waiting: Gauge,
     /// Entries taken in one step, by lane.
     pub batch: HistogramBy<LagOf>,
     /// Time from acceptance to the route's lane.
@@ -255,6 +257,10 @@ impl Metrics {
             references_open: gauge("carillon_router_references_open", "References whose receipt is awaited."),
             receipts_parked: gauge("carillon_router_receipts_parked", "Receipts that wait for their outcome."),
             lag: registry.gauge_by("carillon_router_lag_entries", "Entries of a lane that are not taken yet."),
+            oldest_waiting: gauge(
+                "carillon_router_oldest_waiting_seconds",
+                "How long the oldest delivery that is not granted waits in the routes' lanes.",
+            ),
             batch: registry.histogram_by(
                 "carillon_router_batch_entries",
                 "Entries of a lane taken in one step.",

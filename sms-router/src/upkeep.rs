@@ -13,12 +13,15 @@ use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, Metrics};
 use crate::replies::{inbox, mailer};
 use crate::routing::Loads;
-use crate::{RouterError, deck, tidings};
+use crate::{RouterError, deck, oldest, tidings};
 
 /// How often old messages are looked for.
 const PURGE_REST: Duration = Duration::from_secs(60);
 /// How often the ledger and the lag are looked up for the metrics.
 const SAMPLE_REST: Duration = Duration::from_secs(2);
+
+/// The oldest delivery is looked for each time so many samples were taken: it costs a read of each route that is behind.
+const OLDEST_ROUNDS: u32 = 8;
 
 /// The price deck's file, as it was last looked at.
 #[derive(Debug, Default)]
@@ -130,7 +133,14 @@ pub async fn purge<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop
 /// A lane or the store is away; run again.
 pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Stop) -> Result<(), RouterError> {
     let _shown = Shown(&desk.metrics);
+    let mut round: u32 = 0;
     while rest(stop, SAMPLE_REST).await {
+        if round.is_multiple_of(OLDEST_ROUNDS) {
+            let world = desk.world.snapshot();
+            let waits_ms = oldest::waits_ms(&desk.bus, world.routes.keys(), desk.clock.now()).await;
+            desk.metrics.oldest_waiting.set(waits_ms.map_err(RouterError::Oldest)? / 1_000);
+        }
+        round = round.wrapping_add(1);
         let ledger = desk.store.ledger(None).await.map_err(RouterError::Ledger)?;
         let metrics = &desk.metrics;
         metrics.ledger_accepted.set(count(ledger.accepted));
@@ -164,6 +174,7 @@ struct Shown<'a>(&'a Metrics);
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         let Metrics { ledger_accepted, ledger_final, ledger_pending, ledger_difference, lag, .. } = self.0;
+        self.0.oldest_waiting.set(0);
         [ledger_accepted, ledger_final, ledger_pending, ledger_difference].iter().for_each(|gauge| gauge.set(0));
         LAGS.iter().for_each(|(label, ..)| lag.with(*label).set(0));
     }

@@ -17,7 +17,7 @@ use crate::config::{Config, Door};
 use crate::demo::{self, Demo, Fresh, report};
 use crate::process::Process;
 use crate::roles::{Roles, Sockets};
-use crate::{backup, issue, operator, single};
+use crate::{backup, doctor, issue, operator, single};
 
 /// How often farms issued meanwhile are looked for.
 const ISSUED_POLL: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     let data = &common.data;
     take_restored(&mut config, data)?;
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
+    runtime::expiry::register(&process.registry, doctor::machine::files(&config, data));
     let (engines, master) = single::open(&config, common, &config.member("carillon"), &process).await?;
     let demo = match config.demo.enabled {
         true => demo::prepare(&engines.store, &master, data, &config.demo).await?,

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::backup::{Backup, restore::Restore};
 use crate::demo::seed;
+use crate::operator::apply;
 use crate::{all, doctor, inbound, issue, lanes, migrate, single};
 
 /// A push gateway: takes text messages from many tenants and carries each to its handset, once.
@@ -78,6 +79,8 @@ enum Command {
     Inbound(inbound::Inbound),
     /// Shows the lanes, and what was put aside as unreadable.
     Lanes(lanes::Lanes),
+    /// Brings tenants, API keys, suppliers, routes and farms to what a file says.
+    Apply(apply::Apply),
     /// Copies an installation on embedded engines while it runs, and checks the copy.
     Backup(Backup),
     /// Makes a data directory from a backup.
@@ -102,6 +105,7 @@ impl Cli {
                 Some(Command::Doctor(doctor)) => doctor.run(&common).await,
                 Some(Command::Inbound(inbound)) => inbound.run(&common).await,
                 Some(Command::Lanes(lanes)) => lanes.run(&common).await,
+                Some(Command::Apply(apply)) => apply.run(&common).await,
                 Some(Command::Backup(backup)) => backup.run(&common).await,
                 Some(Command::Restore(restore)) => restore.run(&common).await,
             }

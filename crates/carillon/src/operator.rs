@@ -1,6 +1,8 @@
 //! Operators' commands for engines that belong to a process that runs: asked through a socket in its data directory, which only
 //! its owner may enter. Knows how to ask and to answer, not what is asked.
 
+pub(crate) mod apply;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +16,7 @@ use crate::backup::Rest;
 use crate::cli::Common;
 use crate::config::Config;
 use crate::engines::{self, Engines, Patience};
-use crate::{backup, lanes};
+use crate::{backup, doctor, lanes};
 
 /// The socket, in the data directory.
 const SOCKET: &str = "operator.sock";
@@ -26,6 +28,8 @@ const ORDER_BYTES_MAX: u64 = 4 << 20;
 pub(crate) enum Order {
     Lanes(lanes::Command),
     Backup(backup::Wanted),
+    Apply(apply::Wanted),
+    Doctor(doctor::Examination),
 }
 
 /// What came of it.
@@ -59,6 +63,8 @@ impl Desk<'_> {
         let done = match order {
             Order::Lanes(command) => command.perform(self).await,
             Order::Backup(wanted) => wanted.perform(self).await,
+            Order::Apply(wanted) => wanted.perform(self).await,
+            Order::Doctor(examination) => examination.perform(self).await,
         };
         match done {
             Ok(text) => Answer { text, error: String::new() },
@@ -67,8 +73,14 @@ impl Desk<'_> {
     }
 }
 
-/// Has an order carried out: by the process whose engines these are, or here if none runs or they are on servers.
+/// Has an order carried out, and prints what came of it.
 pub(crate) async fn give(common: &Common, config: &Config, order: Order) -> anyhow::Result<ExitCode> {
+    print!("{}", carried_out(common, config, order).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has an order carried out: by the process whose engines these are, or here if none runs or they are on servers.
+pub(crate) async fn carried_out(common: &Common, config: &Config, order: Order) -> anyhow::Result<String> {
     let asked = if engines::on_servers(config) { None } else { ask(&common.data, &order).await? };
     let answer = match asked {
         Some(answer) => answer,
@@ -80,9 +92,8 @@ pub(crate) async fn give(common: &Common, config: &Config, order: Order) -> anyh
             answer
         }
     };
-    print!("{}", answer.text);
     anyhow::ensure!(answer.error.is_empty(), "{}", answer.error);
-    Ok(ExitCode::SUCCESS)
+    Ok(answer.text)
 }
 
 /// Asks the process that runs on this data directory; `None` if none does.

@@ -29,6 +29,7 @@ pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
     }
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
     println!("gateway starts, health and metrics on {}", process.ops);
+    runtime::expiry::register(&process.registry, doctor::machine::files(&config, &common.data));
     let (engines, master) = open(&config, common, &config.member("gateway"), &process).await?;
     let public = TcpListener::bind(config.gateway.listen).await;
     let public =
@@ -59,6 +60,7 @@ pub(crate) async fn sms_router(common: &Common) -> anyhow::Result<ExitCode> {
     issue::find_router_certificate(&mut config, &common.data)?;
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
     println!("router `{}` starts, health and metrics on {}", config.sms_router.name, process.ops);
+    runtime::expiry::register(&process.registry, doctor::machine::files(&config, &common.data));
     let (engines, master) = open(&config, common, &config.member("sms-router"), &process).await?;
     let (stop, connections) = (process.stop.phase(), process.stop.phase());
     let control = sms_router::listen(&config.sms_router.control, &connections).await?;
@@ -99,6 +101,8 @@ pub(crate) async fn modem_farm(common: &Common) -> anyhow::Result<ExitCode> {
     }
     let process = Process::start(config.ops_listen, config.drain_seconds_max).await?;
     println!("farm `{}` drives {} links, health and metrics on {}", config.name, config.links_count(), process.ops);
+    let papers = [&config.certificate_file, &config.ca_file].map(Clone::clone);
+    runtime::expiry::register(&process.registry, papers.into_iter().filter(|file| file.exists()).collect());
     // No router is in this process.
     let (_, local) = tokio::sync::mpsc::channel(1);
     process.health.not_ready(ROUTERS, "attached to none");

@@ -5,6 +5,7 @@
 pub mod again;
 pub mod config;
 pub mod errors;
+pub mod expiry;
 pub mod health;
 pub mod http;
 pub mod logs;

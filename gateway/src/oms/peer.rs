@@ -64,7 +64,7 @@ impl Peer {
 }
 
 fn is_trusted(config: &Config, address: IpAddr) -> bool {
-    config.trusted_proxies.iter().any(|proxy| proxy.to_canonical() == address)
+    config.trusted_proxies.iter().any(|proxies| proxies.has(address))
 }
 
 /// What the nearest proxy says, which is the last word in either header. A proxy that writes one of them may hand through

@@ -1,4 +1,5 @@
-//! Backups: made while messages pass, put back in another place, counted at the network that saw both lives.
+//! Operators' commands beside an installation that runs: who takes part, what is wrong, and backups, which are made while messages
+//! pass, put back in another place, and counted at the network that saw both lives.
 
 mod support;
 
@@ -121,6 +122,49 @@ fn the_network_goes_on(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from.join("sim/sims")).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, to.join("sim/sims").join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_says_who_takes_part_and_the_doctor_looks_while_it_runs() {
+    let place = Column::Embedded.place();
+    let running = place.start().await;
+    let (data, file) = (place.data(), place.dir().join("world.toml"));
+    std::fs::write(&file, well(&["apply", "--example"]).await).unwrap();
+    let apply = ["apply", "--json", "--file", text(&file), "--data", text(&data)];
+    let changes = async || -> Vec<String> {
+        let rows: Value = serde_json::from_str(&well(&apply).await).unwrap();
+        let change = |row: &Value| format!("{} {}", row["kind"].as_str().unwrap(), row["change"].as_str().unwrap());
+        rows.as_array().unwrap().iter().map(change).collect()
+    };
+    let dry = well(&["apply", "--dry-run", "--file", text(&file), "--data", text(&data)]).await;
+    assert!(dry.contains("would be made") && !place.dir().join("acme-server-1.key").exists(), "{dry}");
+    // The demo has such a supplier and such a route.
+    let first = ["supplier changed", "route unchanged", "farm made", "api key made", "tenant made"];
+    assert_eq!(changes().await, first);
+    let unchanged = first.map(|row| row.rsplit_once(' ').unwrap().0.to_owned() + " unchanged");
+    assert_eq!(changes().await, unchanged, "said again, it changes nothing");
+
+    let key = std::fs::read_to_string(place.dir().join("acme-server-1.key")).unwrap();
+    let (log, body) = (running.parts[0].log.clone(), json!({ "to": running.number(0, 7), "text": "from acme" }));
+    let begun = std::time::Instant::now();
+    loop {
+        let request = running.client.post(format!("{}/v1/messages", running.door())).bearer_auth(key.trim());
+        let status = request.json(&body).send().await.unwrap().status();
+        if status == 202 {
+            break;
+        }
+        assert!(status == 401 && begun.elapsed() < PATIENCE, "{status}\n{}", support::tail(&log));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    wait_until("acme's message arrives", &log, || texts(&running.received()).contains_key("from acme")).await;
+
+    std::fs::write(&file, "[[route]]\nid = \"red\"\nsupplier = \"nobody\"\n").unwrap();
+    let said = refused(&apply).await;
+    assert!(said.contains("route `red`: there is no supplier `nobody`"), "{said}");
+    let found: Value = serde_json::from_str(&well(&["doctor", "--json", "--data", text(&data)]).await).unwrap();
+    for part in ["settings", "engines", "keys", "certificates", "disk", "clock", "parties"] {
+        assert!(found.as_array().unwrap().iter().any(|finding| finding["part"] == part), "{part}: {found:#}");
     }
 }
 
