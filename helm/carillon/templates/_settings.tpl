@@ -104,6 +104,28 @@
 {{- $suppliers = append $suppliers $supplier -}}
 {{- end -}}
 {{- include "carillon.toml.tables" (dict "name" "smpp" "tables" $suppliers) }}
+{{- $relays := list -}}
+{{- range $farm.mm7 -}}
+{{- $relay := omit . "passwordSecret" "caSecret" "clientSecret" "reportPasswordSecret" -}}
+{{- with .passwordSecret -}}{{- $_ := set $relay "password_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .reportPasswordSecret -}}{{- $_ := set $relay "report_password_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .caSecret -}}{{- $_ := set $relay "ca_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .clientSecret -}}
+{{- $_ := set $relay "certificate_file" (printf "%s/%s/tls.crt" $etc .name) -}}
+{{- $_ := set $relay "key_file" (printf "%s/%s/tls.key" $etc .name) -}}
+{{- end -}}
+{{- $relays = append $relays $relay -}}
+{{- end -}}
+{{- include "carillon.toml.tables" (dict "name" "mm7" "tables" $relays) }}
+{{- if $farm.reports.enabled }}
+
+[reports]
+listen = "{{ $root.Values.listenAddress }}:8007"
+{{- with $farm.reports.tls.secret.name }}
+certificate_file = "{{ $etc }}/{{ . }}/tls.crt"
+key_file = "{{ $etc }}/{{ . }}/tls.key"
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* A farm's values with what they leave out. Arguments: root, farm. */}}
@@ -115,8 +137,9 @@
 {{- define "carillon.farm.secrets" -}}
 {{- $names := list -}}
 {{- range .links -}}{{- with .pinSecret -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
-{{- range .smpp -}}
-{{- range (list .passwordSecret .caSecret .clientSecret) -}}{{- with . -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
+{{- range concat .smpp .mm7 -}}
+{{- range (list .passwordSecret .caSecret .clientSecret .reportPasswordSecret) -}}{{- with . -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
 {{- end -}}
+{{- if .reports.enabled -}}{{- with .reports.tls.secret.name -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
 {{- dict "names" ($names | uniq | sortAlpha) | toJson -}}
 {{- end -}}
