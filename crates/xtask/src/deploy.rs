@@ -60,6 +60,7 @@ struct Bench<'a> {
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let bench = Bench::fetch(root)?;
     bench.tool("hadolint", &["Containerfile"])?;
+    bench.terraform()?;
     bench.alerts()?;
     let rendered = bench.render()?;
     bench.schemas(&rendered)?;
@@ -85,6 +86,15 @@ impl<'a> Bench<'a> {
             &["build", "-trimpath", "-o", &program, package],
         )?;
         command::run(self.root, &program, &["--strict", "--file", "tests/*_test.yaml", CHART])
+    }
+
+    /// Terraform's files have its form. Its providers, which the rest would take, are not to be had everywhere.
+    fn terraform(&self) -> anyhow::Result<()> {
+        if !command::succeeds("terraform", &["version"]) {
+            println!("there is no terraform here: the form of its files was not checked");
+            return Ok(());
+        }
+        command::run(self.root, "terraform", &["fmt", "-check", "-recursive", "terraform"])
     }
 
     /// Lints and renders every example, by the values' schema.

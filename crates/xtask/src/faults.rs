@@ -35,8 +35,8 @@ enum Fault {
     RestartCql,
     /// A third router joins while leases are out, and leaves in order.
     Rebalance,
-    /// A router is replaced by one that writes as the next build might, and back, while the other stays.
-    Replacement,
+    /// Every process is replaced in order, one by one, by one that writes as the next build might, and back.
+    Upgrade,
     /// A farm is cut off from all routers for 30 s.
     FarmCut,
     /// Two of three brokers are stunned or killed: gateways answer 503 and serviceNetwork, live, and are not ready.

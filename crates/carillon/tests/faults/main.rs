@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod balancer;
 mod links;
 mod orders;
 mod report;
@@ -15,6 +16,7 @@ mod servers;
 mod siege;
 mod tally;
 mod traffic;
+mod upgrade;
 mod wire;
 
 use std::panic::AssertUnwindSafe;
@@ -44,7 +46,7 @@ enum Fault {
     KillBroker,
     RestartCql,
     Rebalance,
-    Replacement,
+    Upgrade,
     FarmCut,
     NoQuorum,
 }
@@ -58,7 +60,7 @@ impl Fault {
         Fault::KillBroker,
         Fault::RestartCql,
         Fault::Rebalance,
-        Fault::Replacement,
+        Fault::Upgrade,
         Fault::FarmCut,
         Fault::NoQuorum,
     ];
@@ -72,7 +74,7 @@ impl Fault {
             Fault::KillBroker => "kill-broker",
             Fault::RestartCql => "restart-cql",
             Fault::Rebalance => "rebalance",
-            Fault::Replacement => "replacement",
+            Fault::Upgrade => "upgrade",
             Fault::FarmCut => "farm-cut",
             Fault::NoQuorum => "no-quorum",
         }
@@ -87,7 +89,7 @@ impl Fault {
             Fault::KillBroker => servers::kill_broker(siege, traffic).await,
             Fault::RestartCql => servers::restart_cql(siege, traffic).await,
             Fault::Rebalance => roles::rebalance(siege, traffic).await,
-            Fault::Replacement => roles::replacement(siege, traffic).await,
+            Fault::Upgrade => upgrade::upgrade(siege, traffic).await,
             Fault::FarmCut => links::cut(siege, traffic).await,
             Fault::NoQuorum => servers::no_quorum(siege, traffic).await,
         }

@@ -1,4 +1,4 @@
-//! Faults of our own processes: stopped, killed, added, replaced.
+//! Faults of our own processes: stopped, killed, added.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +13,6 @@ use crate::traffic::Traffic;
 
 /// How long something new is left at work before it goes again.
 const AT_WORK: Duration = Duration::from_secs(3);
-/// The variable that makes a process write as the next build will. Only debug builds know it.
-const NEXT_BUILD: &str = "CARILLON_NEXT_BUILD";
 
 /// A router stands still past its session, another takes over, and the first goes on, believing that it still owns.
 pub(crate) async fn two_owners(siege: &mut Siege<'_>, traffic: &Traffic) {
@@ -100,23 +98,4 @@ pub(crate) async fn rebalance(siege: &mut Siege<'_>, traffic: &Traffic) {
     third.signal(Signal::TERM);
     assert_eq!(third.ended().await, Some(0), "the third router did not stop in order");
     siege.goes_on(traffic).await;
-}
-
-/// A router is replaced, in order, by one that writes as the next build will, while the other stays; and back.
-pub(crate) async fn replacement(siege: &mut Siege<'_>, traffic: &Traffic) {
-    let index = siege.router_that_owns();
-    for is_next in [true, false] {
-        say(&format!("router {index} is replaced by {}", if is_next { "the next build" } else { "this build" }));
-        let part = siege.part(Role::Router, index);
-        part.signal(Signal::TERM);
-        assert_eq!(part.ended().await, Some(0), "the router did not stop in order");
-        part.environment.remove(NEXT_BUILD);
-        if is_next {
-            part.environment.insert(NEXT_BUILD, "1".to_owned());
-        }
-        part.start();
-        siege.ready(Role::Router, index).await;
-        siege.goes_on(traffic).await;
-        tokio::time::sleep(AT_WORK).await;
-    }
 }

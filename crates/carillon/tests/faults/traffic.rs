@@ -172,7 +172,8 @@ impl Shared {
     }
 }
 
-async fn judge(answer: reqwest::Result<reqwest::Response>) -> (Fate, Option<String>) {
+/// What an answer means to its sender, and what is wrong with it.
+pub(crate) async fn judge(answer: reqwest::Result<reqwest::Response>) -> (Fate, Option<String>) {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) if error.is_connect() => return (Fate::Unheard, None),
