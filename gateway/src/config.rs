@@ -21,6 +21,8 @@ pub struct Config {
     pub tls_others: Vec<TlsFiles>,
     /// The tenant that `/oms/service.asmx` serves; empty: the only tenant there is, else none.
     pub default_tenant: String,
+    /// The tenant whose keys list what handsets sent to nobody; empty: none.
+    pub operator_tenant: String,
     /// The address clients reach this gateway by, without a path; empty: what the request names as its host.
     pub public_url: String,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` headers are believed, by address or network.
@@ -63,6 +65,7 @@ impl Default for Config {
             tls_key_file: PathBuf::new(),
             tls_others: Vec::new(),
             default_tenant: String::new(),
+            operator_tenant: String::new(),
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             cell: "home".into(),

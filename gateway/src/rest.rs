@@ -34,6 +34,8 @@ pub fn router() -> Router<Arc<Gateway>> {
         .route("/v1/messages/{id}", get(messages::show).delete(cancel::cancel).fallback(method_not_allowed))
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
         .route("/v1/inbound", get(inbound::list).fallback(method_not_allowed))
+        .route("/v1/operator/inbound", get(inbound::list_of_operator).fallback(method_not_allowed))
+        .route("/v1/webhook", get(inbound::webhook).fallback(method_not_allowed))
         .route("/v1/oms/users", get(users::list).fallback(method_not_allowed))
         .route(
             "/v1/oms/users/{user_id}",

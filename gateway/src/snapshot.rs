@@ -7,6 +7,7 @@ use model::keyring::{Keyring, MasterKey};
 use model::party::{Carries, OmsUser, PriceDeck, Route, Tenant};
 use model::record::Service;
 use model::seal::{DataKey, NumberKey, SealError};
+use model::webhook::WebhookKey;
 use model::{Msisdn, TenantId, Timestamp};
 use store::Parties;
 
@@ -117,6 +118,12 @@ impl Snapshot {
     #[must_use]
     pub fn inbound_key(&self) -> DataKey {
         self.master.inbound_key()
+    }
+
+    /// The key that posts to a tenant's webhook are signed with.
+    #[must_use]
+    pub fn webhook_key(&self, tenant: &TenantId) -> WebhookKey {
+        self.master.webhook_key(tenant)
     }
 
     /// The key of look-up hashes.

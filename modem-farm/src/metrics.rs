@@ -81,6 +81,7 @@ pub(crate) enum ReportEnd {
     NotKept,
     NotAdmitted,
     NotOffered,
+    TooLarge,
     Unreadable,
 }
 
@@ -142,8 +143,15 @@ impl Label for RelayRest {
 
 impl Label for ReportEnd {
     const NAME: &'static str = "end";
-    const ALL: &'static [Self] =
-        &[Self::Kept, Self::Repeated, Self::NotKept, Self::NotAdmitted, Self::NotOffered, Self::Unreadable];
+    const ALL: &'static [Self] = &[
+        Self::Kept,
+        Self::Repeated,
+        Self::NotKept,
+        Self::NotAdmitted,
+        Self::NotOffered,
+        Self::TooLarge,
+        Self::Unreadable,
+    ];
     fn value(self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -151,6 +159,7 @@ impl Label for ReportEnd {
             Self::NotKept => "not-kept",
             Self::NotAdmitted => "not-admitted",
             Self::NotOffered => "not-offered",
+            Self::TooLarge => "too-large",
             Self::Unreadable => "unreadable",
         }
     }

@@ -57,12 +57,16 @@ pub struct Config {
     pub inbound_parts_seconds_max: u64,
     /// Tenants that SIMs and supplier accounts belong to: they get what comes there and is nobody's reply.
     pub inbound_owners: BTreeMap<String, TenantId>,
+    /// Replies a user's own phone gets in an hour, at most; what is more stays in the list.
+    pub replies_per_phone_hour_max: u32,
     /// Where replies are mailed to.
     pub mail: Mail,
     /// How long a farm, or a journal of it, may stay away before what was granted to it ends as `uncertain`.
     pub farm_lost_seconds: u64,
     /// When lanes and state were put back from a copy; the epoch: never.
     pub restored_at: Timestamp,
+    /// Where tenants get what comes to them and is no user's reply.
+    pub webhooks: Webhooks,
     /// Where farms attach.
     pub control: Control,
 }
@@ -101,6 +105,30 @@ pub struct Mail {
     pub in_hand_max: usize,
     /// The charset of texts that are not plain ASCII.
     pub charset: String,
+}
+
+/// Where tenants get what comes to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Each tenant's address.
+    pub urls: BTreeMap<TenantId, String>,
+    /// Networks (`address/bits`) that may be posted to besides the public ones.
+    pub networks: Vec<String>,
+    /// An authority besides those the machine trusts, in PEM.
+    pub ca_file: PathBuf,
+    /// Posts at a time, of each partition of the lane.
+    pub connections_max: u32,
+    /// How long an answer may take.
+    pub answer_seconds_max: u64,
+    /// How long the first retry waits; doubles with each.
+    pub retry_ms_first: u64,
+    /// The longest a retry waits.
+    pub retry_ms_max: u64,
+    /// After so long a message that was not taken is given up.
+    pub give_up_hours: u32,
+    /// Messages taken out of the lane at a time.
+    pub in_hand_max: usize,
 }
 
 /// How the way to the mail server is kept private.
@@ -159,9 +187,11 @@ impl Default for Config {
             inbound_settle_ms: 1_000,
             inbound_parts_seconds_max: 86_400,
             inbound_owners: BTreeMap::new(),
+            replies_per_phone_hour_max: 60,
             mail: Mail::default(),
             farm_lost_seconds: 600,
             restored_at: Timestamp(0),
+            webhooks: Webhooks::default(),
             control: Control::default(),
         }
     }
@@ -185,6 +215,22 @@ impl Default for Mail {
             give_up_hours: 48,
             in_hand_max: 10_000,
             charset: "utf-8".into(),
+        }
+    }
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Webhooks {
+            urls: BTreeMap::new(),
+            networks: Vec::new(),
+            ca_file: PathBuf::new(),
+            connections_max: 8,
+            answer_seconds_max: 20,
+            retry_ms_first: 5_000,
+            retry_ms_max: 1_800_000,
+            give_up_hours: 48,
+            in_hand_max: 10_000,
         }
     }
 }

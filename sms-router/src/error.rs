@@ -113,6 +113,14 @@ pub enum RouterError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The webhooks' settings can't be used.
+    #[error("`webhooks.{key}` is not usable")]
+    WebhookSetting {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Steps could not be carried into the store.
     #[error("lane `{lane}` partition `{partition}` could not be projected")]
     Project {

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub mails_in_hand: Gauge,
     /// Replies, by what became of them on their way into a mailbox.
     pub mails: CounterBy<MailedAs>,
+    /// Messages in hand for tenants' webhooks.
+    pub posts_in_hand: Gauge,
+    /// Messages for tenants' webhooks, by what became of them.
+    pub posts: CounterBy<PostedAs>,
     /// References whose receipt is awaited.
     pub references_open: Gauge,
     /// Receipts that wait for their outcome.
@@ -141,12 +145,31 @@ labels! {
     TakenBy, "by",
     /// A user's mailbox; the tenant's list has it too.
     Mailbox = "mailbox",
+    /// A user's own phone; the tenant's list has it too.
+    Phone = "phone",
+    /// The tenant's webhook; its list has it too.
+    Webhook = "webhook",
     /// The tenant's list.
     Tenant = "tenant",
     /// The operator's list.
     Operator = "operator",
     /// Nobody: a farm said it again.
     Nobody = "nobody",
+}
+
+labels! {
+    /// What became of a message on its way to a tenant's webhook.
+    PostedAs, "result",
+    /// It was taken.
+    Posted = "posted",
+    /// It was refused for good, or for too long.
+    Refused = "refused",
+    /// It will be tried again.
+    Deferred = "deferred",
+    /// The tenant has no webhook any more; its list has it.
+    Unposted = "unposted",
+    /// It was told of before.
+    Repeated = "repeated",
 }
 
 labels! {
@@ -198,6 +221,8 @@ labels! {
     Inbox = "inbox",
     /// Lane `mail`.
     Mail = "mail",
+    /// Lane `hooks`.
+    Hooks = "hooks",
 }
 
 labels! {
@@ -221,6 +246,8 @@ labels! {
     Inbox = "inbox",
     /// Replies into mailboxes.
     Mailer = "mailer",
+    /// Messages to tenants' webhooks.
+    Hooks = "hooks",
 }
 
 impl Metrics {
@@ -253,6 +280,11 @@ impl Metrics {
             mails: registry.counter_by(
                 "carillon_router_mails_total",
                 "Replies on their way into mailboxes, by what became of them.",
+            ),
+            posts_in_hand: gauge("carillon_router_posts_in_hand", "Messages in hand for tenants' webhooks."),
+            posts: registry.counter_by(
+                "carillon_router_posts_total",
+                "Messages on their way to tenants' webhooks, by what became of them.",
             ),
             references_open: gauge("carillon_router_references_open", "References whose receipt is awaited."),
             receipts_parked: gauge("carillon_router_receipts_parked", "Receipts that wait for their outcome."),

@@ -2,10 +2,13 @@
 //!
 //! The order of claims: the conversation it answers (the last message to that number through that SIM or account, within
 //! [`store::CONVERSATION_MS`]), then the tenant the SIM or account belongs to, then the operator. Nothing goes nowhere: all of it
-//! is listed with its owner, and a reply to a user with a proved mailbox is mailed besides.
+//! is listed with its owner; a reply goes to the user's proved mailbox or phone besides, and what is no reply to the tenant's webhook.
 
+pub mod hooks;
 pub mod inbox;
 pub mod mailer;
+mod networks;
+mod onward;
 mod parts;
 pub mod post;
 mod turns;

@@ -20,8 +20,9 @@ use crate::metrics::{Metrics, Part};
 use crate::parts::{Kept, keep};
 use crate::pipeline::Pipeline;
 use crate::project::Projector;
+use crate::replies::hooks::Hooks;
 use crate::replies::inbox::{self, Inbox, Keys};
-use crate::replies::mailer::{self, Mailer};
+use crate::replies::mailer::{self, Mailer, Way};
 use crate::replies::post::Post;
 use crate::routing::{Loads, Routing};
 use crate::schedule::{Gate, Maker, Schedule};
@@ -53,12 +54,13 @@ pub struct Deps<B, S> {
 }
 
 /// The lanes every installation has, and who reads them; those of routes come and go with the routes.
-pub const LANES: [(Lane, &[Group]); 7] = [
+pub const LANES: [(Lane, &[Group]); 8] = [
     (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
     (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
     (Lane::Events, &[Group::PROJECTION]),
     (Lane::Inbox, &[inbox::READERS]),
     (Lane::Mail, &[mailer::MAILERS]),
+    (Lane::Hooks, &[mailer::POSTERS]),
     (Lane::DeadLetter, &[OPERATOR]),
     (Lane::Loads, &[LISTENERS]),
 ];
@@ -93,11 +95,16 @@ pub async fn run<B: Bus, S: Store>(
     let health = deps.health.clone();
     let (master, registry) = (deps.master.clone(), deps.registry.clone());
     let loads = RouteLoads::default();
-    let post = Post::of(&config.mail)?;
+    let (post, hooks) = (Post::of(&config.mail)?, Hooks::of(&config.webhooks, &deps.master)?);
     let desk = open(config, deps, loads.clone(), &stop).await?;
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
-    phases.share_replies(&desk, &Keys::of(&master), post.as_ref());
+    phases.share_inbox(&desk, &Keys::of(&master), &hooks);
+    phases.share_way(&desk, Way::Hooks(hooks));
+    match post {
+        Some(post) => phases.share_way(&desk, Way::Mail(post)),
+        None => tracing::info!("no mail server is set: replies wait in lane `mail`"),
+    }
     let parties =
         patiently(&stop, "read the farm table", async || desk.store.parties().await.map_err(RouterError::Parties));
     farms::start(&desk, &parties.await?, loads, &master, &registry, doors, &phases.dispatching);
@@ -245,25 +252,23 @@ impl Phases {
         });
     }
 
-    /// Without a mail server nobody reads lane `mail`.
-    fn share_replies<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &Keys, post: Option<&Post>) {
-        let (of, replying, keys) = (desk.clone(), self.replying.clone(), keys.clone());
+    fn share_inbox<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &Keys, hooks: &Hooks) {
+        let (of, replying, keys, hooks) = (desk.clone(), self.replying.clone(), keys.clone(), hooks.clone());
         share(desk, inbox::READERS, Lane::Inbox, &self.replying, move |partition| {
-            let keys = keys.clone();
+            let (keys, hooks) = (keys.clone(), hooks.clone());
             vec![keep(&of, &replying, Part::Inbox, move |desk, stop| {
-                let inbox = Inbox::new(desk, keys.clone(), partition);
+                let inbox = Inbox::new(desk, keys.clone(), hooks.clone(), partition);
                 async move { inbox.run(&stop).await }
             })]
         });
-        let Some(post) = post.cloned() else {
-            tracing::info!("no mail server is set: replies wait in lane `mail`");
-            return;
-        };
-        let (of, replying) = (desk.clone(), self.replying.clone());
-        share(desk, mailer::MAILERS, Lane::Mail, &self.replying, move |partition| {
-            let post = post.clone();
-            vec![keep(&of, &replying, Part::Mailer, move |desk, stop| {
-                let mailer = Mailer::new(desk, post.clone(), partition);
+    }
+
+    fn share_way<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, way: Way) {
+        let (of, replying, (group, lane), part) = (desk.clone(), self.replying.clone(), way.source(), way.part());
+        share(desk, group, lane, &self.replying, move |partition| {
+            let way = way.clone();
+            vec![keep(&of, &replying, part, move |desk, stop| {
+                let mailer = Mailer::new(desk, way.clone(), partition);
                 async move { mailer.run(&stop).await }
             })]
         });

@@ -159,13 +159,14 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
 }
 
 /// The lanes outside of dispatch, and who reads them.
-const LAGS: [(LagOf, Group, Lane); 6] = [
+const LAGS: [(LagOf, Group, Lane); 7] = [
     (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
     (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
     (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
     (LagOf::ProjectedEvents, Group::PROJECTION, Lane::Events),
     (LagOf::Inbox, inbox::READERS, Lane::Inbox),
     (LagOf::Mail, mailer::MAILERS, Lane::Mail),
+    (LagOf::Hooks, mailer::POSTERS, Lane::Hooks),
 ];
 
 /// What is shown while it lives.

@@ -256,6 +256,12 @@ async fn send(house: &House, ids: std::ops::Range<u128>) {
     assert_eq!((routed.len(), distinct.len()), (ids.end as usize, ids.end as usize), "each once");
 }
 
+/// Parts of the first of two routers: half of four partitions of three groups, one of two routes, and the lanes of one partition
+/// that messages from handsets go through.
+const FIRST: usize = 9;
+/// Parts of the second.
+const SECOND: usize = 7;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routers_come_and_go_and_each_message_goes_once() {
     let house = House::open().await;
@@ -263,11 +269,11 @@ async fn routers_come_and_go_and_each_message_goes_once() {
     let first = Router::start(&house, &town, 1).await;
     send(&house, 0..50).await;
     let second = Router::start(&house, &town, 2).await;
-    until("the second to have a part", async || town.shares_of(2).await == 7).await;
-    assert_eq!(town.shares_of(1).await, 7, "four partitions of three groups, and two routes");
+    until("the second to have a part", async || town.shares_of(2).await == SECOND).await;
+    assert_eq!(town.shares_of(1).await, FIRST, "half, and what has one partition");
     send(&house, 50..150).await;
     first.stop().await;
-    until("the second to have all", async || town.shares_of(2).await == 14).await;
+    until("the second to have all", async || town.shares_of(2).await == FIRST + SECOND).await;
     send(&house, 150..200).await;
     second.stop().await;
 }
@@ -277,10 +283,10 @@ async fn one_that_does_not_hear_of_its_loss_does_no_harm_and_comes_back() {
     let house = House::open().await;
     let town = Town::new(&house);
     let [first, second] = [Router::start(&house, &town, 1).await, Router::start(&house, &town, 2).await];
-    until("both to have a part", async || town.shares_of(1).await == 7 && town.shares_of(2).await == 7).await;
+    until("both to have a part", async || town.shares_of(1).await == FIRST && town.shares_of(2).await == SECOND).await;
     send(&house, 0..50).await;
     town.bury(1);
-    until("the second to have all", async || town.shares_of(2).await == 14).await;
+    until("the second to have all", async || town.shares_of(2).await == FIRST + SECOND).await;
     // Both read and plan what comes; only the second's steps count.
     send(&house, 50..150).await;
     let due = house.message(150).with(|header| header.not_before_ms = header.accepted_ms + 1);
@@ -290,7 +296,7 @@ async fn one_that_does_not_hear_of_its_loss_does_no_harm_and_comes_back() {
     until("its time", async || house.story(&due).await == ["scheduled", "routed"]).await;
     send(&house, 151..151).await;
     town.wake(1).await;
-    until("both to have a part", async || town.shares_of(1).await == 7 && town.shares_of(2).await == 7).await;
+    until("both to have a part", async || town.shares_of(1).await == FIRST && town.shares_of(2).await == SECOND).await;
     send(&house, 151..200).await;
     for router in [first, second] {
         assert!(!router.registry.text().contains("restarts_total{part=\"planner\"} 1"), "a loss is no failure");

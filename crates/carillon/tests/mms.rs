@@ -220,7 +220,7 @@ async fn the_door_for_reports_admits_nobody_else() {
         status == 500 && body.contains("<StatusCode>4003</StatusCode>") && body.contains(">t&amp;1<"),
         "{status} {body}"
     );
-    assert_eq!(ask("relay", RELAYS, vec![b' '; 65 * 1024]).await.0, 413);
+    assert_eq!(ask("relay", RELAYS, vec![b' '; 1_300_001]).await.0, 413);
     assert_eq!(metric(&carillon, "carillon_farm_relay_reports_total{end=\"not-admitted\"}").await, 3.0);
 }
 

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::party::WrappedKey;
 use crate::seal::{DataKey, NumberKey, SealError};
+use crate::webhook::WebhookKey;
 use crate::{TenantId, Timestamp};
 
 /// The installation's master secret: 32 bytes from a file. Everything else that is secret is derived from it or wrapped
@@ -51,6 +52,13 @@ impl MasterKey {
     #[must_use]
     pub fn inbound_key(&self) -> DataKey {
         DataKey::new("inbound", self.derive("carillon 2026 inbound messages"))
+    }
+
+    /// The key that posts to a tenant's webhook are signed with.
+    #[must_use]
+    pub fn webhook_key(&self, tenant: &TenantId) -> WebhookKey {
+        let all = self.derive("carillon 2026 webhooks");
+        WebhookKey::new(*blake3::keyed_hash(&all, tenant.as_str().as_bytes()).as_bytes())
     }
 
     /// What is kept of an API key: a keyed hash, 64 hexadecimal digits. Equal keys, equal hashes; no way back.

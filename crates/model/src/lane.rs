@@ -23,6 +23,8 @@ pub enum Lane {
     Inbox,
     /// Replies on their way into mailboxes, keyed by tenant.
     Mail,
+    /// Messages from handsets on their way to tenants' webhooks, keyed by tenant.
+    Hooks,
     /// Records that could not be read, with their headers.
     DeadLetter,
     /// What owners tell planners elsewhere of their routes' loads. Old in seconds; nothing is lost with it.
@@ -40,6 +42,7 @@ impl Lane {
             | Lane::Leases(_)
             | Lane::Inbox
             | Lane::Mail
+            | Lane::Hooks
             | Lane::DeadLetter
             | Lane::Loads => 1,
         }
@@ -55,6 +58,7 @@ impl Lane {
             "events" => Some(Lane::Events),
             "inbox" => Some(Lane::Inbox),
             "mail" => Some(Lane::Mail),
+            "hooks" => Some(Lane::Hooks),
             "dead-letter" => Some(Lane::DeadLetter),
             "loads" => Some(Lane::Loads),
             _ => match name.split_once('.')? {
@@ -81,6 +85,7 @@ impl fmt::Display for Lane {
             Lane::Events => f.write_str("events"),
             Lane::Inbox => f.write_str("inbox"),
             Lane::Mail => f.write_str("mail"),
+            Lane::Hooks => f.write_str("hooks"),
             Lane::DeadLetter => f.write_str("dead-letter"),
             Lane::Loads => f.write_str("loads"),
         }
@@ -103,6 +108,7 @@ mod tests {
             Lane::Events,
             Lane::Inbox,
             Lane::Mail,
+            Lane::Hooks,
             Lane::DeadLetter,
             Lane::Loads,
         ];

@@ -15,6 +15,7 @@ pub mod refusal;
 pub mod reply;
 pub mod seal;
 pub mod time;
+pub mod webhook;
 
 pub use allowance::{Allowance, AllowanceLimits, Shortage};
 pub use decimal::Decimal;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::record::RecordError;
+use crate::record::{Multimedia, RecordError};
 use crate::seal::{DataKey, SealError};
 use crate::{MessageId, TenantId, Timestamp};
 
@@ -23,6 +23,68 @@ pub struct Words {
     /// When a farm heard it (UTC ms).
     #[prost(int64, tag = "4")]
     pub heard_ms: i64,
+    /// In place of a text: a multimedia message, whole; its presentation (SMIL) is one of its media.
+    #[prost(message, optional, tag = "5")]
+    pub multimedia: Option<Multimedia>,
+    /// The mailbox it goes to, if it is a letter of ours and no handset's.
+    #[prost(string, tag = "6")]
+    pub mailbox: String,
+    /// The subject of such a letter.
+    #[prost(string, tag = "7")]
+    pub subject: String,
+}
+
+/// What a farm hears from a handset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// An SMS-DELIVER, as octets.
+    Short(Bytes),
+    /// A multimedia message.
+    Multimedia(Letter),
+}
+
+/// A multimedia message from a handset.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Letter {
+    /// The sender, as in [`Words::from`].
+    #[prost(string, tag = "1")]
+    pub from: String,
+    /// What it is.
+    #[prost(message, required, tag = "2")]
+    pub multimedia: Multimedia,
+}
+
+/// What no SMS-DELIVER begins with: its lowest two bits would be zero (3GPP TS 23.040, 9.2.3.1).
+const MULTIMEDIA: u8 = 0xff;
+
+impl Heard {
+    /// As it travels from the farm.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Heard::Short(tpdu) => tpdu.clone(),
+            Heard::Multimedia(letter) => [&[MULTIMEDIA][..], &letter.encode_to_vec()].concat().into(),
+        }
+    }
+
+    /// Reads what [`Heard::to_bytes`] wrote. Whether a short message makes sense is not looked at.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn read(bytes: Bytes) -> Result<Self, RecordError> {
+        match bytes.first() {
+            Some(&MULTIMEDIA) => Ok(Heard::Multimedia(Letter::decode(bytes.slice(1..))?)),
+            _ => Ok(Heard::Short(bytes)),
+        }
+    }
+}
+
+/// Shows no number and no text.
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Letter({:?})", self.multimedia)
+    }
 }
 
 impl std::fmt::Debug for Words {
@@ -48,7 +110,7 @@ impl Words {
     }
 }
 
-/// A record of lane `mail`: a reply for a user's mailbox.
+/// A record of the lanes `mail` and `hooks`: a reply for a user's mailbox, a message for a tenant's webhook, or a letter of ours.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct MailRecord {
     /// Which message from a handset, 16 bytes.
@@ -57,7 +119,7 @@ pub struct MailRecord {
     /// Whose.
     #[prost(string, tag = "2")]
     pub tenant: String,
-    /// The user whose mailbox it is.
+    /// The user whose mailbox it is; empty if it is nobody's reply.
     #[prost(string, tag = "3")]
     pub user: String,
     /// Where it stands in its owner's list: when lane `inbox` took it (UTC ms).
@@ -69,6 +131,12 @@ pub struct MailRecord {
     /// Sealed [`Words`].
     #[prost(bytes = "bytes", tag = "6")]
     pub sealed: Bytes,
+    /// Whether it is a letter of ours, which stands in no list.
+    #[prost(bool, tag = "7")]
+    pub is_letter: bool,
+    /// The SIM or supplier account that received it; empty for a letter.
+    #[prost(string, tag = "8")]
+    pub account: String,
 }
 
 impl MailRecord {
@@ -124,6 +192,17 @@ mod tests {
         assert_eq!(Words::open(&key, MessageId(7), &sealed).unwrap(), words);
         assert!(Words::open(&key, MessageId(8), &sealed).is_err());
         assert_eq!(format!("{words:?}"), "Words(..)");
+    }
+
+    #[test]
+    fn what_a_farm_hears_keeps_its_kind() {
+        let short = Heard::Short(Bytes::from_static(&[0x24, 1, 2]));
+        let multimedia = Multimedia { subject: "holiday".into(), ..Multimedia::default() };
+        let letter = Heard::Multimedia(Letter { from: "+447700900123".into(), multimedia });
+        for heard in [short, letter] {
+            assert_eq!(Heard::read(heard.to_bytes()), Ok(heard));
+        }
+        assert!(Heard::read(Bytes::from_static(&[MULTIMEDIA, 9])).is_err());
     }
 
     #[test]

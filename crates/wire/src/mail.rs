@@ -33,6 +33,47 @@ pub struct Reply<'a> {
     pub mobile: &'a Msisdn,
 }
 
+/// A letter of the service's own: no phone's reply.
+#[derive(Clone, Debug)]
+pub struct ServiceLetter<'a> {
+    /// The name shown with the sender's address; may be empty.
+    pub from_name: &'a str,
+    /// Who sends it.
+    pub from: &'a MailAddress,
+    /// Whose mailbox.
+    pub to: &'a MailAddress,
+    /// When it was written.
+    pub date: Timestamp,
+    /// The part of its Message-ID before the `@`.
+    pub id: &'a str,
+    /// What it is about.
+    pub subject: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+impl ServiceLetter<'_> {
+    /// The mail. It says that nobody wrote it (RFC 3834), so that no machine answers.
+    pub fn write(&self, charset: Charset) -> Vec<u8> {
+        let from = header::mailbox(self.from_name, self.from, charset);
+        let (to, date, id, domain) = (self.to, header::date(self.date), self.id, self.from.domain());
+        let subject = header::text("Subject", &subject::of_text(self.subject), charset);
+        let (body, name) = body(self.text, charset);
+        format!(
+            "From: {from}\r\nTo: {to}\r\nDate: {date}\r\nMessage-ID: <{id}@{domain}>\r\n{subject}\r\n\
+             Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
+             Content-Type: text/plain; charset=\"{name}\"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{}",
+            quoted_printable::encode(&body)
+        )
+        .into_bytes()
+    }
+}
+
+/// A text as bytes, and the charset that has it.
+fn body(text: &str, charset: Charset) -> (Vec<u8>, &'static str) {
+    if text.is_ascii() { (text.as_bytes().to_vec(), "us-ascii") } else { charset.encode(text) }
+}
+
 /// The charset of texts that are not plain ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charset(&'static Encoding);
@@ -69,7 +110,7 @@ fn label(encoding: &'static Encoding) -> &'static str {
 impl Reply<'_> {
     /// The mail of a short message.
     pub fn short_message(&self, text: &str, charset: Charset) -> Vec<u8> {
-        let (body, name) = if text.is_ascii() { (text.as_bytes().to_vec(), "us-ascii") } else { charset.encode(text) };
+        let (body, name) = body(text, charset);
         let mut mail = self.head(&subject::of_text(text), charset, "MS-OMS-SMS");
         mail.push_str(&format!("Content-Type: text/plain; charset=\"{name}\"\r\n"));
         mail.push_str("Content-Transfer-Encoding: quoted-printable\r\n\r\n");
@@ -132,7 +173,7 @@ mod tests {
             71, 73, 70, 56, 57, 97, 1, 0, 1, 0, 128, 0, 0, 0, 0, 0, 255, 255, 255, 33, 249, 4, 1, 0, 0, 0, 0, 44, 0, 0,
             0, 0, 1, 0, 1, 0, 0, 2, 1, 68, 0, 59,
         ];
-        let picture = Part { content_type: "image/gif", charset: "", name: "imagepart.gif", data: gif };
+        let picture = Part { content_type: "image/gif", charset: "", id: "", name: "imagepart.gif", data: gif };
         check(
             |reply| reply.multimedia("", None, &[picture], Charset::UTF_8),
             include_str!("../tests/mail/mms-mixed.eml"),
@@ -143,6 +184,7 @@ mod tests {
         let text = Part {
             content_type: "text/plain",
             charset: "utf-8",
+            id: "",
             name: "textpart.txt",
             data: "Sunny here! \u{2600}".as_bytes(),
         };
@@ -164,6 +206,19 @@ mod tests {
         assert!(sms("\u{1f600}", Charset::named("iso-8859-1").unwrap()).contains("charset=\"utf-8\""));
         assert_eq!(Charset::named("utf-16"), None);
         assert_eq!(Charset::named("klingon"), None);
+    }
+
+    #[test]
+    fn a_letter_of_the_service_says_that_nobody_wrote_it() {
+        let from = MailAddress::parse("r-7f@replies.example.invalid").unwrap();
+        let to = MailAddress::parse("someone@example.com").unwrap();
+        let text = "https://sms.example.com/signup?token=0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+        let letter =
+            ServiceLetter { from_name: "", from: &from, to: &to, date: AT, id: "7.letter", subject: "Hello", text };
+        let mail = String::from_utf8(letter.write(Charset::UTF_8)).unwrap();
+        assert!(mail.contains("\r\nSubject: Hello\r\nAuto-Submitted: auto-generated\r\n"), "{mail}");
+        assert!(mail.contains("token=3D0123456789"), "an equals sign is written as one: {mail}");
+        assert!(!mail.contains("X-MS-Reply-To-Mobile"));
     }
 
     #[test]

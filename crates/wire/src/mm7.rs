@@ -3,7 +3,7 @@
 //!
 //! Written strictly, in the order of the schema; read by local names only, in any order, since relays write all kinds of
 //! namespaces. [`compose`] makes a message's request, [`submit_end`] reads what the relay answered, [`receive`] reads what a
-//! relay asks of us, and [`answer_to_report`] and [`fault`] are our answers.
+//! relay asks of us, and [`answer_to_deliver`], [`answer_to_report`] and [`fault`] are our answers.
 
 mod address;
 mod compose;
@@ -18,7 +18,9 @@ mod status;
 pub use address::NumberForm;
 pub use compose::{ComposeError, Encoding, Outgoing, Presentation, Sender, Style, Submission, compose};
 pub use envelope::Unreadable;
-pub use received::{Attachment, Call, Received, Report, Submitted, answer_to_report, fault, receive};
+pub use received::{
+    Attachment, Call, Delivered, Received, Report, Submitted, answer_to_deliver, answer_to_report, fault, receive,
+};
 pub use relay::{Confirmation, Reporting, confirm, refuse, report};
 pub use status::{Class, HttpAnswer, MmStatus, SubmitEnd, reference_of, submit_end};
 
@@ -35,6 +37,8 @@ pub const VERSION: &str = "6.8.0";
 pub const UNSUPPORTED: u32 = 4003;
 /// What we say of what cannot be read.
 pub const FORMAT_CORRUPT: u32 = 2007;
+/// What we say of a message that has too much in it.
+pub const CONTENT_REFUSED: u32 = 2004;
 /// What we say where something cannot be kept.
 pub const SERVER_ERROR: u32 = 3000;
 /// Done.

@@ -56,6 +56,8 @@ enum Chore {
     Faults(faults::Faults),
     /// Checks the Helm chart's unit tests, and the chart on a real cluster.
     CheckDeploy(deploy::CheckDeploy),
+    /// Lets a client that Apache CXF makes of the served WSDL talk to a real process. Needs a JDK and Maven.
+    JavaClient,
     /// Measures one release build side by side, in turns, and counts what a message costs.
     Compare {
         #[command(subcommand)]
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Engines { order } => engines::run(&order),
         Chore::Faults(faults) => faults::run(&root, &faults),
         Chore::CheckDeploy(check) => check.run(&root),
+        Chore::JavaClient => soap::java(&root),
         Chore::Compare { what } => compare::run(&root, &what),
     };
     match result {

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use model::reply::Words;
 use model::seal::SealError;
-use model::{MessageId, Refusal, Timestamp};
+use model::{MessageId, Refusal, Timestamp, record};
 use serde::{Deserialize, Serialize};
 use store::{INBOUND_MS, InboundOwner, InboundPlace, InboundRow, Store};
 
@@ -58,13 +58,35 @@ struct View {
     #[serde(skip_serializing_if = "String::is_empty")]
     user_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mail: Option<Mail>,
+    multimedia: Option<Multimedia>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail: Option<Way>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<Way>,
+    /// The message by which it went to the user's own phone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sent_on_as: String,
 }
 
-/// A reply on its way into the user's mailbox.
 #[derive(Serialize)]
-struct Mail {
-    /// `queued`, `mailed`, `bounced` or `unmailed`.
+struct Multimedia {
+    subject: String,
+    media: Vec<Medium>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Medium {
+    content_type: String,
+    name: String,
+    /// In base64.
+    data: String,
+}
+
+/// A message on its way into the user's mailbox or to the tenant's webhook.
+#[derive(Serialize)]
+struct Way {
+    /// `queued`; `mailed`, `bounced` or `unmailed`; `posted`, `refused` or `unposted`.
     state: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
@@ -85,15 +107,41 @@ pub(super) async fn list(
     caller: Caller,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, RestProblem> {
-    let listed = read(&gateway, &caller, page).await;
+    let owner = InboundOwner::Tenant(caller.holder.tenant.id.clone());
+    answered(&gateway, read(&gateway, &caller, owner, page).await)
+}
+
+/// `GET /v1/operator/inbound`: what is nobody's, for the tenant that is the operator's own.
+pub(super) async fn list_of_operator(
+    State(gateway): State<Arc<Gateway>>,
+    caller: Caller,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, RestProblem> {
+    let is_operator = gateway.config.operator_tenant == caller.holder.tenant.id.as_str();
+    let listed = match is_operator {
+        true => read(&gateway, &caller, InboundOwner::Operator, page).await,
+        // Whether anything is here is nobody else's business.
+        false => Err(Refusal::NotFound.into()),
+    };
+    answered(&gateway, listed)
+}
+
+/// `GET /v1/webhook`: the key the tenant knows posts to its webhook by.
+pub(super) async fn webhook(caller: Caller) -> Response {
+    let secret = caller.snapshot.webhook_key(&caller.holder.tenant.id).expose();
+    ([(CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "secret": secret }))).into_response()
+}
+
+fn answered(gateway: &Arc<Gateway>, listed: Result<Inbound, Problem>) -> Result<Response, RestProblem> {
     // Nobody on the way keeps numbers and texts.
     let answer = listed.map(|inbound| ([(CACHE_CONTROL, "no-store")], Json(inbound)).into_response());
-    answer.map_err(|problem| RestProblem::of(&gateway, problem))
+    answer.map_err(|problem| RestProblem::of(gateway, problem))
 }
 
 async fn read(
     gateway: &Gateway,
     caller: &Caller,
+    owner: InboundOwner,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Inbound, Problem> {
     let Query(page) = page.map_err(|error| Problem::new(Refusal::InvalidField, error.body_text()))?;
@@ -101,7 +149,7 @@ async fn read(
     if !(1..=LISTED_MAX).contains(&limit) {
         return Err(Problem::new(Refusal::InvalidField, format!("`limit` is from 1 to {LISTED_MAX}")));
     }
-    let (owner, now) = (InboundOwner::Tenant(caller.holder.tenant.id.clone()), clock::now());
+    let now = clock::now();
     let after = match &page.cursor {
         Some(cursor) => read_cursor(owner, cursor)?,
         None => InboundPlace { owner, received: now.plus_ms(-INBOUND_MS), id: MessageId(0) },
@@ -117,9 +165,17 @@ fn view(snapshot: &Snapshot, row: InboundRow) -> Result<View, SealError> {
         key if key.id() == row.data_key => Words::open(&key, row.place.id, &row.sealed)?,
         _ => Words::open(snapshot.ring().key(&row.data_key)?, row.place.id, &row.sealed)?,
     };
-    let mail = (!row.goes_to.is_empty()).then(|| match row.fate {
-        Some(fate) => Mail { state: fate.word, reason: fate.reason, at: Some(fate.at) },
-        None => Mail { state: "queued".into(), reason: String::new(), at: None },
+    let goes_to: Vec<&str> = row.goes_to.split(' ').collect();
+    let way = |name: &str| {
+        goes_to.contains(&name).then(|| match &row.fate {
+            Some(fate) => Way { state: fate.word.clone(), reason: fate.reason.clone(), at: Some(fate.at) },
+            None => Way { state: "queued".into(), reason: String::new(), at: None },
+        })
+    };
+    let sent_on_as = goes_to.iter().find_map(|word| word.strip_prefix("phone:")).unwrap_or_default().to_owned();
+    let multimedia = words.multimedia.map(|multimedia| Multimedia {
+        subject: multimedia.subject,
+        media: multimedia.media.into_iter().map(medium).collect(),
     });
     Ok(View {
         id: MessageIdView(row.place.id),
@@ -128,9 +184,17 @@ fn view(snapshot: &Snapshot, row: InboundRow) -> Result<View, SealError> {
         from: words.from,
         text: words.text,
         data: BASE64_STANDARD.encode(words.data),
+        mail: way("mailbox"),
+        webhook: way("webhook"),
         user_id: row.user,
-        mail,
+        multimedia,
+        sent_on_as,
     })
+}
+
+fn medium(medium: record::Medium) -> Medium {
+    let record::Medium { content_type, location: name, data, .. } = medium;
+    Medium { content_type, name, data: BASE64_STANDARD.encode(data) }
 }
 
 fn cursor(place: &InboundPlace) -> String {

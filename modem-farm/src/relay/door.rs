@@ -1,5 +1,5 @@
-//! The door where relays bring delivery reports: who they are is checked, a report is in the journal before it is answered, and
-//! one that comes again is answered the same. Must not know links.
+//! The door where relays bring delivery reports and messages from handsets: who they are is checked before anything is read, what
+//! comes is in the journal before it is answered, and what comes again is answered the same. Must not know links.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use model::record::{Medium, Multimedia};
+use model::reply::{Heard, Letter};
 use runtime::Stop;
 use runtime::http::HttpLimits;
 use runtime::tls::{Certificates, TlsFiles, server_config};
 use tokio::net::TcpListener;
-use wire::mm7::{self, Call, Report};
+use wire::mm7::{self, Attachment, Call, Delivered, Report};
 
 use super::account::Relay;
 use crate::config::Reports;
@@ -25,8 +27,10 @@ use crate::journal::{Arrived, News};
 use crate::metrics::ReportEnd;
 use crate::shared::Shared;
 
-/// Octets of a report, with all that stands around it.
-const REPORT_OCTETS_MAX: usize = 64 * 1024;
+/// Octets of a request, with all that stands around a message.
+const REQUEST_OCTETS_MAX: usize = 1_300_000;
+/// Octets of a message: it has to fit into an entry of a lane, with what is added on the way.
+const MESSAGE_OCTETS_MAX: usize = 900 * 1024;
 /// Connections at a time.
 const CONNECTIONS_MAX: u32 = 256;
 /// How long a report may take to arrive.
@@ -69,10 +73,7 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "delivery reports of relays are taken");
-    let router = Router::new()
-        .route("/mm7/{relay}", post(take))
-        .layer(DefaultBodyLimit::max(REPORT_OCTETS_MAX))
-        .with_state(Arc::new(Door { relays, shared }));
+    let router = Router::new().route("/mm7/{relay}", post(take)).with_state(Arc::new(Door { relays, shared }));
     let limits = HttpLimits {
         connections_max: CONNECTIONS_MAX,
         header_seconds_max: ARRIVE_SECONDS_MAX,
@@ -88,7 +89,7 @@ async fn take(
     Path(name): Path<String>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let metrics = &door.shared.metrics;
     let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
@@ -97,16 +98,59 @@ async fn take(
         metrics.reports.with(ReportEnd::NotAdmitted).increment();
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"mm7\"")]).into_response();
     };
+    // Only now: strangers' messages are not even read.
+    let Ok(body) = axum::body::to_bytes(body, REQUEST_OCTETS_MAX).await else {
+        metrics.reports.with(ReportEnd::TooLarge).increment();
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let received = mm7::receive(content_type, &body);
     let transaction = received.as_ref().ok().and_then(|received| received.transaction.clone());
-    let end = match received.map(|received| received.call) {
-        Ok(Call::Report(report)) => keep(&door.shared, relay, &report).await,
-        Ok(Call::Submit(_) | Call::Other(_)) => ReportEnd::NotOffered,
-        Err(mm7::Unreadable) => ReportEnd::Unreadable,
+    let (asked, end) = match received.map(|received| received.call) {
+        Ok(Call::Report(report)) => (Asked::Report, keep(&door.shared, relay, &report).await),
+        Ok(Call::Deliver(message)) => {
+            let end = keep_message(&door.shared, relay, *message, transaction.as_deref(), &body).await;
+            (Asked::Deliver, end)
+        }
+        Ok(Call::Submit(_) | Call::Other(_)) => (Asked::Other, ReportEnd::NotOffered),
+        Err(mm7::Unreadable) => (Asked::Other, ReportEnd::Unreadable),
     };
     metrics.reports.with(end).increment();
-    answer(relay, transaction.as_deref(), end)
+    answer(relay, transaction.as_deref(), asked, end)
+}
+
+/// What a relay wants.
+#[derive(Clone, Copy)]
+enum Asked {
+    Report,
+    Deliver,
+    Other,
+}
+
+/// Writes a message from a handset down. The same octets under the same transaction are a repeat.
+async fn keep_message(
+    shared: &Shared,
+    relay: &Relay,
+    message: Delivered,
+    transaction: Option<&str>,
+    body: &[u8],
+) -> ReportEnd {
+    shared.metrics.inbound.increment();
+    let medium = |part: Attachment| {
+        let Attachment { content_type, id, name, data } = part;
+        Medium { content_type, id, location: name, data }
+    };
+    let media = message.parts.into_iter().map(medium).collect();
+    let multimedia = Multimedia { subject: message.subject, media, ..Multimedia::default() };
+    let heard = Heard::Multimedia(Letter { from: message.sender, multimedia });
+    let heard = heard.to_bytes();
+    if heard.len() > MESSAGE_OCTETS_MAX {
+        return ReportEnd::TooLarge;
+    }
+    let name = relay.config.name.clone();
+    let news = News::Inbound { imsi: name.to_string(), link: name, tpdu: heard };
+    let tell_by = [transaction.unwrap_or_default().as_bytes(), b"\0", blake3::hash(body).as_bytes()].concat();
+    write_down(shared, relay, news, &tell_by).await
 }
 
 /// Writes a report down. One that is known already was written down before.
@@ -121,7 +165,11 @@ async fn keep(shared: &Shared, relay: &Relay, report: &Report) -> ReportEnd {
     };
     // What makes two reports one.
     let tell_by = [&report.message_id, "\0", &report.recipient, "\0", &report.word].map(str::as_bytes).concat();
-    let written = match shared.journal.arrive(news, Some(&tell_by), shared.now()) {
+    write_down(shared, relay, news, &tell_by).await
+}
+
+async fn write_down(shared: &Shared, relay: &Relay, news: News, tell_by: &[u8]) -> ReportEnd {
+    let written = match shared.journal.arrive(news, Some(tell_by), shared.now()) {
         Ok(write) => write.await,
         Err(error) => Err(error),
     };
@@ -132,21 +180,26 @@ async fn keep(shared: &Shared, relay: &Relay, report: &Report) -> ReportEnd {
         }
         Ok(Arrived::Known) => ReportEnd::Repeated,
         Err(error) => {
-            tracing::error!(link.name = %relay.config.name, %error, "a report could not be written down and is to come again");
+            tracing::error!(link.name = %relay.config.name, %error, "what a relay brought could not be written down and is to come again");
             ReportEnd::NotKept
         }
     }
 }
 
-fn answer(relay: &Relay, transaction: Option<&str>, end: ReportEnd) -> Response {
+fn answer(relay: &Relay, transaction: Option<&str>, asked: Asked, end: ReportEnd) -> Response {
     let (namespace, version) = (relay.config.namespace(), relay.config.version.as_str());
     let refused = |code| (StatusCode::INTERNAL_SERVER_ERROR, mm7::fault(&namespace, version, transaction, code));
     let (status, body) = match end {
         ReportEnd::Kept | ReportEnd::Repeated => {
-            (StatusCode::OK, mm7::answer_to_report(&namespace, version, transaction))
+            let taken = match asked {
+                Asked::Deliver => mm7::answer_to_deliver(&namespace, version, transaction),
+                Asked::Report | Asked::Other => mm7::answer_to_report(&namespace, version, transaction),
+            };
+            (StatusCode::OK, taken)
         }
         ReportEnd::NotKept | ReportEnd::NotAdmitted => refused(mm7::SERVER_ERROR),
         ReportEnd::NotOffered => refused(mm7::UNSUPPORTED),
+        ReportEnd::TooLarge => refused(mm7::CONTENT_REFUSED),
         ReportEnd::Unreadable => refused(mm7::FORMAT_CORRUPT),
     };
     (status, [(header::CONTENT_TYPE, "text/xml; charset=utf-8")], body).into_response()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bus::{Bus, Entry, Group, Read};
 use model::keyring::MasterKey;
 use model::party::{OmsUser, ReplyTo};
-use model::reply::{MailRecord, Words};
+use model::reply::{Heard, Letter, MailRecord, Words};
 use model::seal::{DataKey, NumberKey};
 use model::{Lane, MessageId, Msisdn, TenantId, Timestamp};
 use prost::Message as _;
@@ -20,6 +20,8 @@ use wire::mail::MailAddress;
 use wire::reassembly::join_octets;
 use wire::tpdu::{Deliver, UserData};
 
+use super::hooks::Hooks;
+use super::onward::{Budget, Onward};
 use super::parts::{Kept, Parts, Taken, text};
 use crate::RouterError;
 use crate::deadletter::{self, Origin};
@@ -38,8 +40,10 @@ const LOOK_REST: Duration = Duration::from_secs(5);
 /// How long a message waits for outcomes to be remembered, and how often one looks.
 const REMEMBERED_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
-/// Where a reply goes besides its owner's list.
-pub const MAILBOX: &str = "mailbox";
+/// Where a message goes besides its owner's list; words of [`InboundRow::goes_to`]. The last is followed by a message's id.
+const MAILBOX: &str = "mailbox";
+const WEBHOOK: &str = "webhook";
+const PHONE: &str = "phone:";
 
 /// What messages from handsets are opened with, and numbers found by.
 #[derive(Clone)]
@@ -62,7 +66,18 @@ pub struct Inbox<B, S, L> {
     keys: Keys,
     source: Source,
     parts: Parts,
+    hooks: Hooks,
+    phones: Budget,
 }
+
+/// What a farm heard, read.
+enum Opened {
+    Short(Deliver),
+    Multimedia(Letter),
+}
+
+/// An entry of the lane, and what is in it.
+type Fresh = (Read, Inbound, Opened);
 
 /// A whole message.
 struct Whole {
@@ -91,9 +106,10 @@ struct Work {
 impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     /// The reader of a partition.
     #[must_use]
-    pub fn new(desk: Desk<B, S, L>, keys: Keys, partition: u32) -> Self {
+    pub fn new(desk: Desk<B, S, L>, keys: Keys, hooks: Hooks, partition: u32) -> Self {
         let source = Source { group: READERS, lane: Lane::Inbox, partition };
-        Inbox { desk, keys, source, parts: Parts::default() }
+        let phones = Budget::new(desk.config.replies_per_phone_hour_max);
+        Inbox { desk, keys, source, parts: Parts::default(), hooks, phones }
     }
 
     /// Reads until the stop begins.
@@ -170,8 +186,10 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     }
 
     fn part_of(&self, read: &Read) -> Option<Kept> {
-        let (inbound, deliver) = self.open(read).ok()?;
-        self.as_part(read, &inbound, &deliver)
+        match self.open(read).ok()? {
+            (inbound, Opened::Short(deliver)) => self.as_part(read, &inbound, &deliver),
+            (_, Opened::Multimedia(_)) => None,
+        }
     }
 
     async fn sort(&mut self, reads: Vec<Read>) -> Result<Work, RouterError> {
@@ -179,7 +197,15 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         if !reads.is_empty() {
             self.desk.metrics.batch.with(LagOf::Inbox).observe(reads.len() as f64);
         }
-        for (read, inbound, deliver) in self.fresh(reads, &mut work).await? {
+        for (read, inbound, opened) in self.fresh(reads, &mut work).await? {
+            let deliver = match opened {
+                Opened::Short(deliver) => deliver,
+                Opened::Multimedia(letter) => {
+                    let words = Words { from: letter.from, multimedia: Some(letter.multimedia), ..Words::default() };
+                    self.claim(self.whole_of(&inbound, words, read.at), &snapshot, &mut work).await?;
+                    continue;
+                }
+            };
             let Some(part) = self.as_part(&read, &inbound, &deliver) else {
                 let from = sender(&deliver);
                 let whole = self.whole(&inbound, from, &[deliver.user_data], read.at);
@@ -201,11 +227,11 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     }
 
     /// Those that can be read and are no repeats: a farm says again what it has no answer to.
-    async fn fresh(&self, reads: Vec<Read>, work: &mut Work) -> Result<Vec<(Read, Inbound, Deliver)>, RouterError> {
+    async fn fresh(&self, reads: Vec<Read>, work: &mut Work) -> Result<Vec<Fresh>, RouterError> {
         let mut opened = Vec::with_capacity(reads.len());
         for read in reads {
             match self.open(&read) {
-                Ok((inbound, deliver)) => opened.push((self.arrival(&inbound), read, inbound, deliver)),
+                Ok((inbound, heard)) => opened.push((self.arrival(&inbound), read, inbound, heard)),
                 Err(reason) => self.bury(&read, reason, work),
             }
         }
@@ -213,14 +239,14 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         let known = self.desk.store.inbound_taken(arrivals).await.map_err(RouterError::Inbound)?;
         let mut firsts = HashMap::new();
         let mut fresh = Vec::with_capacity(opened.len());
-        for ((arrival, read, inbound, deliver), known) in opened.into_iter().zip(known) {
+        for ((arrival, read, inbound, heard), known) in opened.into_iter().zip(known) {
             let first = *firsts.entry(arrival).or_insert(known.unwrap_or(read.offset));
             if first != read.offset {
                 self.desk.metrics.inbound_taken.with(TakenBy::Nobody).increment();
                 continue;
             }
             work.taken.push(InboundTaken { arrival, offset: read.offset, at: read.at });
-            fresh.push((read, inbound, deliver));
+            fresh.push((read, inbound, heard));
         }
         Ok(fresh)
     }
@@ -257,16 +283,14 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             },
             parts => (String::new(), join_octets(parts)),
         };
+        self.whole_of(inbound, Words { from, text, data, ..Words::default() }, received)
+    }
+
+    fn whole_of(&self, inbound: &Inbound, words: Words, received: Timestamp) -> Whole {
         // A replay makes the same of it.
-        let mut random = [0; 10];
-        random.copy_from_slice(&self.arrival(inbound)[..10]);
-        let id = MessageId::fresh(received, random);
-        Whole {
-            id,
-            account: inbound.imsi.clone(),
-            received,
-            words: Words { from, text, data, heard_ms: inbound.at_ms },
-        }
+        let arrival = self.arrival(inbound);
+        let words = Words { heard_ms: inbound.at_ms, ..words };
+        Whole { id: id_of(arrival, received), account: inbound.imsi.clone(), received, words }
     }
 
     /// Gives a message to whom it is for.
@@ -276,24 +300,50 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             InboundOwner::Tenant(tenant) => snapshot.keyring.newest(tenant).map_or(&self.keys.inbound, |(_, key)| key),
             InboundOwner::Operator => &self.keys.inbound,
         };
-        let is_mailed = user.as_ref().is_some_and(|user| is_mailed(user, &whole.words));
+        let tenant = match &owner {
+            InboundOwner::Tenant(tenant) => snapshot.tenants.get(tenant),
+            InboundOwner::Operator => None,
+        };
+        let mut goes_to = Vec::new();
+        if user.as_ref().is_some_and(|user| is_mailed(user, &whole.words)) {
+            goes_to.push(MAILBOX.to_owned());
+        }
+        if let (Some(tenant), Some(user)) = (tenant, &user)
+            && let Some(phone) = self.phones.phone(user, &whole.words)
+            && let Some((_, key)) = snapshot.keyring.newest(&tenant.id)
+        {
+            let mut other = whole.id.to_bytes();
+            other.reverse();
+            let (id, words, received) = (id_of(other, whole.received), &whole.words, whole.received);
+            let onward = Onward { tenant, user, phone: &phone, words, id, received };
+            work.appended.push((Lane::Accepted, onward.entry(key, &self.keys.numbers)));
+            goes_to.push(format!("{PHONE}{id}"));
+        }
+        // The first that fits takes it: what a user gets is not the tenant's to be told of.
+        if goes_to.is_empty() && tenant.is_some_and(|tenant| self.hooks.has(&tenant.id)) {
+            goes_to.push(WEBHOOK.to_owned());
+        }
         let row = InboundRow {
             account: whole.account,
             user: user.map(|user| user.user_id.clone()).unwrap_or_default(),
-            goes_to: if is_mailed { MAILBOX.to_owned() } else { String::new() },
+            goes_to: goes_to.join(" "),
             data_key: key.id().to_owned(),
             sealed: whole.words.seal(key, whole.id),
             fate: None,
             place: InboundPlace { owner, received: whole.received, id: whole.id },
         };
-        let taken = match (&row.place.owner, is_mailed) {
-            (InboundOwner::Tenant(tenant), true) => {
-                work.appended.push(mail(tenant, &row));
-                TakenBy::Mailbox
-            }
-            (InboundOwner::Tenant(_), false) => TakenBy::Tenant,
-            (InboundOwner::Operator, _) => TakenBy::Operator,
+        let taken = match goes_to.first().map(String::as_str) {
+            Some(MAILBOX) => TakenBy::Mailbox,
+            Some(WEBHOOK) => TakenBy::Webhook,
+            Some(_) => TakenBy::Phone,
+            None if tenant.is_some() => TakenBy::Tenant,
+            None => TakenBy::Operator,
         };
+        match (taken, &row.place.owner) {
+            (TakenBy::Mailbox, InboundOwner::Tenant(tenant)) => work.appended.push(onward(Lane::Mail, tenant, &row)),
+            (TakenBy::Webhook, InboundOwner::Tenant(tenant)) => work.appended.push(onward(Lane::Hooks, tenant, &row)),
+            _ => {}
+        }
         self.desk.metrics.inbound_taken.with(taken).increment();
         work.rows.push(row);
         Ok(())
@@ -320,12 +370,16 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     }
 
     /// Opens an entry; the error says why it can't be, and shows nothing of it.
-    fn open(&self, read: &Read) -> Result<(Inbound, Deliver), String> {
+    fn open(&self, read: &Read) -> Result<(Inbound, Opened), String> {
         let kind = OutcomeEntry::read(read.payload.clone()).map_err(|error| error.to_string())?;
         let Kind::Inbound(inbound) = kind else { return Err("no message from a handset".to_owned()) };
-        let tpdu = self.keys.inbound.open_bytes(&inbound.binding(), &inbound.sealed);
-        let deliver = Deliver::decode(&tpdu.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
-        Ok((inbound, deliver))
+        let plain = self.keys.inbound.open_bytes(&inbound.binding(), &inbound.sealed);
+        let plain = plain.map_err(|error| error.to_string())?;
+        let opened = match Heard::read(plain.into()).map_err(|error| error.to_string())? {
+            Heard::Short(tpdu) => Opened::Short(Deliver::decode(&tpdu).map_err(|error| error.to_string())?),
+            Heard::Multimedia(letter) => Opened::Multimedia(letter),
+        };
+        Ok((inbound, opened))
     }
 
     fn as_part(&self, read: &Read, inbound: &Inbound, deliver: &Deliver) -> Option<Kept> {
@@ -387,7 +441,14 @@ fn is_mailed(user: &OmsUser, words: &Words) -> bool {
         && words.data.is_empty()
 }
 
-fn mail(tenant: &TenantId, row: &InboundRow) -> (Lane, Entry) {
+/// An id that a replay makes again.
+fn id_of(seed: [u8; 16], received: Timestamp) -> MessageId {
+    let mut random = [0; 10];
+    random.copy_from_slice(&seed[..10]);
+    MessageId::fresh(received, random)
+}
+
+fn onward(lane: Lane, tenant: &TenantId, row: &InboundRow) -> (Lane, Entry) {
     let record = MailRecord {
         id: row.place.id.to_bytes().to_vec(),
         tenant: tenant.as_str().to_owned(),
@@ -395,8 +456,10 @@ fn mail(tenant: &TenantId, row: &InboundRow) -> (Lane, Entry) {
         received_ms: row.place.received.0,
         data_key: row.data_key.clone(),
         sealed: row.sealed.clone(),
+        is_letter: false,
+        account: row.account.clone(),
     };
-    (Lane::Mail, Entry::new(partition_key(tenant.as_str(), &[]), record.encode_to_vec()))
+    (lane, Entry::new(partition_key(tenant.as_str(), &[]), record.encode_to_vec()))
 }
 
 /// As people write it; an international number as E.164.

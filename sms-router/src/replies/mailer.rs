@@ -1,4 +1,5 @@
-//! From lane `mail` to the mail server. Knows turns, retries and fates; how a mail is written and sent is not here.
+//! From lane `mail` to the mail server, and from lane `hooks` to tenants' webhooks. Knows turns, retries and fates; how either
+//! is spoken to is not here.
 //!
 //! A fate is written to the store before the lane is done with the mail, and is looked for before it is sent: after a crash
 //! only what the server had taken in the moment before is sent again, at most one mail per connection, under the same Message-ID.
@@ -12,34 +13,64 @@ use bus::{Acks, Bus, Consumed, Group, Read};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use model::party::OmsUser;
+use model::record::Medium;
 use model::reply::{MailRecord, Words};
 use model::{Lane, Msisdn, TenantId, Timestamp};
 use runtime::Stop;
 use store::{Fate, InboundOwner, InboundPlace, Store};
 use tokio::time::Instant;
-use wire::mail::{MailAddress, Reply};
+use wire::mail::{MailAddress, Part, Reply, ServiceLetter};
 
+use super::hooks::{Hooks, Posted};
 use super::post::{Answer, Post};
 use super::turns::{InHand, Turns};
 use crate::RouterError;
+use crate::config::Config;
 use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
-use crate::metrics::MailedAs;
+use crate::metrics::{MailedAs, Metrics, Part as MetricPart, PostedAs};
 use crate::routing::Loads;
 
 /// Takes replies out of lane `mail`.
 pub const MAILERS: Group = Group::new("mailer");
 
-/// The fates of replies, in a word.
-const MAILED: &str = "mailed";
-const BOUNCED: &str = "bounced";
-const UNMAILED: &str = "unmailed";
+/// Takes messages out of lane `hooks`.
+pub const POSTERS: Group = Group::new("poster");
 
-/// The mailer of one partition of lane `mail`.
+/// Where what is in a lane goes.
+#[derive(Clone)]
+pub enum Way {
+    /// Into mailboxes.
+    Mail(Post),
+    /// To webhooks.
+    Hooks(Hooks),
+}
+
+/// The mailer of one partition of a lane.
 pub struct Mailer<B, S, L> {
     desk: Desk<B, S, L>,
-    post: Post,
+    way: Way,
     source: Source,
+    pace: Pace,
+}
+
+/// How fast, how often, how long.
+struct Pace {
+    connections_max: usize,
+    in_hand_max: usize,
+    retry_ms_first: u64,
+    retry_ms_max: u64,
+    give_up_hours: u32,
+}
+
+/// What became of something.
+#[derive(Clone, Copy)]
+enum End {
+    Sent,
+    Refused,
+    Deferred,
+    Unsendable,
+    Repeated,
 }
 
 /// A reply in hand.
@@ -53,7 +84,7 @@ struct Waiting {
 /// What came of one try.
 enum Try {
     /// It has its fate.
-    Done(MailedAs),
+    Done(End),
     /// It is to be tried again, since the server said this.
     Again(String),
 }
@@ -63,8 +94,10 @@ type Trying<'a> = Pin<Box<dyn Future<Output = Result<(Waiting, Try), RouterError
 impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
     /// The mailer of a partition.
     #[must_use]
-    pub fn new(desk: Desk<B, S, L>, post: Post, partition: u32) -> Self {
-        Mailer { desk, post, source: Source { group: MAILERS, lane: Lane::Mail, partition } }
+    pub fn new(desk: Desk<B, S, L>, way: Way, partition: u32) -> Self {
+        let (group, lane) = way.source();
+        let pace = way.pace(&desk.config);
+        Mailer { desk, way, source: Source { group, lane, partition }, pace }
     }
 
     /// Mails until the stop begins; what is on its way then is finished.
@@ -75,15 +108,14 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
         let mut from = self.desk.watermark(&self.source).await?;
         let (mut turns, mut hand) = (Turns::new(), InHand::default());
         let mut trying: FuturesUnordered<Trying<'_>> = FuturesUnordered::new();
-        let connections_max = usize::try_from(self.desk.config.mail.connections_max.max(1)).unwrap_or(1);
         while !stop.has_begun() {
-            while trying.len() < connections_max
+            while trying.len() < self.pace.connections_max
                 && let Some(waiting) = turns.pop(Instant::now())
             {
                 trying.push(Box::pin(self.attempt(waiting)));
             }
-            let has_room = hand.len() < self.desk.config.mail.in_hand_max;
-            let due = turns.next_due().filter(|_| trying.len() < connections_max);
+            let has_room = hand.len() < self.pace.in_hand_max;
+            let due = turns.next_due().filter(|_| trying.len() < self.pace.connections_max);
             let rest = due.map_or(Duration::from_secs(60), |due| due.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = stop.begun() => {}
@@ -95,12 +127,12 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
                 Some(tried) = trying.next() => self.conclude(tried?, from, &mut turns, &mut hand).await?,
                 () = tokio::time::sleep(rest) => {}
             }
-            self.desk.metrics.mails_in_hand.set(i64::try_from(hand.len()).unwrap_or(i64::MAX));
+            self.way.show(&self.desk.metrics, hand.len());
         }
         while let Some(tried) = trying.next().await {
             self.conclude(tried?, from, &mut turns, &mut hand).await?;
         }
-        self.desk.metrics.mails_in_hand.set(0);
+        self.way.show(&self.desk.metrics, 0);
         Ok(())
     }
 
@@ -144,7 +176,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
     ) -> Result<(), RouterError> {
         match tried {
             Try::Done(counted) => {
-                self.desk.metrics.mails.with(counted).increment();
+                self.way.count(&self.desk.metrics, counted);
                 hand.done(waiting.offset);
                 let up_to = hand.watermark(read);
                 // Those above the oldest in hand are known by their fates if they come again.
@@ -153,10 +185,10 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
                 }
             }
             Try::Again(reason) => {
-                self.desk.metrics.mails.with(MailedAs::Deferred).increment();
+                self.way.count(&self.desk.metrics, End::Deferred);
                 let pause = self.pause(waiting.tries);
                 let id = waiting.record.id().map(|id| id.to_string()).unwrap_or_default();
-                tracing::warn!(message.id = %id, tries = waiting.tries + 1, pause_ms = pause.as_millis(), %reason, "a reply could not be mailed and is tried again");
+                tracing::warn!(message.id = %id, tries = waiting.tries + 1, pause_ms = pause.as_millis(), lane = %self.source.lane, %reason, "a message from a handset could not be passed on and is tried again");
                 let tenant = waiting.tenant.clone();
                 let waiting = Waiting { tries: waiting.tries + 1, ..waiting };
                 turns.push_later(tenant, waiting, Instant::now() + pause);
@@ -166,8 +198,8 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
     }
 
     fn pause(&self, tries: u32) -> Duration {
-        let mail = &self.desk.config.mail;
-        let pause_ms = mail.retry_ms_first.saturating_mul(1 << tries.min(20)).min(mail.retry_ms_max);
+        let Pace { retry_ms_first, retry_ms_max, .. } = self.pace;
+        let pause_ms = retry_ms_first.saturating_mul(1 << tries.min(20)).min(retry_ms_max);
         Duration::from_millis(pause_ms.max(1))
     }
 
@@ -177,54 +209,186 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
             received: waiting.record.received(),
             id: waiting.record.id().expect("it was looked at when it was read"),
         };
-        let row = self.desk.store.inbound_one(&place).await.map_err(RouterError::Inbound)?;
+        // A letter of ours stands in no list.
+        let is_listed = !waiting.record.is_letter;
+        let row =
+            if is_listed { self.desk.store.inbound_one(&place).await.map_err(RouterError::Inbound)? } else { None };
         if row.is_some_and(|row| row.fate.is_some()) {
-            return Ok((waiting, Try::Done(MailedAs::Repeated)));
+            return Ok((waiting, Try::Done(End::Repeated)));
         }
-        let user = self.desk.store.oms_user(&waiting.tenant, &waiting.record.user).await;
-        let user = user.map_err(RouterError::Inbound)?.map(|(_, user)| user);
-        let (counted, word, reason) = match self.send(&waiting, user).await {
-            Ok(Answer::Taken) => (MailedAs::Mailed, MAILED, String::new()),
-            Ok(Answer::Refused(reason)) => (MailedAs::Bounced, BOUNCED, reason),
-            Ok(Answer::NotNow(excuse)) if self.is_given_up(place.received) => {
-                (MailedAs::Bounced, BOUNCED, excuse.reason)
+        let sent = match &self.way {
+            Way::Mail(post) => {
+                let user = self.desk.store.oms_user(&waiting.tenant, &waiting.record.user).await;
+                self.mail(post, &waiting, user.map_err(RouterError::Inbound)?.map(|(_, user)| user)).await
             }
-            Ok(Answer::NotNow(excuse)) => return Ok((waiting, Try::Again(excuse.word))),
-            Err(reason) => (MailedAs::Unmailed, UNMAILED, reason.to_owned()),
+            Way::Hooks(hooks) => self.post(hooks, &waiting).await,
         };
-        let fate = Fate { word: word.to_owned(), reason, at: self.desk.clock.now() };
-        self.desk.store.inbound_tell(&place, fate).await.map_err(RouterError::Inbound)?;
-        Ok((waiting, Try::Done(counted)))
+        let (end, reason) = match sent {
+            Ok(Answer::Taken) => (End::Sent, String::new()),
+            Ok(Answer::Refused(reason)) => (End::Refused, reason),
+            Ok(Answer::NotNow(excuse)) if self.is_given_up(place.received) => (End::Refused, excuse.reason),
+            Ok(Answer::NotNow(excuse)) => return Ok((waiting, Try::Again(excuse.word))),
+            Err(reason) => (End::Unsendable, reason.to_owned()),
+        };
+        if is_listed {
+            let fate = Fate { word: self.way.word(end).to_owned(), reason, at: self.desk.clock.now() };
+            self.desk.store.inbound_tell(&place, fate).await.map_err(RouterError::Inbound)?;
+        }
+        Ok((waiting, Try::Done(end)))
     }
 
     fn is_given_up(&self, received: Timestamp) -> bool {
-        let hours = i64::from(self.desk.config.mail.give_up_hours);
+        let hours = i64::from(self.pace.give_up_hours);
         self.desk.clock.now() >= received.plus_ms(hours * 60 * 60 * 1_000)
     }
 
-    /// Writes the mail by what is known of the user at this moment, and hands it over. The error says why there is none.
-    async fn send(&self, waiting: &Waiting, user: Option<OmsUser>) -> Result<Answer, &'static str> {
+    fn words(&self, waiting: &Waiting) -> Result<Words, &'static str> {
         let (record, snapshot) = (&waiting.record, self.desk.world.snapshot());
         let id = record.id().expect("it was looked at when it was read");
+        let key = snapshot.keyring.key(&record.data_key).map_err(|_| "its key is gone")?;
+        Words::open(key, id, &record.sealed).map_err(|_| "it does not open")
+    }
+
+    async fn post(&self, hooks: &Hooks, waiting: &Waiting) -> Result<Answer, &'static str> {
+        let (record, words) = (&waiting.record, self.words(waiting)?);
+        let id = record.id().expect("it was looked at when it was read");
+        let posted =
+            Posted { tenant: &waiting.tenant, id, account: &record.account, user: &record.user, words: &words };
+        hooks.post(&posted, self.desk.clock.now()).await
+    }
+
+    /// Writes the mail by what is known of the user at this moment, and hands it over. The error says why there is none.
+    async fn mail(&self, post: &Post, waiting: &Waiting, user: Option<OmsUser>) -> Result<Answer, &'static str> {
+        let (record, snapshot) = (&waiting.record, self.desk.world.snapshot());
         let user = user.ok_or("the user is gone")?;
-        if !user.mail_verified {
+        let words = self.words(waiting)?;
+        let mailbox = if record.is_letter { &words.mailbox } else { &user.mail_address };
+        if !record.is_letter && !user.mail_verified {
             return Err("the mailbox is not proved");
         }
-        let to = MailAddress::parse(&user.mail_address).map_err(|_| "the user has no mailbox")?;
+        let to = MailAddress::parse(mailbox).map_err(|_| "the user has no mailbox")?;
         let from = MailAddress::parse(&user.smtp_address).map_err(|_| "the user has no address to reply from")?;
-        let key = snapshot.keyring.key(&record.data_key).map_err(|_| "its key is gone")?;
-        let words = Words::open(key, id, &record.sealed).map_err(|_| "it does not open")?;
-        let mobile = Msisdn::parse(&words.from).map_err(|_| "its sender is no number")?;
-        let name = snapshot.tenants.get(&waiting.tenant).map(|tenant| tenant.oms.local_name.clone());
-        let reply = Reply {
-            from_name: name.as_deref().unwrap_or_default(),
+        let oms = snapshot.tenants.get(&waiting.tenant).map(|tenant| &tenant.oms);
+        let id = record.id().expect("it was looked at when it was read");
+        let names = Names {
+            from_name: oms.map_or("", |oms| &oms.local_name),
             from: &from,
             to: &to,
             date: Timestamp(words.heard_ms),
-            id: &format!("{:032x}.reply", id.0),
-            mobile: &mobile,
+            id: &format!("{:032x}.{}", id.0, if record.is_letter { "letter" } else { "reply" }),
         };
-        let mail = reply.short_message(&words.text, self.post.charset());
-        Ok(self.post.send(&from, &to, &mail).await)
+        let mail = if record.is_letter { letter(&names, &words, post) } else { reply(&names, &words, post)? };
+        Ok(post.send(&from, &to, &mail).await)
+    }
+}
+
+/// What stands in the head of any mail.
+struct Names<'a> {
+    from_name: &'a str,
+    from: &'a MailAddress,
+    to: &'a MailAddress,
+    date: Timestamp,
+    id: &'a str,
+}
+
+fn letter(names: &Names<'_>, words: &Words, post: &Post) -> Vec<u8> {
+    let Names { from_name, from, to, date, id } = *names;
+    ServiceLetter { from_name, from, to, date, id, subject: &words.subject, text: &words.text }.write(post.charset())
+}
+
+fn reply(names: &Names<'_>, words: &Words, post: &Post) -> Result<Vec<u8>, &'static str> {
+    let Names { from_name, from, to, date, id } = *names;
+    let mobile = Msisdn::parse(&words.from).map_err(|_| "its sender is no number")?;
+    let reply = Reply { from_name, from, to, date, id, mobile: &mobile };
+    let Some(multimedia) = &words.multimedia else { return Ok(reply.short_message(&words.text, post.charset())) };
+    let is_smil = |medium: &&Medium| medium.content_type.eq_ignore_ascii_case("application/smil");
+    let smil = multimedia.media.iter().find(is_smil).map(|medium| medium.data.as_slice());
+    let media: Vec<_> = multimedia.media.iter().filter(|medium| !is_smil(medium)).map(part_of).collect();
+    Ok(reply.multimedia(&multimedia.subject, smil, &media, post.charset()))
+}
+
+fn part_of(medium: &Medium) -> Part<'_> {
+    let Medium { content_type, id, location, data } = medium;
+    let charset = if content_type.starts_with("text/") { "utf-8" } else { "" };
+    Part { content_type, charset, id, name: location, data }
+}
+
+impl Way {
+    /// Who reads which lane.
+    #[must_use]
+    pub fn source(&self) -> (Group, Lane) {
+        match self {
+            Way::Mail(_) => (MAILERS, Lane::Mail),
+            Way::Hooks(_) => (POSTERS, Lane::Hooks),
+        }
+    }
+
+    /// What fails and is started again by itself.
+    #[must_use]
+    pub const fn part(&self) -> MetricPart {
+        match self {
+            Way::Mail(_) => MetricPart::Mailer,
+            Way::Hooks(_) => MetricPart::Hooks,
+        }
+    }
+
+    fn pace(&self, config: &Config) -> Pace {
+        let at_once = |connections: u32| usize::try_from(connections.max(1)).unwrap_or(1);
+        match self {
+            Way::Mail(_) => Pace {
+                connections_max: at_once(config.mail.connections_max),
+                in_hand_max: config.mail.in_hand_max,
+                retry_ms_first: config.mail.retry_ms_first,
+                retry_ms_max: config.mail.retry_ms_max,
+                give_up_hours: config.mail.give_up_hours,
+            },
+            Way::Hooks(_) => Pace {
+                connections_max: at_once(config.webhooks.connections_max),
+                in_hand_max: config.webhooks.in_hand_max,
+                retry_ms_first: config.webhooks.retry_ms_first,
+                retry_ms_max: config.webhooks.retry_ms_max,
+                give_up_hours: config.webhooks.give_up_hours,
+            },
+        }
+    }
+
+    /// The fate of a message, in a word.
+    const fn word(&self, end: End) -> &'static str {
+        match (self, end) {
+            (Way::Mail(_), End::Sent) => "mailed",
+            (Way::Mail(_), End::Refused) => "bounced",
+            (Way::Mail(_), _) => "unmailed",
+            (Way::Hooks(_), End::Sent) => "posted",
+            (Way::Hooks(_), End::Refused) => "refused",
+            (Way::Hooks(_), _) => "unposted",
+        }
+    }
+
+    fn show(&self, metrics: &Metrics, in_hand: usize) {
+        let in_hand = i64::try_from(in_hand).unwrap_or(i64::MAX);
+        match self {
+            Way::Mail(_) => metrics.mails_in_hand.set(in_hand),
+            Way::Hooks(_) => metrics.posts_in_hand.set(in_hand),
+        }
+    }
+
+    fn count(&self, metrics: &Metrics, end: End) {
+        match self {
+            Way::Mail(_) => metrics.mails.with(match end {
+                End::Sent => MailedAs::Mailed,
+                End::Refused => MailedAs::Bounced,
+                End::Deferred => MailedAs::Deferred,
+                End::Unsendable => MailedAs::Unmailed,
+                End::Repeated => MailedAs::Repeated,
+            }),
+            Way::Hooks(_) => metrics.posts.with(match end {
+                End::Sent => PostedAs::Posted,
+                End::Refused => PostedAs::Refused,
+                End::Deferred => PostedAs::Deferred,
+                End::Unsendable => PostedAs::Unposted,
+                End::Repeated => PostedAs::Repeated,
+            }),
+        }
+        .increment();
     }
 }

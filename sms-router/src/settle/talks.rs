@@ -36,7 +36,8 @@ impl Talks {
     pub fn is_kept(&mut self, number: [u8; 16], is_oms: bool, now: Timestamp) -> bool {
         if now >= self.began.plus_ms(CONVERSATION_MS) {
             let ended = std::mem::take(&mut self.spans[0]);
-            self.spans[1] = ended;
+            let is_of_late = now < self.began.plus_ms(2 * CONVERSATION_MS);
+            self.spans[1] = if is_of_late { ended } else { Numbers::default() };
             self.began = now;
         }
         if is_oms {

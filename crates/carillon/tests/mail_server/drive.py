@@ -13,7 +13,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -25,32 +24,13 @@ import urllib.request
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-PATIENCE = 90
+import ways
+from ways import PATIENCE, check, free_port, wait
+
 CONNECTIONS = 4
 USER, PASSWORD = b"carillon", b"correct horse"
-MAILBOX, GONE = "ann@example.com", "gone@example.com"
+MAILBOX, GONE, CARA, DAN = "ann@example.com", "gone@example.com", "cara@example.com", "dan@example.com"
 STRANGER = "+447700900999"
-
-
-def wait(what, condition):
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise SystemExit(f"waited in vain: {what}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def check(condition, what):
-    if not condition:
-        raise SystemExit(f"not so: {what}")
 
 
 class Mailboxes:
@@ -115,18 +95,23 @@ def serve(directory, mailboxes):
 class Carillon:
     """An all-in-one process, killed and started again at will."""
 
-    def __init__(self, program, directory, port, certificate):
+    def __init__(self, program, directory, port, certificate, more):
         self.program, self.directory = program, directory
         password = directory / "password"
         password.touch(mode=0o600)
         password.write_bytes(PASSWORD)
         settings = {"host": "localhost", "port": port, "ca_file": str(certificate), "user": USER.decode()}
         settings |= {"password_file": str(password), "retry_ms_first": 100, "retry_ms_max": 500, "connections_max": CONNECTIONS}
-        lines = ["[sms_router]", "inbound_settle_ms = 500", "[sms_router.mail]"]
+        lines = ["[sms_router]", "inbound_settle_ms = 500", "{owners}", "[sms_router.mail]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-        self.config = directory / "settings.toml"
-        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.settings, self.config = "\n".join(lines) + "\n" + more, directory / "settings.toml"
+        self.owned_by_demo([])
         self.log, self.process = open(directory / "log", "w", encoding="utf-8"), None
+
+    def owned_by_demo(self, accounts):
+        """From the next start on, what comes there and answers nobody is the demo's."""
+        owners = ", ".join(f'"{account}" = "demo"' for account in accounts)
+        self.config.write_text(self.settings.replace("{owners}", f"inbound_owners = {{ {owners} }}"), encoding="utf-8")
 
     def start(self):
         data = self.directory / "data"
@@ -159,12 +144,12 @@ class Carillon:
         with urllib.request.urlopen(request, data, timeout=PATIENCE) as answer:
             return json.load(answer)
 
-    def send_as(self, user, to, text):
+    def send_as(self, user, to, text, kind="SMS"):
         """Sends a text by the OMS door."""
         inner = (
             f'<xmsData client="drive" xmlns="{OMS}"><user><userId>{user}</userId><password>secret-{user}</password></user>'
-            f"<xmsHead><requiredService>SMS_SENDER</requiredService><to><recipient>{to}</recipient></to></xmsHead>"
-            f'<xmsBody format="SMS"><content contentType="text/plain" contentId="1" contentLocation="1.txt">{text}</content></xmsBody></xmsData>'
+            f"<xmsHead><requiredService>{kind}_SENDER</requiredService><to><recipient>{to}</recipient></to></xmsHead>"
+            f'<xmsBody format="{kind}"><content contentType="text/plain" contentId="1" contentLocation="1.txt">{text}</content></xmsBody></xmsData>'
         )
         escaped = inner.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         soap = (
@@ -215,8 +200,8 @@ def is_ready(demo):
         return False
 
 
-def make_user(carillon, user, mailbox):
-    body = {"password": f"secret-{user}", "mailAddress": mailbox}
+def make_user(carillon, user, mailbox, **more):
+    body = {"password": f"secret-{user}", "mailAddress": mailbox} | more
     carillon.ask("PUT", f"/v1/oms/users/{user}", body)
     made = carillon.ask("POST", f"/v1/oms/users/{user}:vouch-mail")
     check(made["mailVerified"] is True, "the mailbox counts as proved")
@@ -271,7 +256,7 @@ def mails_are_right(carillon, mailboxes, address, number):
 
 
 def told(carillon, count, state):
-    rows = [row for row in carillon.inbound() if row.get("mail", {}).get("state") == state]
+    rows = [row for row in carillon.inbound() if row.get("mail", {}).get("state") == state and row["userId"] in ("ann", "bob")]
     return rows if len(rows) == count else None
 
 
@@ -293,7 +278,8 @@ def strangers_are_kept(carillon, link):
 def the_operator_sees_them(carillon):
     words = [carillon.program, "--data", str(carillon.directory / "data"), "--config", str(carillon.config), "inbound", "list", "--json"]
     rows = [json.loads(line) for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()]
-    check([(row["from"], row["text"]) for row in rows] == [(STRANGER, "who is this?")], f"the operator's list: {rows}")
+    said = [row["text"] for row in rows]
+    check(said == ["who is this?", "I am driving"] and rows[0]["from"] == STRANGER, f"the operator's list: {rows}")
 
 
 def kills_lose_nothing(carillon, mailboxes, address, number):
@@ -328,6 +314,55 @@ def kills_lose_nothing(carillon, mailboxes, address, number):
     print(f"{len(expected)} replies under three kills: none lost, {len(doubled)} sent twice, of which {len(mailboxes.held)} had no answer")
 
 
+def phones_get_them(carillon, mailboxes, numbers):
+    phone, number = numbers
+    address = make_user(carillon, "cara", CARA, replyPhone=phone, replyTo="both")
+    link = converse(carillon, "cara", number, "where is the car, cara?")
+    carillon.say(link, number, "in the yard")
+    wait("the user's phone has it", lambda: carillon.received(f"{number}: in the yard"))
+    check(carillon.received(f"{number}: in the yard")["to"] == phone, "it went to the user's own phone")
+    [mail] = wait("the mailbox has it", lambda: [mail for mail in mailboxes.read() if mail[1] == [CARA]])
+    check(mail[0] == address and text_of(mail) == "in the yard", "and to the mailbox")
+    [row] = [row for row in carillon.inbound() if row["text"] == "in the yard"]
+    check(row["sentOnAs"].startswith("msg_") and "mail" in row, f"the list tells of both: {row}")
+    check(carillon.ask("GET", f"/v1/messages/{row['sentOnAs']}")["id"] == row["sentOnAs"], "it is a message like others")
+    # What that phone answers is no reply to the user, else two phones that answer by themselves would go on for ever.
+    link = carillon.received(f"{number}: in the yard")["link"]
+    carillon.say(link, phone, "I am driving")
+    wait("the phone's answer is listed", lambda: strangers(carillon, "I am driving"))
+
+
+def strangers(carillon, text):
+    rows = carillon.ask("GET", "/v1/operator/inbound")["messages"]
+    return [row for row in rows if row["text"] == text]
+
+
+def pictures_become_mails(carillon, mailboxes, relay, number):
+    make_user(carillon, "dan", DAN, services=["SMS_SENDER", "MMS_SENDER"])
+    carillon.send_as("dan", number, "look!", kind="MMS")
+    wait("the relay has the message", lambda: relay.submitted)
+    for _ in range(2):
+        # The second time it is a repeat, and answered the same.
+        check(relay.deliver(number) == 200, "the farm takes the handset's message")
+    [mail] = wait("the mail with the pictures", lambda: [mail for mail in mailboxes.read() if mail[1] == [DAN]])
+    _, _, parsed, raw = mail
+    check(not parsed.defects and parsed["Content-Class"] == "MS-OMS-MMS", "Content-Class")
+    check(parsed["X-MS-Reply-To-Mobile"] == number, "X-MS-Reply-To-Mobile")
+    check(parsed["Subject"] == "Grüße (Open the message to view content)", f"the subject: {parsed['Subject']}")
+    check(parsed.get_content_type() == "multipart/related", parsed.get_content_type())
+    check(parsed.get_param("type") == "application/smil", "the type of what is related")
+    parts = list(parsed.iter_parts())
+    kinds = [part.get_content_type() for part in parts]
+    check(kinds == ["application/smil", "image/gif", "text/plain"], f"as the presentation shows them: {kinds}")
+    check(parts[0].get_filename() == "mmspresent.smil" and parts[0]["Content-Location"] == "mmspresent.smil", "the presentation's name")
+    check(all(part["Content-Transfer-Encoding"] == "base64" for part in parts), "base64")
+    check(parts[1].get_content() == ways.GIF, "the picture")
+    check(parts[2].get_content() == "schöne Grüße" and parts[2].get_content_charset() == "utf-8", "the text")
+    check(all(len(line) <= 998 for line in raw.split(b"\r\n")), "no endless line")
+    rows = [row for row in carillon.inbound() if row.get("multimedia")]
+    check(len(rows) == 1 and rows[0]["multimedia"]["subject"] == "Grüße", f"it is listed once: {len(rows)}")
+
+
 def text_of(mail):
     return mail[2].get_content().strip()
 
@@ -338,21 +373,29 @@ def main():
     directory.mkdir(parents=True)
     mailboxes, began = Mailboxes(), time.monotonic()
     server, port, certificate = serve(directory, mailboxes)
-    carillon = Carillon(program, directory, port, certificate)
+    hook, relay = ways.Hook(), ways.Relay(directory)
+    carillon = Carillon(program, directory, port, certificate, hook.settings() + relay.settings())
     try:
         carillon.start()
         address = make_user(carillon, "ann", MAILBOX)
         numbers = [carillon.demo["numbers"][0][:-4] + f"{n:04}" for n in (101, 102, 103)]
         mails_are_right(carillon, mailboxes, address, numbers[0])
         bounces_are_told(carillon, mailboxes, numbers[1])
-        strangers_are_kept(carillon, carillon.received("where are you?")["link"])
+        link = carillon.received("where are you?")["link"]
+        strangers_are_kept(carillon, link)
+        phones_get_them(carillon, mailboxes, [numbers[0][:-1] + "6", numbers[0][:-1] + "7"])
+        pictures_become_mails(carillon, mailboxes, relay, numbers[0][:-1] + "8")
+        carillon.owned_by_demo([row["account"] for row in carillon.inbound() if row["from"] == numbers[0]][:1])
         kills_lose_nothing(carillon, mailboxes, address, numbers[2])
+        hook.takes_what_is_nobodys(carillon, link)
         check(carillon.stop() == 0, "it stops in order")
         the_operator_sees_them(carillon)
     finally:
         if carillon.process and carillon.process.poll() is None:
             carillon.kill()
         server.stop()
+        hook.stop()
+        relay.stop()
     print(f"{len(mailboxes.read())} mails were right in {time.monotonic() - began:.1f} s")
 
 

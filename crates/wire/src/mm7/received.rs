@@ -3,7 +3,7 @@
 
 use super::address::number_of;
 use super::envelope::{self, Head, Node, Unreadable, leaf};
-use super::mime::{Part, parts};
+use super::mime::{Part, Value, parts};
 use super::status::MmStatus;
 use crate::oms::ScheduledAt;
 
@@ -23,6 +23,8 @@ pub enum Call {
     Submit(Box<Submitted>),
     /// What became of a message.
     Report(Report),
+    /// A message from a handset.
+    Deliver(Box<Delivered>),
     /// Something else, by its name.
     Other(String),
 }
@@ -40,6 +42,24 @@ pub struct Report {
     pub word: String,
     /// `Date`, in milliseconds since the epoch.
     pub at_ms: Option<i64>,
+}
+
+/// `DeliverReq` with its attachment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The handset, E.164 with `+` if it is a number.
+    pub sender: String,
+    /// `Subject`.
+    pub subject: String,
+    /// What is in it, in its order; texts in UTF-8.
+    pub parts: Vec<Attachment>,
+}
+
+/// Shows no number and no text.
+impl std::fmt::Debug for Delivered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Delivered({} parts)", self.parts.len())
+    }
 }
 
 /// `SubmitReq` with its attachment.
@@ -108,6 +128,7 @@ pub fn receive(content_type: &str, body: &[u8]) -> Result<Received, Unreadable> 
     let call = match envelope.call.local.as_str() {
         "SubmitReq" => Call::Submit(Box::new(submitted(&envelope.call, &beside)?)),
         "DeliveryReportReq" => Call::Report(report(&envelope.call)?),
+        "DeliverReq" => Call::Deliver(Box::new(delivered(&envelope.call, &beside)?)),
         other => Call::Other(other.to_owned()),
     };
     Ok(Received { transaction: envelope.transaction, call })
@@ -150,6 +171,12 @@ fn submitted(call: &Node, beside: &[Part<'_>]) -> Result<Submitted, Unreadable> 
     })
 }
 
+fn delivered(call: &Node, beside: &[Part<'_>]) -> Result<Delivered, Unreadable> {
+    let sender = call.child("Sender").and_then(address_of).ok_or(Unreadable)?;
+    let (_, parts) = attachment(call, beside)?;
+    Ok(Delivered { sender: number_of(sender), subject: call.text_of("Subject").unwrap_or("").to_owned(), parts })
+}
+
 /// The part that `Content` names, or the first there is.
 fn attachment(call: &Node, beside: &[Part<'_>]) -> Result<(String, Vec<Attachment>), Unreadable> {
     let href = call.child("Content").and_then(|content| content.href.as_deref()).unwrap_or("").trim();
@@ -172,18 +199,39 @@ fn read_attachment(part: &Part<'_>) -> Result<Attachment, Unreadable> {
     Ok(Attachment {
         id: part.id().to_owned(),
         name: content_type.parameter("name").unwrap_or(location).to_owned(),
-        data: part.decoded().ok_or(Unreadable)?,
+        data: in_utf8(&content_type, part.decoded().ok_or(Unreadable)?),
         content_type: content_type.essence,
     })
 }
 
+/// A text in UTF-8, whatever its charset was; anything else as it is.
+fn in_utf8(content_type: &Value<'_>, data: Vec<u8>) -> Vec<u8> {
+    let charset = content_type.parameter("charset").filter(|_| content_type.essence == "text/plain");
+    let encoding = charset.and_then(|charset| encoding_rs::Encoding::for_label(charset.as_bytes()));
+    match encoding.filter(|encoding| *encoding != encoding_rs::UTF_8) {
+        Some(encoding) => encoding.decode(&data).0.into_owned().into_bytes(),
+        None => data,
+    }
+}
+
+/// Our answer to a message: it is kept.
+pub fn answer_to_deliver(namespace: &str, version: &str, transaction: Option<&str>) -> String {
+    answer("DeliverRsp", namespace, version, transaction)
+}
+
 /// Our answer to a report: it is kept.
 pub fn answer_to_report(namespace: &str, version: &str, transaction: Option<&str>) -> String {
+    answer("DeliveryReportRsp", namespace, version, transaction)
+}
+
+fn answer(name: &str, namespace: &str, version: &str, transaction: Option<&str>) -> String {
     let mut out = String::new();
-    envelope::open(&mut out, "DeliveryReportRsp", namespace);
+    envelope::open(&mut out, name, namespace);
     leaf(&mut out, "MM7Version", version);
     envelope::status(&mut out, super::SUCCESS);
-    out.push_str("</DeliveryReportRsp>");
+    for piece in ["</", name, ">"] {
+        out.push_str(piece);
+    }
     envelope::write(&Head { namespace, transaction }, &out)
 }
 

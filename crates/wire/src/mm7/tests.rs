@@ -225,3 +225,35 @@ fn reports_are_read() {
     assert_eq!(other.unwrap().call, Call::Other("SubmitRsp".into()));
     assert_eq!(receive("text/xml", b"<!DOCTYPE x><x/>"), Err(Unreadable));
 }
+
+#[test]
+fn a_message_from_a_handset_is_read_and_answered() {
+    let envelope = format!(
+        r#"<env:Envelope xmlns:env="http://schemas.xmlsoap.org/soap/envelope/"><env:Header><mm7:TransactionID xmlns:mm7="{NAMESPACE}">t-7</mm7:TransactionID></env:Header><env:Body><DeliverReq xmlns="{NAMESPACE}"><MM7Version>6.8.0</MM7Version><LinkedID>l</LinkedID><Sender><Number>447700900123</Number></Sender><Recipients><To><ShortCode>11122</ShortCode></To></Recipients><Subject>Grüße</Subject><Content href="cid:mms"/></DeliverReq></env:Body></env:Envelope>"#
+    );
+    let mut body = format!("--o\r\nContent-Type: text/xml\r\nContent-ID: <s>\r\n\r\n{envelope}\r\n").into_bytes();
+    body.extend_from_slice(b"--o\r\nContent-Type: multipart/related; boundary=\"i\"\r\nContent-ID: <mms>\r\n\r\n");
+    body.extend_from_slice(
+        b"--i\r\nContent-Type: text/plain; charset=iso-8859-1; name=a.txt\r\nContent-ID: <a>\r\n\r\nGr\xfc\xdfe\r\n",
+    );
+    body.extend_from_slice(b"--i\r\nContent-Type: image/gif\r\nContent-Location: b.gif\r\nContent-Transfer-Encoding: base64\r\n\r\nR0lG\r\n--i--\r\n\r\n--o--\r\n");
+    let received = receive("multipart/related; boundary=o; type=\"text/xml\"; start=\"<s>\"", &body).unwrap();
+    assert_eq!(received.transaction.as_deref(), Some("t-7"));
+    let Call::Deliver(delivered) = received.call else { panic!("a message came") };
+    assert_eq!((delivered.sender.as_str(), delivered.subject.as_str()), ("+447700900123", "Grüße"));
+    let [text, picture] = &delivered.parts[..] else { panic!("two parts") };
+    assert_eq!(
+        (text.content_type.as_str(), text.name.as_str(), text.data.as_slice()),
+        ("text/plain", "a.txt", "Grüße".as_bytes())
+    );
+    assert_eq!(
+        (picture.content_type.as_str(), picture.name.as_str(), picture.data.as_slice()),
+        ("image/gif", "b.gif", &b"GIF"[..])
+    );
+    assert_eq!(format!("{delivered:?}"), "Delivered(2 parts)");
+    let answer = answer_to_deliver(NAMESPACE, VERSION, Some("t-7"));
+    assert!(
+        answer.contains("<DeliverRsp ") && answer.contains("t-7") && answer.contains("<StatusCode>1000</StatusCode>"),
+        "{answer}"
+    );
+}

@@ -1,0 +1,272 @@
+//! The way to tenants' webhooks: signed posts to the addresses the operator named. Knows HTTP, and which networks are nobody's
+//! business; knows no lane.
+//!
+//! A post is signed as Standard Webhooks 1.0 has it: `webhook-id`, `webhook-timestamp`, `webhook-signature`, by HMAC-SHA256.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use model::keyring::MasterKey;
+use model::reply::Words;
+use model::{MessageId, TenantId, Timestamp};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Client, StatusCode, Url};
+use serde::Serialize;
+
+use super::networks::Networks;
+use super::post::{Answer, Excuse};
+use crate::RouterError;
+use crate::config::Webhooks;
+
+/// How long a connection that nobody needs is kept.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// The webhooks of all tenants that have one. Clones share connections.
+#[derive(Clone)]
+pub struct Hooks {
+    client: Client,
+    urls: Arc<BTreeMap<TenantId, Url>>,
+    master: MasterKey,
+}
+
+/// What is posted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: Timestamp,
+    data: Message<'a>,
+}
+
+/// A message from a handset, as the tenant's list has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    id: String,
+    account: &'a str,
+    from: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    data: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multimedia: Option<Multimedia<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Multimedia<'a> {
+    subject: &'a str,
+    media: Vec<Medium<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Medium<'a> {
+    content_type: &'a str,
+    name: &'a str,
+    data: String,
+}
+
+/// What is posted of a message, and to whom.
+pub(super) struct Posted<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) id: MessageId,
+    pub(super) account: &'a str,
+    pub(super) user: &'a str,
+    pub(super) words: &'a Words,
+}
+
+impl Hooks {
+    /// The webhooks that are set.
+    ///
+    /// # Errors
+    /// [`RouterError::WebhookSetting`].
+    pub fn of(config: &Webhooks, master: &MasterKey) -> Result<Self, RouterError> {
+        let networks = Networks::parse(&config.networks).map_err(|error| wrong("networks", error))?;
+        let mut urls = BTreeMap::new();
+        for (tenant, text) in &config.urls {
+            let url = address(text, &networks).map_err(|error| wrong("urls", error))?;
+            urls.insert(tenant.clone(), url);
+        }
+        let mut builder = Client::builder()
+            // Where a post goes is the operator's decision, not the answerer's, and no proxy's of this machine.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Guard(Arc::new(networks)))
+            .timeout(Duration::from_secs(config.answer_seconds_max))
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(usize::try_from(config.connections_max).unwrap_or(1));
+        if !config.ca_file.as_os_str().is_empty() {
+            let pem = std::fs::read(&config.ca_file).map_err(|error| wrong("ca_file", error.to_string()))?;
+            let authority = Certificate::from_pem(&pem).map_err(|error| wrong("ca_file", error.to_string()))?;
+            builder = builder.tls_certs_merge([authority]);
+        }
+        let client = builder.build().map_err(|error| wrong("ca_file", runtime::in_full(&error)))?;
+        Ok(Hooks { client, urls: Arc::new(urls), master: master.clone() })
+    }
+
+    /// Whether the tenant has one.
+    #[must_use]
+    pub fn has(&self, tenant: &TenantId) -> bool {
+        self.urls.contains_key(tenant)
+    }
+
+    /// Posts a message. The error says why it cannot be.
+    pub(super) async fn post(&self, posted: &Posted<'_>, now: Timestamp) -> Result<Answer, &'static str> {
+        let url = self.urls.get(posted.tenant).ok_or("the tenant has no webhook any more")?;
+        let body = body(posted);
+        let (id, at) = (posted.id.to_string(), now.0.div_euclid(1_000).to_string());
+        let signature = self.master.webhook_key(posted.tenant).sign(&id, &at, &body);
+        let request = self
+            .client
+            .post(url.clone())
+            .header("content-type", "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at)
+            .header("webhook-signature", signature)
+            .body(body);
+        Ok(match request.send().await {
+            Ok(answer) => judged(answer.status()),
+            Err(error) => {
+                let reason = runtime::in_full(&error.without_url());
+                Answer::NotNow(Excuse { word: reason.clone(), reason })
+            }
+        })
+    }
+}
+
+fn judged(status: StatusCode) -> Answer {
+    let reason = format!("the webhook answered {}", status.as_u16());
+    match status {
+        status if status.is_success() => Answer::Taken,
+        // The word for it: nothing is wanted here any more.
+        StatusCode::GONE => Answer::Refused(reason),
+        _ => Answer::NotNow(Excuse { word: reason.clone(), reason }),
+    }
+}
+
+fn body(posted: &Posted<'_>) -> String {
+    let words = posted.words;
+    let multimedia = words.multimedia.as_ref().map(|multimedia| Multimedia {
+        subject: &multimedia.subject,
+        media: multimedia
+            .media
+            .iter()
+            .map(|medium| Medium {
+                content_type: &medium.content_type,
+                name: &medium.location,
+                data: BASE64_STANDARD.encode(&medium.data),
+            })
+            .collect(),
+    });
+    let data = Message {
+        id: posted.id.to_string(),
+        account: posted.account,
+        from: &words.from,
+        text: &words.text,
+        data: BASE64_STANDARD.encode(&words.data),
+        user_id: posted.user,
+        multimedia,
+    };
+    let event = Event { kind: "message.received", timestamp: Timestamp(words.heard_ms), data };
+    serde_json::to_string(&event).expect("texts and numbers can be written")
+}
+
+/// An address may be posted to by `https`, or by `http` where it is a literal one of the networks that are named.
+fn address(text: &str, networks: &Networks) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| format!("`{text}` is no URL"))?;
+    let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
+    let literal = host.parse().ok();
+    if literal.is_some_and(|address| !networks.admit(address)) {
+        return Err(format!("`{text}` is in no public network, and in none of `networks`"));
+    }
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && literal.is_some_and(|ip| networks.name(ip)));
+    if !is_private || !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("`{text}` is no `https` address without a password"));
+    }
+    Ok(url)
+}
+
+/// Resolves names to addresses that may be posted to.
+struct Guard(Arc<Networks>);
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let networks = Arc::clone(&self.0);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let admitted: Vec<_> = found.filter(|found| networks.admit(found.ip())).collect();
+            if admitted.is_empty() {
+                return Err("the name leads to no public network, and to none of `networks`".into());
+            }
+            Ok(Box::new(admitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn wrong(key: &'static str, why: impl Into<String>) -> RouterError {
+    RouterError::WebhookSetting { key, source: why.into().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::record;
+
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_and_named_networks_may_be_posted_to() {
+        let networks = Networks::parse(&["10.1.0.0/16".to_owned()]).unwrap();
+        for good in
+            ["https://hooks.example.com/in", "https://93.184.216.34/", "https://10.1.2.3/x", "http://10.1.2.3:80/x"]
+        {
+            assert!(address(good, &networks).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://hooks.example.com/",
+            "https://127.0.0.1/",
+            "https://169.254.169.254/latest",
+            "https://[::1]/",
+            "https://10.2.0.1/",
+            "https://me:secret@hooks.example.com/",
+            "ftp://hooks.example.com/",
+            "hooks",
+        ] {
+            assert!(address(bad, &networks).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_says_what_the_list_says() {
+        let medium = record::Medium {
+            content_type: "image/gif".into(),
+            location: "a.gif".into(),
+            data: vec![1],
+            ..Default::default()
+        };
+        let multimedia = record::Multimedia { subject: "s".into(), media: vec![medium], ..Default::default() };
+        let words = Words { from: "+447700900123".into(), multimedia: Some(multimedia), ..Words::default() };
+        let tenant = TenantId::new("acme").unwrap();
+        let body = body(&Posted { tenant: &tenant, id: MessageId(7), account: "blue", user: "", words: &words });
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["type"], "message.received");
+        assert_eq!(body["data"]["from"], "+447700900123");
+        assert_eq!(body["data"]["multimedia"]["media"][0]["data"], "AQ==");
+        assert_eq!(body["data"].get("userId"), None);
+    }
+
+    #[test]
+    fn only_gone_is_for_good() {
+        assert!(matches!(judged(StatusCode::NO_CONTENT), Answer::Taken));
+        assert!(matches!(judged(StatusCode::GONE), Answer::Refused(_)));
+        for status in [StatusCode::NOT_FOUND, StatusCode::FOUND, StatusCode::BAD_GATEWAY] {
+            assert!(matches!(judged(status), Answer::NotNow(_)));
+        }
+    }
+}
