@@ -134,31 +134,26 @@ impl Delivery {
     }
 }
 
-/// What an operator looks for, and what tells steps of one attempt and name apart.
-#[derive(Default)]
-pub(crate) struct Detail<'a> {
+/// What makes a step one of a kind within its delivery: told again, it counts for nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sign {
+    pub(crate) attempt: u32,
+    pub(crate) step: &'static str,
+    /// What tells steps of one attempt and name apart.
     pub(crate) mark: i64,
-    pub(crate) route: Option<&'a str>,
-    pub(crate) link: Option<&'a str>,
-    pub(crate) reason: Option<&'a str>,
 }
 
-impl<'a> Detail<'a> {
-    pub(crate) fn of(step: &'a Step) -> Self {
-        let none = Detail::default();
-        match step {
-            Step::Scheduled(scheduled) => Detail { mark: scheduled.due_ms, ..none },
-            Step::Routed(routed) => Detail { mark: i64::from(routed.hop), route: Some(&routed.route), ..none },
-            Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
-            Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
-            Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
-            Step::Ended(ended) => Detail {
-                link: ended.submitted.as_ref().map(|submitted| submitted.link.as_str()),
-                reason: Some(ended.reason.as_str()).filter(|reason| !reason.is_empty()),
-                ..none
-            },
-            Step::KeyReused(reused) => Detail { mark: reused.offset, ..none },
-        }
+impl Sign {
+    /// `None` if the event tells no step.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let step = event.step.as_ref()?;
+        let mark = match step {
+            Step::Scheduled(scheduled) => scheduled.due_ms,
+            Step::Routed(routed) => i64::from(routed.hop),
+            Step::KeyReused(reused) => reused.offset,
+            Step::Leased(_) | Step::Submitted(_) | Step::Retried(_) | Step::Ended(_) => 0,
+        };
+        Some(Sign { attempt: event.attempt, step: step.name(), mark })
     }
 }
 

@@ -11,7 +11,7 @@ use scylla::{DeserializeRow, SerializeRow};
 use super::CqlError;
 use super::place::Place;
 use crate::AcceptedRow;
-use crate::delivery::{Acceptance, Delivery, Detail, Moved};
+use crate::delivery::{Acceptance, Delivery, Moved, Sign};
 
 /// The name of the row that stands for the acceptance.
 pub(super) const ACCEPTED: &str = "accepted";
@@ -81,13 +81,13 @@ impl Told {
         let row = Told::new(place, partition, id, offset, event.at_ms);
         // What the row's other columns say is not said again in its bytes.
         let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
-        let Some(step) = &event.step else { return row };
+        let (Some(step), Some(sign)) = (&event.step, Sign::of(&event)) else { return row };
         let detail = Detail::of(step);
         let text = |text: Option<&str>| text.map_or(MaybeUnset::Unset, |text| MaybeUnset::Set(text.to_owned()));
         Told {
-            attempt: int(event.attempt),
-            step: step.name(),
-            mark: detail.mark,
+            attempt: int(sign.attempt),
+            step: sign.step,
+            mark: sign.mark,
             route: text(detail.route),
             link: text(detail.link),
             reason: text(detail.reason),
@@ -139,18 +139,29 @@ pub(super) struct Found {
     event: Option<Vec<u8>>,
 }
 
-/// What tells the steps of a delivery apart.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Mark {
-    attempt: u32,
-    step: &'static str,
-    mark: i64,
+/// What an operator looks for.
+#[derive(Default)]
+struct Detail<'a> {
+    route: Option<&'a str>,
+    link: Option<&'a str>,
+    reason: Option<&'a str>,
 }
 
-impl Mark {
-    pub(super) fn of(event: &Event) -> Option<Self> {
-        let step = event.step.as_ref()?;
-        Some(Mark { attempt: event.attempt, step: step.name(), mark: Detail::of(step).mark })
+impl<'a> Detail<'a> {
+    fn of(step: &'a Step) -> Self {
+        let none = Detail::default();
+        match step {
+            Step::Routed(routed) => Detail { route: Some(&routed.route), ..none },
+            Step::Leased(leased) => Detail { link: Some(&leased.link), ..none },
+            Step::Submitted(submitted) => Detail { link: Some(&submitted.link), ..none },
+            Step::Retried(retried) => Detail { reason: Some(&retried.reason), ..none },
+            Step::Ended(ended) => Detail {
+                link: ended.submitted.as_ref().map(|submitted| submitted.link.as_str()),
+                reason: Some(ended.reason.as_str()).filter(|reason| !reason.is_empty()),
+                ..none
+            },
+            Step::Scheduled(_) | Step::KeyReused(_) => none,
+        }
     }
 }
 
@@ -158,7 +169,7 @@ impl Mark {
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) delivery: Delivery,
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<Sign>,
     /// Costs of steps that came before the acceptance.
     pub(super) owed: Vec<(model::Currency, i64)>,
 }
@@ -179,7 +190,7 @@ impl Life {
         if self.delivery.counted && self.delivery.tenant != *teller {
             return None;
         }
-        let mark = Mark::of(event)?;
+        let mark = Sign::of(event)?;
         if self.marks.contains(&mark) {
             return None;
         }

@@ -1,17 +1,23 @@
 //! How stretches of many partitions become one job of the writer. Knows what waits; what is written is `projection`'s.
 //!
-//! As with appends to lanes: the job takes whatever waits when it runs. A delivery whose record and events come through
-//! different partitions in the same moment is then written once, and never as pending if it ended meanwhile.
+//! As with appends to lanes: the job takes whatever waits when it runs, and under load it waits for more. A delivery's record
+//! and most of what happens to it is then written once, and never as pending if it ended meanwhile.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use embedded::{Database, EmbeddedError};
+use embedded::{Database, EmbeddedError, Pace};
 use tokio::sync::oneshot;
 
 use super::projection::{self, Memory};
 use crate::{Projection, StoreError};
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
+
+/// How often the projection is written under load: how far it lags then, beside the time a job takes.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Jobs that may follow each other at once after a quiet time.
+const BURST: u32 = 16;
 
 /// Stretches on their way into the projection.
 #[derive(Default)]
@@ -22,19 +28,32 @@ pub(super) struct Gather {
 }
 
 /// Bounded by the callers: each waits for its answer, and there is one per partition.
-#[derive(Default)]
 struct Waiting {
     batches: Vec<Projection>,
     answers: Vec<Answer>,
     /// A job is on its way that will take what is here.
     called: bool,
+    pace: Pace,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Waiting { batches: Vec::new(), answers: Vec::new(), called: false, pace: Pace::new(INTERVAL, BURST) }
+    }
 }
 
 impl Gather {
     /// Carries the projection on by a stretch, together with those of other callers.
     pub(super) async fn project(self: &Arc<Self>, database: &Database, batch: Projection) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.put(database, batch, answer).map_err(|error| StoreError::Project(error.into()))?;
+        if let Some(pause) = self.put(batch, answer) {
+            let (gather, database) = (Arc::clone(self), database.clone());
+            // A task of its own: others wait for the job, too, whatever becomes of this caller.
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                gather.call(&database);
+            });
+        }
         answered.await.unwrap_or(Err(StoreError::Project(EmbeddedError::Closed.into())))
     }
 
@@ -43,22 +62,21 @@ impl Gather {
         lock(&self.memory).clear();
     }
 
-    fn put(self: &Arc<Self>, database: &Database, batch: Projection, answer: Answer) -> Result<(), EmbeddedError> {
+    /// Lays a stretch down; how long its job is to wait, if it is the first to ask for one.
+    fn put(&self, batch: Projection, answer: Answer) -> Option<Duration> {
         let mut waiting = lock(&self.waiting);
-        if !waiting.called {
-            self.call(database)?;
-            waiting.called = true;
-        }
         waiting.batches.push(batch);
         waiting.answers.push(answer);
-        Ok(())
+        let first = !std::mem::replace(&mut waiting.called, true);
+        first.then(|| waiting.pace.wait())
     }
 
-    fn call(self: &Arc<Self>, database: &Database) -> Result<(), EmbeddedError> {
+    /// Has the writer take what waits. A writer that takes no jobs any more answers nobody: whoever waits is told so.
+    fn call(self: &Arc<Self>, database: &Database) {
         let answers: Arc<Mutex<Vec<Answer>>> = Arc::default();
         let (work, waiters) = (Arc::clone(self), Arc::clone(&answers));
         let after = Arc::clone(self);
-        database.submit_then(
+        let called = database.submit_then(
             move |tx| {
                 let (batches, taken) = work.take();
                 *lock(&waiters) = taken;
@@ -72,12 +90,16 @@ impl Gather {
                     drop(answer.send(told.clone().map_err(|error| StoreError::Project(error.into())))); // nobody waits any more: nothing to tell
                 }
             },
-        )
+        );
+        if called.is_err() {
+            self.take();
+        }
     }
 
     fn take(&self) -> (Vec<Projection>, Vec<Answer>) {
         let mut waiting = lock(&self.waiting);
         waiting.called = false;
+        waiting.pace.took();
         (std::mem::take(&mut waiting.batches), std::mem::take(&mut waiting.answers))
     }
 }

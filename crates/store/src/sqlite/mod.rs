@@ -8,8 +8,10 @@ mod projection;
 mod purge;
 mod read;
 mod routers;
+mod story;
 mod tables;
 mod totals;
+mod upgrade;
 mod waiting;
 
 use std::sync::Arc;
@@ -34,12 +36,13 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the state kept in `database`, and makes the tables if there are none.
+    /// Opens the state kept in `database`, and makes the tables if there are none. What an earlier build kept otherwise is
+    /// taken over, once.
     ///
     /// # Errors
     /// [`StoreError::Open`].
     pub async fn open(database: Database) -> Result<Self> {
-        database.write(|tx| tx.execute_batch(tables::SCHEMA)).await.map_err(|error| StoreError::Open(error.into()))?;
+        database.write(upgrade::to_newest).await.map_err(|error| StoreError::Open(error.into()))?;
         Ok(EmbeddedStore { database, gather: Arc::default() })
     }
 

@@ -1,23 +1,27 @@
 //! Writing the projection: stretches of lanes into rows, totals and positions, in one step. Knows SQL; the rules of a
 //! delivery's life are in `delivery`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use model::event::Event;
-use model::{Currency, DeliveryId, Lane, State, TenantId};
-use prost::Message as _;
+use model::{Currency, DeliveryId, IdMap, Lane, State, TenantId};
 use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
 
+use super::story;
 use super::totals::{Total, TotalKey, write_costs, write_totals};
-use crate::delivery::{Acceptance, Delivery, Detail};
+use crate::delivery::{Acceptance, Delivery, Moved, Sign};
 use crate::{AcceptedRow, Projection};
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
 #[derive(Default)]
-pub(super) struct Memory(HashMap<DeliveryId, Numbered>);
+pub(super) struct Memory(IdMap<DeliveryId, Known>);
 
-/// A delivery and the number of its row.
-type Numbered = (i64, Delivery);
+/// A delivery, the number of its row, and the steps that were told of it.
+struct Known {
+    number: i64,
+    delivery: Delivery,
+    told: Vec<Sign>,
+}
 
 /// Deliveries the memory holds; when it is full, it starts afresh.
 const MEMORY_MAX: usize = 100_000;
@@ -28,14 +32,14 @@ impl Memory {
     }
 
     /// Keeps a delivery that has more to come.
-    fn note(&mut self, id: DeliveryId, (number, delivery): Numbered) {
-        if delivery.counted && delivery.state.is_final() {
+    fn note(&mut self, id: DeliveryId, known: Known) {
+        if known.delivery.counted && known.delivery.state.is_final() {
             return;
         }
         if self.0.len() >= MEMORY_MAX {
             self.0.clear();
         }
-        self.0.insert(id, (number, delivery));
+        self.0.insert(id, known);
     }
 }
 
@@ -59,9 +63,8 @@ pub(super) fn position(tx: &rusqlite::Connection, lane: &Lane, partition: u32) -
 struct Work<'a> {
     tx: &'a Transaction<'a>,
     find: CachedStatement<'a>,
-    tell: CachedStatement<'a>,
     memory: &'a mut Memory,
-    deliveries: HashMap<DeliveryId, Touched>,
+    deliveries: IdMap<DeliveryId, Touched>,
     totals: BTreeMap<TotalKey, Total>,
     costs: BTreeMap<(TotalKey, Currency), i64>,
     numbers: i64,
@@ -69,8 +72,9 @@ struct Work<'a> {
 
 /// A delivery as read, or made, and changed.
 struct Touched {
-    number: i64,
-    delivery: Delivery,
+    known: Known,
+    /// What was told in this step, as its column has it.
+    story: Vec<u8>,
     stored: Stored,
 }
 
@@ -90,18 +94,14 @@ impl<'a> Work<'a> {
     fn begin(tx: &'a Transaction<'a>, memory: &'a mut Memory) -> rusqlite::Result<Self> {
         let find =
             "SELECT number, tenant, deliveries, accepted_ms, counted, lane_partition, lane_offset, segments, keyed,
-            digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency
-            FROM delivery WHERE message = ?1 AND idx = ?2";
-        let tell =
-            "INSERT INTO timeline (delivery, attempt, step, mark, at_ms, lane_offset, route, link, reason, event)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+            digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency,
+            story FROM delivery WHERE message = ?1 AND idx = ?2";
         let last = "SELECT coalesce(max(number), 0) FROM delivery";
         Ok(Work {
             tx,
             find: tx.prepare_cached(find)?,
-            tell: tx.prepare_cached(tell)?,
             memory,
-            deliveries: HashMap::new(),
+            deliveries: IdMap::default(),
             totals: BTreeMap::new(),
             costs: BTreeMap::new(),
             numbers: tx.prepare_cached(last)?.query_row([], |row| row.get(0))?,
@@ -126,8 +126,8 @@ impl<'a> Work<'a> {
     fn accept(&mut self, batch: &Projection, row: &AcceptedRow) -> rusqlite::Result<()> {
         let make = || Delivery::unknown(row.tenant.clone(), row.deliveries, row.accepted.0, row.segments);
         let touched = self.touch(row.delivery, make)?;
-        let acceptance = touched.delivery.accept(row, batch.partition);
-        let state = touched.delivery.state;
+        let acceptance = touched.known.delivery.accept(row, batch.partition);
+        let state = touched.known.delivery.state;
         if acceptance == Acceptance::First && touched.stored != Stored::Absent {
             touched.stored = Stored::Accepted;
         }
@@ -154,18 +154,12 @@ impl<'a> Work<'a> {
         let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, ..event };
         let make = || Delivery::unknown(teller.clone(), event.deliveries, event.at_ms, event.segments);
         let touched = self.touch(id, make)?;
-        let number = touched.number;
-        if touched.delivery.counted && touched.delivery.tenant != teller {
+        if touched.known.delivery.counted && touched.known.delivery.tenant != teller {
             return Ok(()); // nobody tells into another tenant's message
         }
-        if !tell(&mut self.tell, number, offset, &event)? {
-            return Ok(()); // told before
-        }
-        let touched = self.touch(id, || unreachable!("it was touched above"))?;
-        let moved = touched.delivery.step(&event);
-        touched.change();
-        let (tenant, accepted_ms, counted) =
-            (touched.delivery.tenant.clone(), touched.delivery.accepted_ms, touched.delivery.counted);
+        let Some(moved) = touched.tell(offset, event) else { return Ok(()) };
+        let Delivery { tenant, accepted_ms, counted, .. } = &touched.known.delivery;
+        let (tenant, accepted_ms, counted) = (tenant.clone(), *accepted_ms, *counted);
         if moved.from != moved.to && counted && (moved.from.is_final() || moved.to.is_final()) {
             let total = self.total(&tenant, accepted_ms, batch);
             if moved.from.is_final() {
@@ -198,13 +192,12 @@ impl<'a> Work<'a> {
                     Some(known) => Some(known),
                     None => read(&mut self.find, id)?,
                 };
-                let touched = match known {
-                    Some((number, delivery)) => Touched { number, delivery, stored: Stored::Same },
-                    None => {
-                        self.numbers += 1;
-                        Touched { number: self.numbers, delivery: make(), stored: Stored::Absent }
-                    }
-                };
+                let stored = if known.is_some() { Stored::Same } else { Stored::Absent };
+                let known = known.unwrap_or_else(|| {
+                    self.numbers += 1;
+                    Known { number: self.numbers, delivery: make(), told: Vec::new() }
+                });
+                let touched = Touched { known, story: Vec::new(), stored };
                 Ok(entry.insert(touched))
             }
         }
@@ -214,18 +207,31 @@ impl<'a> Work<'a> {
         let mut touched: Vec<_> =
             self.deliveries.iter().filter(|(_, touched)| touched.stored != Stored::Same).collect();
         // In the order of numbers, neighbours share pages.
-        touched.sort_unstable_by_key(|(_, touched)| touched.number);
+        touched.sort_unstable_by_key(|(_, touched)| touched.known.number);
         write_deliveries(self.tx, &touched)?;
         write_totals(self.tx, &self.totals)?;
         write_costs(self.tx, &self.costs)?;
         for (id, touched) in self.deliveries {
-            self.memory.note(id, (touched.number, touched.delivery));
+            self.memory.note(id, touched.known);
         }
         Ok(())
     }
 }
 
 impl Touched {
+    /// Takes in a step, and says what it moved; `None` if it was told before.
+    fn tell(&mut self, offset: i64, event: Event) -> Option<Moved> {
+        let sign = Sign::of(&event)?;
+        if self.known.told.contains(&sign) {
+            return None;
+        }
+        self.known.told.push(sign);
+        self.change();
+        let moved = self.known.delivery.step(&event);
+        story::add(&mut self.story, offset, event);
+        Some(moved)
+    }
+
     fn change(&mut self) {
         if self.stored == Stored::Same {
             self.stored = Stored::Changed;
@@ -233,11 +239,11 @@ impl Touched {
     }
 }
 
-fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Numbered>> {
+fn read(find: &mut CachedStatement<'_>, id: DeliveryId) -> rusqlite::Result<Option<Known>> {
     find.query_row(params![id.message.to_bytes(), id.index], delivery).optional()
 }
 
-fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
+fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
     let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
     let delivery = Delivery {
         tenant: TenantId::new(text(1)?).map_err(|_| damaged(1))?,
@@ -256,7 +262,8 @@ fn delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
         unit_micros: row.get(14)?,
         currency: text(15)?.parse().ok(),
     };
-    Ok((row.get(0)?, delivery))
+    let story = story::read(row.get_ref(16)?.as_blob()?).ok_or_else(|| damaged(16))?;
+    Ok(Known { number: row.get(0)?, delivery, told: story.iter().filter_map(Sign::of).collect() })
 }
 
 /// A column with a value it can't have.
@@ -264,37 +271,19 @@ fn damaged(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "delivery".into(), rusqlite::types::Type::Text)
 }
 
-/// Writes a step into the timeline; `false` if it is there already.
-fn tell(tell: &mut CachedStatement<'_>, number: i64, offset: i64, event: &Event) -> rusqlite::Result<bool> {
-    let Some(step) = &event.step else { return Ok(false) };
-    let detail = Detail::of(step);
-    let row = params![
-        number,
-        event.attempt,
-        step.name(),
-        detail.mark,
-        event.at_ms,
-        offset,
-        detail.route,
-        detail.link,
-        detail.reason,
-        event.encode_to_vec()
-    ];
-    Ok(tell.execute(row)? == 1)
-}
-
 fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -> rusqlite::Result<()> {
     let insert = "INSERT INTO delivery (number, message, idx, tenant, deliveries, accepted_ms, counted, lane_partition,
-        lane_offset, segments, keyed, digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        lane_offset, segments, keyed, digest, state, state_attempt, over_attempt, charged_attempt, unit_micros, currency,
+        story)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
     let accept =
         "UPDATE delivery SET tenant = ?2, deliveries = ?3, accepted_ms = ?4, counted = ?5, lane_partition = ?6,
         lane_offset = ?7, segments = ?8, keyed = ?9, digest = ?10 WHERE number = ?1";
     let update = "UPDATE delivery SET state = ?2, state_attempt = ?3, over_attempt = ?4, charged_attempt = ?5,
-        unit_micros = ?6, currency = ?7 WHERE number = ?1";
+        unit_micros = ?6, currency = ?7, story = CAST(story || ?8 AS BLOB) WHERE number = ?1";
     let (mut insert, mut accept, mut update) =
         (tx.prepare_cached(insert)?, tx.prepare_cached(accept)?, tx.prepare_cached(update)?);
-    for (id, Touched { number, delivery: d, stored }) in touched {
+    for (id, Touched { known: Known { number, delivery: d, .. }, story, stored }) in touched {
         let currency = d.currency.as_ref().map_or("", |currency| currency.as_str());
         let (tenant, state) = (d.tenant.as_str(), d.state.rank());
         if *stored == Stored::Absent {
@@ -316,7 +305,8 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
                 d.over_attempt,
                 d.charged_attempt,
                 d.unit_micros,
-                currency
+                currency,
+                story
             ])?;
             continue;
         }
@@ -341,7 +331,8 @@ fn write_deliveries(tx: &Transaction<'_>, touched: &[(&DeliveryId, &Touched)]) -
             d.over_attempt,
             d.charged_attempt,
             d.unit_micros,
-            currency
+            currency,
+            story
         ])?;
     }
     Ok(())

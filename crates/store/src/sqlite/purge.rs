@@ -28,7 +28,6 @@ pub(super) fn step(tx: &Transaction<'_>, after: i64, before_ms: i64) -> rusqlite
     let ended = |counted: bool, state: u8| !counted || state >= State::Sent.rank();
     let gone: Vec<i64> = old.clone().filter(|row| ended(row.2, row.3)).map(|row| row.0).collect();
     for number in &gone {
-        tx.prepare_cached("DELETE FROM timeline WHERE delivery = ?1")?.execute([number])?;
         tx.prepare_cached("DELETE FROM delivery WHERE number = ?1")?.execute([number])?;
     }
     let more = rows.len() == STEP_ROWS_MAX && old.count() > 0;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use model::event::Event;
 use model::{MessageId, State, TenantId, Timestamp};
-use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::story;
 use super::tables::count;
 use super::totals::HOUR_MS;
 use crate::{Claim, DeliveryView, Ledger, MessageView, StoreError, Usage};
@@ -29,14 +29,14 @@ pub(super) fn message(
     tenant: &TenantId,
     id: MessageId,
 ) -> rusqlite::Result<Result<Option<MessageView>, StoreError>> {
-    let tx = connection.unchecked_transaction()?;
-    let find = "SELECT number, idx, accepted_ms, segments, state FROM delivery WHERE message = ?1 AND tenant = ?2 ORDER BY idx";
-    let mut find = tx.prepare_cached(find)?;
+    let find =
+        "SELECT story, idx, accepted_ms, segments, state FROM delivery WHERE message = ?1 AND tenant = ?2 ORDER BY idx";
+    let mut find = connection.prepare_cached(find)?;
     let mut rows = find.query(params![id.to_bytes(), tenant.as_str()])?;
     let mut view = MessageView { id, accepted_at: Timestamp(i64::MAX), deliveries: Vec::new() };
     while let Some(row) = rows.next()? {
-        let (Some(state), Some(events)) = (State::from_rank(row.get(4)?), timeline(&tx, tenant, id, row.get(0)?)?)
-        else {
+        let events = timeline(tenant, id, row.get_ref(0)?.as_blob()?);
+        let (Some(state), Some(events)) = (State::from_rank(row.get(4)?), events) else {
             return Ok(Err(StoreError::Row { table: "delivery" }));
         };
         view.accepted_at = view.accepted_at.min(Timestamp(row.get(2)?));
@@ -45,18 +45,10 @@ pub(super) fn message(
     Ok(Ok(Some(view).filter(|view| !view.deliveries.is_empty())))
 }
 
-/// A delivery's events in the order in which they were told; `None` if one can't be read.
-fn timeline(
-    connection: &Connection,
-    tenant: &TenantId,
-    id: MessageId,
-    number: i64,
-) -> rusqlite::Result<Option<Vec<Event>>> {
-    let find = "SELECT event FROM timeline WHERE delivery = ?1 ORDER BY lane_offset";
-    let mut find = connection.prepare_cached(find)?;
-    let rows = find.query_map([number], |row| Ok(Event::decode(row.get_ref(0)?.as_blob()?).ok()))?;
+/// A delivery's events in the order in which they were told; `None` if they can't be read.
+fn timeline(tenant: &TenantId, id: MessageId, told: &[u8]) -> Option<Vec<Event>> {
     let whole = |event: Event| Event { tenant: tenant.as_str().into(), message: id.to_bytes().to_vec(), ..event };
-    rows.map(|event| event.map(|event| event.map(whole))).collect()
+    Some(story::read(told)?.into_iter().map(whole).collect())
 }
 
 /// The ledger in one read transaction: what is counted from totals and what is counted from live rows is of one instant.

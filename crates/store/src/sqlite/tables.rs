@@ -1,7 +1,7 @@
 //! The tables of the state. Knows SQL, no rules.
 //!
 //! A delivery's `number` is given out in the order of arrival, so that the rows of what is under way lie together,
-//! whatever their ids. The index `live` holds exactly what is pending: counting stages walks it, and nothing else.
+//! whatever their ids, and its `story` is what was told of it (see `story`). The index `live` holds exactly what is pending: counting stages walks it, and nothing else.
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS party (
@@ -27,14 +27,9 @@ pub(super) const SCHEMA: &str = "
         lane_partition INTEGER NOT NULL, lane_offset INTEGER NOT NULL, segments INTEGER NOT NULL,
         keyed INTEGER NOT NULL, digest BLOB NOT NULL, state INTEGER NOT NULL, state_attempt INTEGER NOT NULL,
         over_attempt INTEGER NOT NULL, charged_attempt INTEGER NOT NULL, unit_micros INTEGER NOT NULL,
-        currency TEXT NOT NULL, UNIQUE (message, idx)
+        currency TEXT NOT NULL, story BLOB NOT NULL, UNIQUE (message, idx)
     );
     CREATE INDEX IF NOT EXISTS live ON delivery (tenant, state) WHERE counted = 1 AND state < 5;
-    CREATE TABLE IF NOT EXISTS timeline (
-        delivery INTEGER NOT NULL, attempt INTEGER NOT NULL, step TEXT NOT NULL, mark INTEGER NOT NULL,
-        at_ms INTEGER NOT NULL, lane_offset INTEGER NOT NULL, route TEXT, link TEXT, reason TEXT, event BLOB NOT NULL,
-        PRIMARY KEY (delivery, attempt, step, mark)
-    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS total (
         tenant TEXT NOT NULL, hour INTEGER NOT NULL, lane TEXT NOT NULL, partition INTEGER NOT NULL,
         included INTEGER NOT NULL, messages INTEGER NOT NULL, accepted INTEGER NOT NULL, segments INTEGER NOT NULL,
