@@ -10,17 +10,12 @@ use model::record::{
     Account, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
-use moka::sync::Cache;
 
 use crate::clock;
 use crate::metrics::{DoorLabel, Metrics};
+use crate::recent::Recent;
 use crate::snapshot::Snapshot;
 use crate::standing::Standing;
-
-/// Messages remembered by this replica, to answer for them before the store knows them.
-const RECENT_MAX: u64 = 100_000;
-/// How long they are remembered.
-const RECENT: Duration = Duration::from_secs(120);
 
 /// A request that passed every check of its door.
 #[derive(Clone, Debug)]
@@ -98,21 +93,13 @@ pub struct Accepted {
     pub deliveries: u32,
 }
 
-/// A message this replica made durable a moment ago.
-#[derive(Clone, Copy, Debug)]
-pub struct Recent {
-    /// What was accepted.
-    pub accepted: Accepted,
-    digest: [u8; 16],
-}
-
 /// Makes submissions durable.
 #[derive(Clone)]
 pub struct Acceptor {
     bus: AnyBus,
     cell: String,
     accept_ms_max: u64,
-    recent: Cache<(model::TenantId, MessageId), Recent>,
+    recent: Arc<Recent>,
     metrics: Metrics,
     standing: Arc<Standing>,
 }
@@ -121,8 +108,7 @@ impl Acceptor {
     /// An acceptor that writes to `bus`, and tells its standing.
     #[must_use]
     pub fn new(bus: AnyBus, standing: Arc<Standing>, cell: &str, accept_ms_max: u64, metrics: Metrics) -> Self {
-        let recent = Cache::builder().max_capacity(RECENT_MAX).time_to_live(RECENT).build();
-        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent, metrics, standing }
+        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent: Arc::default(), metrics, standing }
     }
 
     /// Makes all deliveries of a submission durable, all or none, and returns only then.
@@ -140,14 +126,14 @@ impl Acceptor {
             Some(key) => MessageId::derived(tenant, key),
             None => MessageId::fresh(submission.received, rand::random()),
         };
-        if let Some(recent) = self.recent.get(&(tenant.clone(), id)) {
-            return if recent.digest == digest { Ok(recent.accepted) } else { Err(Refusal::KeyReused) };
+        if let Some((accepted, first)) = self.recent.find(tenant, id, submission.received) {
+            return if first == digest { Ok(accepted) } else { Err(Refusal::KeyReused) };
         }
         let entries = self.entries(snapshot, submission, id, digest)?;
         let deliveries = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
         self.append(entries).await?;
         let accepted = Accepted { id, at: submission.received, deliveries };
-        self.recent.insert((tenant.clone(), id), Recent { accepted, digest });
+        self.recent.note(tenant.clone(), accepted, digest);
         let label = DoorLabel(submission.door);
         self.metrics.deliveries_accepted.with(label).add(u64::from(deliveries));
         let took_ms = clock::now().since_ms(submission.received);
@@ -158,7 +144,7 @@ impl Acceptor {
     /// A message this replica accepted a moment ago.
     #[must_use]
     pub fn recent(&self, tenant: &model::TenantId, id: MessageId) -> Option<Accepted> {
-        self.recent.get(&(tenant.clone(), id)).map(|recent| recent.accepted)
+        self.recent.find(tenant, id, clock::now()).map(|(accepted, _)| accepted)
     }
 
     async fn append(&self, entries: Vec<Entry>) -> Result<(), Refusal> {

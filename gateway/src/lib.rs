@@ -14,6 +14,7 @@ pub mod network;
 pub mod number;
 pub mod oms;
 pub mod problem;
+mod recent;
 pub mod rest;
 pub mod run;
 pub mod snapshot;
