@@ -1,11 +1,11 @@
 //! What is counted by SIM, wherever it sits, or by supplier account, whichever bind is used: the day's budget, the rate, open
 //! references. Must not know modems, binds or files.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::Timestamp;
+use model::{IdMap, Timestamp};
 
 use crate::journal::Entry;
 use crate::letter::RecipientKey;
@@ -52,7 +52,7 @@ pub(crate) struct BudgetSpent;
 /// References the network handed out and has not reported on, newest last.
 #[derive(Default)]
 struct References {
-    open: HashMap<(u8, RecipientKey), Instant>,
+    open: IdMap<(u8, RecipientKey), Instant>,
     order: VecDeque<(u8, RecipientKey, Instant)>,
     last: Option<u8>,
 }

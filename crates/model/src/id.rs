@@ -19,6 +19,12 @@ pub enum ParseIdError {
     Name(String),
 }
 
+/// A map by ids, or by keys with an id or a hash in them: seeded by chance, so that nobody makes keys that collide, and
+/// several times as fast as the default.
+pub type IdMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+/// A set like [`IdMap`].
+pub type IdSet<K> = std::collections::HashSet<K, foldhash::fast::RandomState>;
+
 /// A message: one request of a tenant. Shown as `msg_` and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u128);

@@ -19,7 +19,9 @@ pub mod webhook;
 
 pub use allowance::{Allowance, AllowanceLimits, Shortage};
 pub use decimal::Decimal;
-pub use id::{DeliveryId, FarmName, LinkName, MessageId, ParseIdError, RouteId, RouterName, SupplierId, TenantId};
+pub use id::{
+    DeliveryId, FarmName, IdMap, IdSet, LinkName, MessageId, ParseIdError, RouteId, RouterName, SupplierId, TenantId,
+};
 pub use lane::Lane;
 pub use lifecycle::{State, Verdict};
 pub use money::{Currency, Money};

@@ -1,10 +1,10 @@
 //! Tokens: which links may be given a lease, and whose turn it is. Pure; knows links and tokens, not deliveries.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lease::Attempt;
 use lease::message::{LinkState, Token};
-use model::{FarmName, LinkName};
+use model::{FarmName, IdMap, LinkName};
 
 /// Tokens one link may have here; what comes above is given back (lanes, 8: credit is small).
 const TOKENS_MAX: usize = 1_024;
@@ -23,7 +23,7 @@ pub(super) struct Credits {
     /// Farms that have not answered yet in their session: no lease may flow to them (lease rule 5).
     blocked: BTreeSet<FarmName>,
     /// Tokens of grants whose lease has not left.
-    lent: HashMap<Attempt, (LinkKey, Token)>,
+    lent: IdMap<Attempt, (LinkKey, Token)>,
     held: usize,
 }
 

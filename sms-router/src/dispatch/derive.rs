@@ -4,10 +4,11 @@ use bus::Entry;
 use bytes::Bytes;
 use lease::record::{Attempt, Grant, Outcome};
 use model::event::{Ended, Event, Leased, Retried, Routed, Step};
-use model::record::{Header, Record, RecordError};
+use model::record::{Record, RecordError};
 use model::{Lane, State, Timestamp};
 use prost::Message as _;
 
+use super::slip::Heading;
 use crate::outcome::{Fact, Kind, partition_key};
 
 /// What a delivery is settled with when it leaves its route without a grant: what follows once that counts.
@@ -65,8 +66,7 @@ impl Note {
 /// The step of a delivery that was granted.
 pub(super) fn leased(attempt: Attempt, grant: &Grant) -> Result<Derivation, RecordError> {
     let step = Step::Leased(Leased { farm: grant.farm.clone(), link: grant.link.clone() });
-    let header = Record::read(grant.envelope.clone())?.header;
-    Ok(event(&header, attempt.number, Timestamp(grant.at_ms), step))
+    event(&grant.envelope, attempt.number, Timestamp(grant.at_ms), step)
 }
 
 /// The step of a delivery whose attempt was given up.
@@ -76,8 +76,7 @@ pub(super) fn retried(
     reason: &str,
     now: Timestamp,
 ) -> Result<Derivation, RecordError> {
-    let header = Record::read(grant.envelope.clone())?.header;
-    Ok(event(&header, attempt.number, now, Step::Retried(Retried { reason: reason.to_owned() })))
+    event(&grant.envelope, attempt.number, now, Step::Retried(Retried { reason: reason.to_owned() }))
 }
 
 /// The step of a delivery whose validity ended in the queue.
@@ -97,9 +96,8 @@ fn ended(
     state: State,
     reason: &str,
 ) -> Result<Derivation, RecordError> {
-    let header = Record::read(envelope.clone())?.header;
     let ended = Ended { state: state.rank().into(), reason: reason.to_owned(), ..Ended::default() };
-    Ok(event(&header, attempt, now, Step::Ended(ended)))
+    event(envelope, attempt, now, Step::Ended(ended))
 }
 
 /// Which kind of fact an outcome is.
@@ -118,8 +116,7 @@ pub(super) fn fact(
     outcome: Outcome,
     standing: Standing,
 ) -> Result<Derivation, RecordError> {
-    let header = Record::read(grant.envelope.clone())?.header;
-    let key = partition_key(&outcome.imsi, &header.recipient_hash);
+    let key = partition_key(&outcome.imsi, &Heading::of(&grant.envelope)?.recipient_hash);
     let fact = Fact {
         attempt: attempt.number,
         envelope: grant.envelope.clone(),
@@ -172,21 +169,22 @@ pub(super) fn moved(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Op
         country: String::new(),
         prefix: next.prefix,
     };
-    let event = event(&record.header, attempt, now, Step::Routed(routed));
+    let event = event(envelope, attempt, now, Step::Routed(routed))?;
     Ok(Some(Moved { record, event }))
 }
 
-fn event(header: &Header, attempt: u32, at: Timestamp, step: Step) -> Derivation {
+fn event(envelope: &Bytes, attempt: u32, at: Timestamp, step: Step) -> Result<Derivation, RecordError> {
+    let heading = Heading::of(envelope)?;
     let event = Event {
-        tenant: header.account.tenant.clone(),
-        message: header.message.clone(),
-        delivery: header.delivery,
-        deliveries: header.deliveries,
+        tenant: heading.tenant()?.to_owned(),
+        message: heading.message.to_vec(),
+        delivery: heading.delivery,
+        deliveries: heading.deliveries,
         attempt,
         at_ms: at.0,
-        segments: header.segments,
-        accepted_ms: header.accepted_ms,
+        segments: heading.segments,
+        accepted_ms: heading.accepted_ms,
         step: Some(step),
     };
-    (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))
+    Ok((Lane::Events, Entry::new(heading.message, event.to_bytes())))
 }

@@ -4,7 +4,7 @@
 mod follow;
 mod leave;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use lease::message::{RouterMessage, Session};
 use lease::owner::{NotTaken, Offer, OwnerLimits, OwnerStart, Returned};
 use lease::record::{Kind, LeaseRecord, Place, Queue};
 use lease::{FarmMessage, Now, Owner, PartitionId};
-use model::{FarmName, Lane, RouteId, Timestamp};
+use model::{FarmName, IdSet, Lane, RouteId, Timestamp};
 
 use super::backlog::{Backlog, BacklogLimits, Want};
 use super::credit::{Credits, LinkKey};
@@ -85,7 +85,7 @@ pub(super) struct Desk {
     /// Deliveries that were given back again and again, by when they are offered again.
     resting: BTreeMap<(Instant, Place), Slip>,
     /// Deliveries at farms, granted in this life.
-    at_farms: HashSet<model::DeliveryId>,
+    at_farms: IdSet<model::DeliveryId>,
     /// To be written with the next step.
     derivations: Vec<Derivation>,
     load: RouteLoad,
@@ -114,7 +114,7 @@ impl Desk {
             slips: SlipReader::default(),
             recent: Recent::default(),
             resting: BTreeMap::new(),
-            at_farms: HashSet::new(),
+            at_farms: IdSet::default(),
             derivations: Vec::new(),
             load,
             tools,

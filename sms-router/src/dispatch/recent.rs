@@ -2,10 +2,8 @@
 //!
 //! What is read again at the same place is a replay, one seen at another place is a repeat (lanes, 3).
 
-use std::collections::HashMap;
-
 use lease::record::Place;
-use model::DeliveryId;
+use model::{DeliveryId, IdMap};
 
 /// Remembered at least; twice as many at most.
 const REMEMBERED: usize = 50_000;
@@ -16,8 +14,8 @@ pub(super) type Stay = (DeliveryId, u32, u32);
 /// The newest stays, in two generations.
 #[derive(Default, Debug)]
 pub(super) struct Recent {
-    young: HashMap<Stay, Place>,
-    old: HashMap<Stay, Place>,
+    young: IdMap<Stay, Place>,
+    old: IdMap<Stay, Place>,
 }
 
 impl Recent {

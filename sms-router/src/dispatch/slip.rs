@@ -62,6 +62,50 @@ struct Account {
     tenant: Bytes,
 }
 
+/// What is told of a delivery again and again: its header, but for what no event or fact needs.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Heading {
+    #[prost(message, required, tag = "3")]
+    account: Account,
+    /// The message, 16 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) message: Bytes,
+    /// Which of the message's deliveries.
+    #[prost(uint32, tag = "5")]
+    pub(super) delivery: u32,
+    /// How many it has.
+    #[prost(uint32, tag = "6")]
+    pub(super) deliveries: u32,
+    /// When it was accepted.
+    #[prost(int64, tag = "9")]
+    pub(super) accepted_ms: i64,
+    /// Its segments.
+    #[prost(uint32, tag = "16")]
+    pub(super) segments: u32,
+    /// A keyed hash of the recipient (16 bytes).
+    #[prost(bytes = "bytes", tag = "19")]
+    pub(super) recipient_hash: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Headed {
+    #[prost(message, required, tag = "1")]
+    header: Heading,
+}
+
+impl Heading {
+    pub(super) fn of(envelope: &Bytes) -> Result<Self, RecordError> {
+        let heading = Headed::decode(envelope.clone())?.header;
+        MessageId::from_bytes(&heading.message).ok_or(RecordError::Field("message"))?;
+        Ok(heading)
+    }
+
+    /// The tenant's name, as it is written.
+    pub(super) fn tenant(&self) -> Result<&str, RecordError> {
+        std::str::from_utf8(&self.account.tenant).map_err(|_| RecordError::Field("account.tenant"))
+    }
+}
+
 /// Reads slips; keeps tenants' names, so that a name is allocated once and not once a delivery.
 #[derive(Default, Debug)]
 pub(super) struct SlipReader {

@@ -4,12 +4,12 @@
 //! The lane is the truth, the rows are a projection that lags: a reference that is opened and closed between two
 //! [`Book::take_changes`] never becomes a row.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lease::record::OutcomeKind;
 use model::event::{Event, Submitted};
-use model::{DeliveryId, MessageId, Timestamp};
+use model::{DeliveryId, IdMap, IdSet, MessageId, Timestamp};
 use prost::Message as _;
 use store::{Conversation, ReferenceClosed, ReferenceRow};
 
@@ -99,24 +99,24 @@ pub struct Book {
     partition: u32,
     parked_max: usize,
     parked_ms_max: i64,
-    waiting: HashMap<AttemptKey, Waiting>,
-    references: HashMap<Key, Reference>,
+    waiting: IdMap<AttemptKey, Waiting>,
+    references: IdMap<Key, Reference>,
     by_until: BTreeSet<(Timestamp, AttemptKey)>,
-    parked: HashMap<Key, Parked>,
+    parked: IdMap<Key, Parked>,
     parked_order: VecDeque<(Timestamp, Key)>,
     references_rows: Rows,
     parked_rows: Rows,
     /// By SIM or account, and number.
-    said: HashMap<(String, [u8; 16]), Conversation>,
+    said: IdMap<(String, [u8; 16]), Conversation>,
 }
 
 /// How one kind of rows differs from the store.
 #[derive(Default, Debug)]
 struct Rows {
     /// Where what happened to a key that the store does not know yet.
-    changed: HashMap<Key, i64>,
+    changed: IdMap<Key, i64>,
     /// Keys that have a row in the store.
-    stored: HashSet<Key>,
+    stored: IdSet<Key>,
 }
 
 #[derive(Clone, Debug)]
@@ -139,14 +139,14 @@ impl Book {
             partition,
             parked_max,
             parked_ms_max,
-            waiting: HashMap::new(),
-            references: HashMap::new(),
+            waiting: IdMap::default(),
+            references: IdMap::default(),
             by_until: BTreeSet::new(),
-            parked: HashMap::new(),
+            parked: IdMap::default(),
             parked_order: VecDeque::new(),
             references_rows: Rows::default(),
             parked_rows: Rows::default(),
-            said: HashMap::new(),
+            said: IdMap::default(),
         }
     }
 

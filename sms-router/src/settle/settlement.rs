@@ -1,14 +1,16 @@
 //! What follows from outcomes and receipts: final states, retries, failovers. One partition's rules; reads no lane.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bus::Entry;
+use bytes::Bytes;
 use lease::Outcome;
 use lease::record::OutcomeKind;
 use model::event::{Retried, Scheduled, Step, Submitted};
-use model::record::{Door, Header, OnUncertain, Record};
-use model::{Lane, State, Timestamp};
+use model::record::{Door, Header, OnUncertain, Record, RecordError};
+use model::{IdMap, Lane, RouteId, State, Timestamp};
+use prost::Message as _;
 use store::{Conversation, ScheduledRow};
 use wire::tpdu::{Status, StatusClass};
 
@@ -37,7 +39,7 @@ pub struct Settlement<L> {
     /// Phones whose conversations are remembered.
     pub talks: Talks,
     maker: Maker,
-    facts: HashMap<AttemptKey, OutcomeKind>,
+    facts: IdMap<AttemptKey, OutcomeKind>,
     facts_order: VecDeque<AttemptKey>,
     routing: Routing<L>,
     metrics: Metrics,
@@ -63,6 +65,19 @@ pub struct Work {
     pub rows: Vec<ScheduledRow>,
 }
 
+/// A body, but for what is not needed here: field by field the numbers of [`model::record::Body`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct Plan {
+    #[prost(message, repeated, tag = "2")]
+    candidates: Vec<Named>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Named {
+    #[prost(bytes = "bytes", tag = "1")]
+    route: Bytes,
+}
+
 /// Whether what follows from an entry is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -76,7 +91,7 @@ impl<L: Loads> Settlement<L> {
     /// The rules of a partition with this book.
     #[must_use]
     pub fn new(maker: Maker, book: Book, routing: Routing<L>, metrics: Metrics, config: Arc<Config>) -> Self {
-        let (talks, facts, facts_order) = (Talks::default(), HashMap::new(), VecDeque::new());
+        let (talks, facts, facts_order) = (Talks::default(), IdMap::default(), VecDeque::new());
         Settlement { book, talks, maker, facts, facts_order, routing, metrics, config }
     }
 
@@ -199,7 +214,7 @@ impl<L: Loads> Settlement<L> {
         if !record.header.receipt || !can_be_found(outcome) {
             return Ok(false);
         }
-        let route = record.body()?.candidates.first().map(|candidate| candidate.route()).transpose()?;
+        let route = first_route(record.body.clone())?;
         Ok(route.is_none_or(|route| work.snapshot.gives_receipts(&route)))
     }
 
@@ -404,6 +419,14 @@ fn is_resent(header: &Header) -> bool {
 /// Whether receipts of this outcome can be found again.
 fn can_be_found(outcome: &Outcome) -> bool {
     !outcome.imsi.is_empty() && !outcome.references.is_empty()
+}
+
+/// The first of a body's candidates. Reads nothing else of them: this is asked of every message.
+fn first_route(body: Bytes) -> Result<Option<RouteId>, RecordError> {
+    let plan = Plan::decode(body)?;
+    let Some(first) = plan.candidates.first() else { return Ok(None) };
+    let name = std::str::from_utf8(&first.route).ok().and_then(|name| RouteId::new(name).ok());
+    name.map(Some).ok_or(RecordError::Field("candidates.route"))
 }
 
 /// What the receipts of an outcome are found by.
