@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     binds: u32,
     /// Messages under way at once on a bind.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=4096))]
     window: u32,
     /// Measures what was built before, whatever the sources say now.
     #[arg(long)]
