@@ -72,7 +72,7 @@ pub(crate) fn target(root: &Path) -> PathBuf {
 /// # Errors
 /// Something is missing and we are not root; the error is the line to type. Or a download failed.
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
-    rust_components(root)?;
+    prepare_toolchain(root)?;
     let wanted: Vec<&Package> = PACKAGES.iter().chain(JAVA_PACKAGES).collect();
     system_packages(&wanted, Recommended::Too)?;
     let oracles: Vec<&Package> = ORACLE_PACKAGES.iter().collect();
@@ -98,7 +98,11 @@ pub(crate) fn prepare_kannel() -> anyhow::Result<()> {
     system_packages(&wanted, Recommended::Not)
 }
 
-fn rust_components(root: &Path) -> anyhow::Result<()> {
+/// Adds what the Rust toolchain lacks.
+///
+/// # Errors
+/// `rustup` could not.
+pub(crate) fn prepare_toolchain(root: &Path) -> anyhow::Result<()> {
     for (subcommand, component) in COMPONENTS {
         if command::succeeds("cargo", &[subcommand, "--version"]) {
             continue;

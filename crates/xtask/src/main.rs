@@ -9,6 +9,7 @@ mod compare;
 mod deploy;
 mod engines;
 mod faults;
+mod lints;
 mod machine;
 mod mail;
 mod mm7;
@@ -69,7 +70,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = root();
     let result = match arguments.chore {
-        Chore::Test { only } => steps::run(&root, &only),
+        Chore::Test { only } if lints::is_on() => steps::run(&root, &only),
+        Chore::Test { .. } => lints::run_again(&root),
         Chore::Tidy => tidy::run(&root),
         Chore::Engines { order } => engines::run(&order),
         Chore::Faults(faults) => faults::run(&root, &faults),
