@@ -129,9 +129,11 @@ impl Acceptor {
         if let Some((accepted, first)) = self.recent.find(tenant, id, submission.received) {
             return if first == digest { Ok(accepted) } else { Err(Refusal::KeyReused) };
         }
-        let entries = self.entries(snapshot, submission, id, digest)?;
+        // From here on, and not from the request's arrival: its body may have been long on its way.
+        let answer_by = clock::now().plus_ms(i64::try_from(self.accept_ms_max).unwrap_or(i64::MAX));
+        let entries = self.entries(snapshot, submission, id, digest, answer_by)?;
         let deliveries = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
-        self.append(entries).await?;
+        self.append(entries, answer_by).await?;
         let accepted = Accepted { id, at: submission.received, deliveries };
         self.recent.note(tenant.clone(), accepted, digest);
         let label = DoorLabel(submission.door);
@@ -147,10 +149,12 @@ impl Acceptor {
         self.recent.find(tenant, id, clock::now()).map(|(accepted, _)| accepted)
     }
 
-    async fn append(&self, entries: Vec<Entry>) -> Result<(), Refusal> {
+    async fn append(&self, entries: Vec<Entry>, answer_by: Timestamp) -> Result<(), Refusal> {
         let limit = Duration::from_millis(self.accept_ms_max);
         match tokio::time::timeout(limit, self.bus.append(&Lane::Accepted, entries)).await {
-            Ok(Ok(_)) => {
+            // The lane may have taken it after `answer_by`, and then the router ends it as not answered: a process that had
+            // to wait for the processor hears of both, the timer and the append, too late.
+            Ok(Ok(_)) if clock::now() <= answer_by => {
                 self.standing.took();
                 Ok(())
             }
@@ -160,7 +164,7 @@ impl Acceptor {
                 tracing::error!(error = &error as &dyn std::error::Error, "lane accepted can't be written");
                 Err(Refusal::Unavailable)
             }
-            Err(_) => {
+            Ok(Ok(_)) | Err(_) => {
                 self.standing.failed(clock::now());
                 self.metrics.appends_unknown.increment();
                 Err(Refusal::Unavailable)
@@ -174,6 +178,7 @@ impl Acceptor {
         submission: &Submission,
         id: MessageId,
         digest: [u8; 16],
+        answer_by: Timestamp,
     ) -> Result<Vec<Entry>, Refusal> {
         let Some((_, data_key)) = snapshot.ring().newest(&submission.tenant.id) else {
             tracing::error!(tenant = %submission.tenant.id, "the tenant has no data key; nothing can be sealed for it");
@@ -181,6 +186,7 @@ impl Acceptor {
         };
         let mut header = self.header(snapshot, submission, id, digest);
         header.data_key = data_key.id().to_owned();
+        header.answer_by_ms = answer_by.0;
         let key = match header.order_key.is_empty() {
             true => Bytes::copy_from_slice(&id.to_bytes()),
             false => Bytes::copy_from_slice(&header.order_key),
@@ -222,7 +228,6 @@ impl Acceptor {
             message: id.to_bytes().to_vec(),
             deliveries: (submission.recipients.len() * submission.parts.len()) as u32,
             accepted_ms: submission.received.0,
-            answer_by_ms: submission.received.0 + self.accept_ms_max as i64,
             expires_ms: submission.expires.map_or(begin.0 + validity_ms, |expires| expires.0),
             not_before_ms: submission.not_before.map_or(0, |due| due.0),
             traceparent: submission.traceparent.clone(),

@@ -1,6 +1,7 @@
 //! `carillon migrate`: makes or changes tables and lanes ahead of the roles, and ends. Knows the engines, runs no role.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -27,7 +28,9 @@ impl Migrate {
             "`carillon migrate` is for engines on servers; embedded engines are made by `carillon` itself"
         );
         let member = config.member("migrate");
-        let engines = Engines::open(&config, &common.data, &member, &Patience::of_command()).await?;
+        // Each table takes the nodes up to a second, and a loaded cluster longer.
+        let patience = Patience::for_work(Duration::from_secs(config.start_seconds_max));
+        let engines = Engines::open(&config, &common.data, &member, &patience).await?;
         engines.close().await;
         println!("tables and lanes are those of carillon {}", env!("CARGO_PKG_VERSION"));
         Ok(ExitCode::SUCCESS)

@@ -56,7 +56,12 @@ impl Patience {
 
     /// Patience of a command that somebody waits for.
     pub(crate) fn of_command() -> Self {
-        Self::new(COMMAND_WAIT_MAX, &Health::new(), &Stop::new(0))
+        Self::for_work(COMMAND_WAIT_MAX)
+    }
+
+    /// Patience of a command that changes what is on the servers: what it does takes its time there.
+    pub(crate) fn for_work(wait_max: Duration) -> Self {
+        Self::new(wait_max, &Health::new(), &Stop::new(0))
     }
 
     /// Attempts until it succeeds, the time is over, or the process is told to stop. All that is waited for shares the time.
