@@ -48,6 +48,10 @@ const ORACLE_PACKAGES: &[Package] = &[
 const KANNEL_PACKAGES: &[Package] =
     &[Package { name: "kannel", probe: || command::succeeds("/usr/sbin/bearerbox", &["--version"]) }];
 
+/// Counts instructions.
+const VALGRIND_PACKAGES: &[Package] =
+    &[Package { name: "valgrind", probe: || command::succeeds("valgrind", &["--version"]) }];
+
 /// Whether Debian may add what it recommends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Recommended {
@@ -95,6 +99,15 @@ pub(crate) fn prepare_java() -> anyhow::Result<()> {
 /// As [`prepare`].
 pub(crate) fn prepare_kannel() -> anyhow::Result<()> {
     let wanted: Vec<&Package> = KANNEL_PACKAGES.iter().collect();
+    system_packages(&wanted, Recommended::Not)
+}
+
+/// Installs what counts instructions, if it is missing.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_valgrind() -> anyhow::Result<()> {
+    let wanted: Vec<&Package> = VALGRIND_PACKAGES.iter().collect();
     system_packages(&wanted, Recommended::Not)
 }
 

@@ -9,6 +9,7 @@ mod compare;
 mod deploy;
 mod engines;
 mod faults;
+mod instructions;
 mod lints;
 mod machine;
 mod mail;
@@ -59,6 +60,8 @@ enum Chore {
     CheckDeploy(deploy::CheckDeploy),
     /// Lets a client that Apache CXF makes of the served WSDL talk to a real process. Needs a JDK and Maven.
     JavaClient,
+    /// Counts the instructions of one call of each micro-benchmark, in release, by valgrind.
+    Instructions,
     /// Measures one release build side by side, in turns, and counts what a message costs.
     Compare {
         #[command(subcommand)]
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Faults(faults) => faults::run(&root, &faults),
         Chore::CheckDeploy(check) => check.run(&root),
         Chore::JavaClient => soap::java(&root),
+        Chore::Instructions => instructions::run(&root),
         Chore::Compare { what } => compare::run(&root, &what),
     };
     match result {

@@ -188,7 +188,7 @@ impl Step {
             Self::Fmt => command::run(root, "cargo", &["fmt", "--all", "--check"]),
             Self::Tidy => tidy::run(root),
             Self::Ring => no_ring(root),
-            Self::Build => cargo("test", &["--no-run"]),
+            Self::Build => cargo("test", &["--no-run", "--all-targets"]),
             Self::Soap => soap::run(root),
             Self::Smpp => smpp::run(root),
             Self::Mail => mail::run(root),
