@@ -110,7 +110,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
     fn any_interleaving_leads_to_the_same_rows(picks in proptest::collection::vec((0..4_usize, any::<bool>()), 0..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (ledger, views) = runtime.block_on(run(&picks));
         let (wanted, rows) = runtime.block_on(run(&[]));
         prop_assert_eq!((ledger.accepted, &ledger.finals, &ledger.pending), (8, &wanted.finals, &wanted.pending));

@@ -12,6 +12,18 @@ use tokio::sync::oneshot;
 use super::projection::{self, Memory};
 use crate::{Projection, StoreError};
 
+/// Calls the writer when it is dropped: also if the task that waits is given up, for then others still wait for the job.
+struct Call {
+    gather: Arc<Gather>,
+    database: Database,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.gather.call(&self.database);
+    }
+}
+
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 /// How often the projection is written under load: how far it lags then, beside the time a job takes.
@@ -47,11 +59,13 @@ impl Gather {
     pub(super) async fn project(self: &Arc<Self>, database: &Database, batch: Projection) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         if let Some(pause) = self.put(batch, answer) {
-            let (gather, database) = (Arc::clone(self), database.clone());
+            let call = Call { gather: Arc::clone(self), database: database.clone() };
             // A task of its own: others wait for the job, too, whatever becomes of this caller.
             tokio::spawn(async move {
-                tokio::time::sleep(pause).await;
-                gather.call(&database);
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                drop(call);
             });
         }
         answered.await.unwrap_or(Err(StoreError::Project(EmbeddedError::Closed.into())))
