@@ -31,6 +31,10 @@ struct Reply {
 
 impl House {
     async fn open() -> Self {
+        Self::with(gateway::Config::default()).await
+    }
+
+    async fn with(config: gateway::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = embedded::Options::default();
         let database = embedded::Database::open(&folder.path().join("carillon.db"), &options).unwrap();
@@ -49,7 +53,7 @@ impl House {
                 registry: Registry::new(),
                 health: Health::new(),
             };
-            let running = gateway::run(gateway::Config::default(), deps, Listeners { public }, stop.clone());
+            let running = gateway::run(config.clone(), deps, Listeners { public }, stop.clone());
             tokio::spawn(async move { running.await.expect("the gateway starts") });
         }
         House { bus, store, doors, client: reqwest::Client::new(), stop, _folder: folder }
@@ -137,6 +141,23 @@ fn acme(id: &TenantId) -> Tenant {
         resend_uncertain: false,
         oms: OmsProfile::default(),
     }
+}
+
+/// A processor that is taken away from all tasks, again and again, for longer than an acceptance may take.
+#[tokio::test(flavor = "current_thread")]
+async fn an_answer_that_would_come_too_late_is_none() {
+    let limit = std::time::Duration::from_millis(20);
+    let house = House::with(gateway::Config { accept_ms_max: 20, ..gateway::Config::default() }).await;
+    tokio::spawn(async move {
+        loop {
+            std::thread::sleep(2 * limit);
+            tokio::task::yield_now().await;
+        }
+    });
+    let request = house.client.post(&house.doors[0]).json(&json!({"to": "+447400123456", "text": "hello"}));
+    let reply = House::reply(request).await;
+    // The lane took it in time, or will end it: neither is known in time.
+    assert_eq!((reply.status, reply.retry_after.is_some()), (503, true), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -99,7 +99,9 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
             let claims = self.claims(&records).await?;
             for (read, record) in &records {
                 from = read.offset + 1;
-                if let Ok(record) = record {
+                if let Ok(record) = record
+                    && !record.header.is_void(read.at)
+                {
                     look(&mut self.seen, read.offset, &record.header, &claims);
                 }
             }
@@ -141,7 +143,7 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         Ok(work)
     }
 
-    /// Lets through what is readable and was not taken before.
+    /// Lets through what is readable and was not taken before. The projection passes over the same records.
     fn admit(
         &mut self,
         read: &Read,
@@ -156,6 +158,10 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
                 return None;
             }
         };
+        if record.header.is_void(read.at) {
+            self.desk.metrics.planned.with(PlannedAs::NotAnswered).increment();
+            return None;
+        }
         match look(&mut self.seen, read.offset, &record.header, claims) {
             Sight::Original => return Some(record),
             Sight::Repeat => self.desk.metrics.planned.with(PlannedAs::Repeat).increment(),
@@ -182,7 +188,7 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     fn decide(&self, snapshot: &Snapshot, read: &Read, record: &Record, work: &mut Work) -> Result<bool, Unreadable> {
         let now = self.desk.clock.now();
         let header = &record.header;
-        if header.answer_by_ms > 0 && read.at.0 > header.answer_by_ms {
+        if header.is_unanswered(read.at) {
             self.end(header, now, State::Rejected, "not answered", PlannedAs::NotAnswered, work);
         } else if header.not_before_ms > header.accepted_ms {
             // Whatever time it is: a replay must not go another way (see `schedule`).

@@ -70,15 +70,17 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
     }
 
     /// What the store takes of a batch, and what goes to the dead letters: events nobody can read. Records of lane `accepted`
-    /// are the planner's to bury; here they count for nothing.
+    /// are the planner's to bury, and those taken too late under a key were never handed over; here they count for nothing.
     fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
         let next_offset = batch.last().map_or(0, |read| read.offset + 1);
         let (mut accepted, mut events, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         for read in batch {
             let offset = read.offset;
             if self.source.lane == Lane::Accepted {
-                let row = Record::read(read.payload).and_then(|record| AcceptedRow::of(offset, &record.header));
-                accepted.extend(row.ok());
+                let Ok(record) = Record::read(read.payload) else { continue };
+                if !record.header.is_void(read.at) {
+                    accepted.extend(AcceptedRow::of(offset, &record.header).ok());
+                }
                 continue;
             }
             match event(&read) {

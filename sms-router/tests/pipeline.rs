@@ -75,6 +75,27 @@ async fn repeats_of_a_keyed_request_are_dropped_and_another_body_is_refused() {
 }
 
 #[tokio::test]
+async fn what_was_taken_too_late_under_a_key_is_as_never_sent_and_its_repeat_goes() {
+    let house = House::open().await;
+    let delivery = |index| house.message(1).keyed(1).with(|header| (header.delivery, header.deliveries) = (index, 2));
+    let late = |index| delivery(index).with(|header| header.answer_by_ms = 1);
+    house.accept(&[late(0), late(1)]).await;
+    house.plan().await;
+    house.project().await;
+    let ledger = house.ledger().await;
+    assert_eq!((ledger.accepted, ledger.finals.len(), ledger.repeats), (0, 0, 0), "nobody was told that it was taken");
+    // The caller did as it was told. Whoever plans now has read the first again.
+    house.accept(&[delivery(0), delivery(1)]).await;
+    house.plan().await;
+    house.accept(&[delivery(0), delivery(1), late(0)]).await;
+    house.plan().await;
+    assert_eq!(house.routed("blue-gb").await.len(), 2);
+    let ledger = house.ledger().await;
+    assert_eq!((ledger.accepted, ledger.repeats, ledger.keys_reused), (2, 2, 0));
+    assert_eq!(ledger.finals.len(), 0, "{ledger:?}");
+}
+
+#[tokio::test]
 async fn an_id_stays_claimed_after_a_restart_when_only_the_store_knows_it() {
     let house = House::open().await;
     let sent = house.message(1).keyed(1);

@@ -396,6 +396,20 @@ impl Header {
         Timestamp(self.expires_ms)
     }
 
+    /// Whether a lane that took it at this time took it too late: whoever handed it over was told that it is not known to be
+    /// durable. Nobody waits for a record that says no such time, or for one put back from the dead letters.
+    #[must_use]
+    pub const fn is_unanswered(&self, taken: Timestamp) -> bool {
+        self.answer_by_ms > 0 && !self.replayed && taken.0 > self.answer_by_ms
+    }
+
+    /// Whether a lane that took it at this time has to treat it as never handed over: it was not answered, and the same request
+    /// may come again under its key, which it must not keep taken.
+    #[must_use]
+    pub const fn is_void(&self, taken: Timestamp) -> bool {
+        self.keyed && self.is_unanswered(taken)
+    }
+
     /// What the content is bound to: content cut out of one record does not open in another.
     #[must_use]
     pub fn binding(&self) -> Vec<u8> {
@@ -486,6 +500,19 @@ mod tests {
     fn a_record_without_an_id_is_refused() {
         let record = Record { header: Header { account: account(), ..Header::default() }, body: Bytes::new() };
         assert_eq!(Record::read(record.to_bytes()), Err(RecordError::Field("message")));
+    }
+
+    #[test]
+    fn too_late_is_after_the_answer_and_void_only_under_a_key() {
+        let taken_at = |answer_by_ms, keyed, replayed| {
+            let header = Header { answer_by_ms, keyed, replayed, ..Header::default() };
+            (header.is_unanswered(Timestamp(100)), header.is_void(Timestamp(100)))
+        };
+        assert_eq!(taken_at(100, true, false), (false, false), "in the last moment");
+        assert_eq!(taken_at(99, false, false), (true, false));
+        assert_eq!(taken_at(99, true, false), (true, true));
+        assert_eq!(taken_at(99, true, true), (false, false), "put back by an operator");
+        assert_eq!(taken_at(0, true, false), (false, false), "nobody waits");
     }
 
     #[test]

@@ -20,8 +20,6 @@ use prost::Message as _;
 const COUNTED_MAX: u64 = 100_000;
 /// Characters of a reply that are sent on.
 const CHARACTERS_MAX: usize = 1_000;
-/// How long the lane may take to have it: its maker is the one who waits.
-const ANSWER_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Bounds what goes to a user's own phone.
 pub(super) struct Budget {
@@ -76,7 +74,6 @@ impl Onward<'_> {
             message: id.to_bytes().to_vec(),
             deliveries: 1,
             accepted_ms: received.0,
-            answer_by_ms: received.0 + ANSWER_MS_MAX,
             expires_ms: received.0 + i64::from(tenant.validity_seconds) * 1_000,
             data_key: key.id().to_owned(),
             segments: wire::segment::count(&text),
