@@ -5,6 +5,7 @@ pub(crate) mod apply;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use runtime::Stop;
@@ -22,6 +23,8 @@ use crate::{backup, doctor, lanes};
 const SOCKET: &str = "operator.sock";
 /// Octets of a command.
 const ORDER_BYTES_MAX: u64 = 4 << 20;
+/// How long a command may be on its way, and its answer: operators are answered one after the other.
+const LETTER_MAX: Duration = Duration::from_secs(10);
 
 /// What may be asked of an installation's engines.
 #[derive(Serialize, Deserialize, Debug)]
@@ -140,7 +143,7 @@ pub(crate) async fn serve(engines: Engines, config: Config, data: PathBuf, stop:
 async fn answer(desk: &Desk<'_>, stream: UnixStream) -> anyhow::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    (&mut stream).take(ORDER_BYTES_MAX).read_line(&mut line).await?;
+    tokio::time::timeout(LETTER_MAX, (&mut stream).take(ORDER_BYTES_MAX).read_line(&mut line)).await??;
     if line.is_empty() {
         return Ok(());
     }
@@ -148,6 +151,10 @@ async fn answer(desk: &Desk<'_>, stream: UnixStream) -> anyhow::Result<()> {
         Ok(order) => desk.perform(&order).await,
         Err(error) => Answer { text: String::new(), error: format!("the process that runs can't read this: {error}") },
     };
-    stream.get_mut().write_all(&serde_json::to_vec(&answer)?).await?;
-    Ok(stream.get_mut().shutdown().await?)
+    let answer = serde_json::to_vec(&answer)?;
+    let written = async {
+        stream.get_mut().write_all(&answer).await?;
+        stream.get_mut().shutdown().await
+    };
+    Ok(tokio::time::timeout(LETTER_MAX, written).await??)
 }

@@ -27,7 +27,8 @@ pub(crate) enum Step {
     /// Everything compiles, tests included, and no lint has anything to say: the compiler of the whole command lints (see
     /// [`crate::lints`]).
     Build,
-    /// One round of every fault, on engines of its own, beside the steps that follow.
+    /// One round of every fault, on engines of its own, beside the steps that follow up to the engines: what the tests measure
+    /// against must not share the machine with brokers that are killed.
     Faults,
     /// Independent SOAP clients send to a real process: through the served WSDL, and in the RPC style.
     Soap,
@@ -77,6 +78,9 @@ pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
     let mut all_done: Vec<Done> = Vec::new();
     let begun = Instant::now();
     for (position, step) in chosen.iter().enumerate() {
+        if *step == Step::Engines {
+            all_done.extend(end_of(beside.take()));
+        }
         println!("\n=== {} of {}: {} ({})", position + 1, chosen.len(), step.name(), step.purpose());
         let began = Instant::now();
         match step.run(root, &mut engines) {
@@ -85,16 +89,20 @@ pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
             Err(error) => all_done.push(Done::say(*step, began.elapsed(), Some(error))),
         }
     }
-    if let Some((began, round)) = beside {
-        println!("\nwaiting for the faults");
-        let (ended, ran) = round.end();
-        all_done.push(Done::say(Step::Faults, ended - began, ran.err()));
-    }
+    all_done.extend(end_of(beside));
     if let Some(engines) = engines {
         println!("\nstopping the engines");
         engines.stop()?;
     }
     recap(begun.elapsed(), &all_done)
+}
+
+/// Waits for what goes on beside the steps, if anything.
+fn end_of(beside: Option<(Instant, Round)>) -> Option<Done> {
+    let (began, round) = beside?;
+    println!("\nwaiting for the faults");
+    let (ended, ran) = round.end();
+    Some(Done::say(Step::Faults, ended - began, ran.err()))
 }
 
 fn recap(took: Duration, all_done: &[Done]) -> anyhow::Result<()> {
