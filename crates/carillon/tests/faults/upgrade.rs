@@ -23,7 +23,7 @@ const ORDER: [(Role, usize); 6] =
 /// Between the word that a gateway goes and its signal: the chart's `stop.unreadySeconds`, shorter.
 const UNREADY: Duration = Duration::from_secs(1);
 /// Between two messages of the caller behind the balancer.
-const PACE: Duration = Duration::from_millis(40);
+const PACE: Duration = Duration::from_millis(100);
 
 /// An upgrade and its rollback.
 pub(crate) async fn upgrade(siege: &mut Siege<'_>, traffic: &Traffic) {
@@ -82,7 +82,8 @@ impl Caller {
         let client = client.timeout(Duration::from_secs(30)).build().unwrap();
         let (url, key) = (format!("{}/v1/messages", balancer.url), siege.carillon.demo.api_key.clone());
         let numbers: Vec<String> = (0..50).map(|n| siege.carillon.number(n, 5_000 + n)).collect();
-        let (word, done) = (format!("{}-balanced", traffic.word()), Arc::new(AtomicBool::new(false)));
+        // Not the load's word: what arrives of it makes room for more of the load.
+        let (word, done) = (format!("balanced-{}", traffic.word()), Arc::new(AtomicBool::new(false)));
         // It lives as long as it is asked.
         let (until, kept) = (Arc::clone(&done), Arc::clone(balancer));
         let task = tokio::spawn(async move {
