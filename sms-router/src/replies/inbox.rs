@@ -37,6 +37,8 @@ pub const READERS: Group = Group::new("inbox");
 
 /// How often parts that wait are looked at.
 const LOOK_REST: Duration = Duration::from_secs(5);
+/// How much later than they are due they go on, about.
+const LOOK_MS: i64 = 10_000;
 /// How long a message waits for outcomes to be remembered, and how often one looks.
 const REMEMBERED_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
@@ -220,8 +222,12 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         }
         let wait_ms =
             i64::try_from(self.desk.config.inbound_parts_seconds_max).unwrap_or(i64::MAX).saturating_mul(1_000);
-        for parts in self.parts.overdue(self.desk.clock.now().plus_ms(-wait_ms.min(PARTS_MS))) {
-            self.join(parts, self.desk.clock.now(), &snapshot, &mut work).await?;
+        let wait_ms = wait_ms.min(PARTS_MS);
+        for parts in self.parts.overdue(self.desk.clock.now().plus_ms(-wait_ms)) {
+            // Not the clock's time: after a kill the same parts must make the same message, under the same id. Lists are read
+            // from where they ended, so it stands after what was listed while it was still waiting.
+            let Some(oldest) = parts.iter().map(|part| part.row.at).min() else { continue };
+            self.join(parts, oldest.plus_ms(wait_ms + LOOK_MS), &snapshot, &mut work).await?;
         }
         Ok(work)
     }

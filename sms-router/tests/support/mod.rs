@@ -27,6 +27,8 @@ use sms_router::outcome::{Fact, Kind, Receipt, partition_key};
 use sms_router::pipeline::Pipeline;
 use sms_router::planner::{Conditions, Fitness};
 use sms_router::project::Projector;
+use sms_router::replies::hooks::Hooks;
+use sms_router::replies::inbox::{Inbox, Keys, READERS};
 use sms_router::routing::{Loads, Routing};
 use sms_router::schedule::{Gate, Maker, Schedule};
 use sms_router::settle::Settler;
@@ -283,6 +285,14 @@ impl House {
         let (stop, taken) = (Stop::new(30), self.taken(Group::SETTLER, &Lane::Outcomes, partition));
         let until = stop.clone();
         self.run_until(opened(taken, gate), stop, async move || settler.run(&until).await).await
+    }
+
+    /// Gives messages from handsets of one partition to whom they are for.
+    pub(crate) async fn sort_inbox(&self, partition: u32) -> Result<(), sms_router::RouterError> {
+        let hooks = Hooks::of(&self.desk.config.webhooks, &self.master)?;
+        let inbox = Inbox::new(self.desk.clone(), Keys::of(&self.master), hooks, partition);
+        let run = async move |stop: Stop| inbox.run(&stop).await;
+        self.run_until_taken(READERS, Lane::Inbox, partition, run).await
     }
 
     /// The gate between a planner or settler and the firing of its rows.
