@@ -1,6 +1,8 @@
-//! Checks what operators install: the chart with every example, alerts, dashboards.
+//! Checks what operators install: the chart with every example, alerts, dashboards, Terraform's module.
 //!
 //! Knows tools and where their files are; must not know Kubernetes.
+
+mod terraform;
 
 use std::path::{Path, PathBuf};
 
@@ -10,18 +12,21 @@ use clap::Args;
 use crate::command;
 use crate::machine;
 
+use self::terraform::Terraform;
+
 const CHART: &str = "helm/carillon";
 /// The oldest Kubernetes the chart is for, and the newest whose schemas there are.
 const KUBERNETES: [&str; 2] = ["1.30.0", "1.37.0"];
 
 /// Checks the chart on the cluster of KUBECONFIG, in a namespace of its own that is removed: install, upgrade, rollback, scale,
-/// uninstall, what is refused, what the pods may ask of the cluster. Before that, the chart's unit tests.
+/// uninstall, what is refused, what the pods may ask of the cluster. Before that, the chart's unit tests and those of Terraform's
+/// module.
 #[derive(Args)]
 pub(crate) struct CheckDeploy {
     /// Drains this node while the release is installed, and takes it back. All that runs there has to move.
     #[arg(long, value_name = "NODE")]
     drain: Option<String>,
-    /// Runs the unit tests only, without a cluster. Their runner is built once, which takes minutes.
+    /// Runs the unit tests only, without a cluster. Their runner and Terraform's providers are built once, which takes minutes.
     #[arg(long, conflicts_with = "drain")]
     offline: bool,
 }
@@ -34,6 +39,9 @@ impl CheckDeploy {
     pub(crate) fn run(&self, root: &Path) -> anyhow::Result<()> {
         let bench = Bench::fetch(root)?;
         bench.unit_tests()?;
+        let terraform = bench.terraform();
+        terraform.build_providers()?;
+        terraform.check()?;
         if self.offline {
             return Ok(());
         }
@@ -60,7 +68,7 @@ struct Bench<'a> {
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let bench = Bench::fetch(root)?;
     bench.tool("hadolint", &["Containerfile"])?;
-    bench.terraform()?;
+    bench.terraform().check()?;
     bench.alerts()?;
     let rendered = bench.render()?;
     bench.schemas(&rendered)?;
@@ -88,13 +96,8 @@ impl<'a> Bench<'a> {
         command::run(self.root, &program, &["--strict", "--file", "tests/*_test.yaml", CHART])
     }
 
-    /// Terraform's files have its form. Its providers, which the rest would take, are not to be had everywhere.
-    fn terraform(&self) -> anyhow::Result<()> {
-        if !command::succeeds("terraform", &["version"]) {
-            println!("there is no terraform here: the form of its files was not checked");
-            return Ok(());
-        }
-        command::run(self.root, "terraform", &["fmt", "-check", "-recursive", "terraform"])
+    fn terraform(&self) -> Terraform<'_> {
+        Terraform::new(self.root, &self.tools, &self.out)
     }
 
     /// Lints and renders every example, by the values' schema.
