@@ -7,7 +7,7 @@ use bus::{AnyBus, Bus, BusError, Entry};
 use bytes::Bytes;
 use model::party::Tenant;
 use model::record::{
-    Account, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
+    Account, Binary, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
 
@@ -46,28 +46,37 @@ pub struct Submission {
     pub received: Timestamp,
 }
 
-/// One text to send, with its length in segments; or one multimedia message.
-#[derive(Clone)]
+/// One text to send, with its length in segments; or one binary or multimedia message.
+#[derive(Clone, Default)]
 pub struct Part {
-    /// The text; empty in a multimedia message.
+    /// The text; empty where there is something in its place.
     pub text: String,
     /// Segments on its real alphabet; a multimedia message is one.
     pub segments: u32,
     /// In place of a text.
     pub multimedia: Option<Multimedia>,
+    /// In place of a text.
+    pub binary: Option<Binary>,
 }
 
 impl Part {
     /// A text.
     #[must_use]
     pub fn text(text: String) -> Self {
-        Part { segments: wire::segment::count(&text), text, multimedia: None }
+        Part { segments: wire::segment::count(&text), text, ..Part::default() }
     }
 
     /// A multimedia message.
     #[must_use]
     pub fn multimedia(multimedia: Multimedia) -> Self {
-        Part { text: String::new(), segments: 1, multimedia: Some(multimedia) }
+        Part { segments: 1, multimedia: Some(multimedia), ..Part::default() }
+    }
+
+    /// A binary message, with as many segments as it has parts.
+    #[must_use]
+    pub fn binary(binary: Binary) -> Self {
+        let segments = u32::try_from(binary.parts.len()).unwrap_or(u32::MAX);
+        Part { segments, binary: Some(binary), ..Part::default() }
     }
 
     const fn service(&self) -> Service {
@@ -199,8 +208,8 @@ impl Acceptor {
                 header.delivery = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
                 header.segments = part.segments;
                 header.service = part.service().into();
-                let (text, multimedia) = (part.text.clone(), part.multimedia.clone());
-                let content = Content { recipient: recipient.clone(), text, multimedia };
+                let Part { text, multimedia, binary, .. } = part.clone();
+                let content = Content { recipient: recipient.clone(), text, multimedia, binary };
                 let body = Body { sealed: data_key.seal(&header, &content), ..Body::default() };
                 let record = Record { header: header.clone(), body: prost::Message::encode_to_vec(&body).into() };
                 entries.push(Entry::new(key.clone(), record.to_bytes()));
@@ -259,6 +268,10 @@ fn digest(submission: &Submission) -> [u8; 16] {
         field(part.text.as_bytes());
         if let Some(multimedia) = &part.multimedia {
             field(&prost::Message::encode_to_vec(multimedia));
+        }
+        if let Some(binary) = &part.binary {
+            field(b"binary");
+            field(&prost::Message::encode_to_vec(binary));
         }
     }
     for time in [submission.not_before, submission.expires] {

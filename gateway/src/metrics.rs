@@ -11,12 +11,13 @@ pub struct DoorLabel(pub Door);
 
 impl Label for DoorLabel {
     const NAME: &'static str = "door";
-    const ALL: &'static [Self] = &[DoorLabel(Door::Rest), DoorLabel(Door::Oms)];
+    const ALL: &'static [Self] = &[DoorLabel(Door::Rest), DoorLabel(Door::Oms), DoorLabel(Door::Sms)];
 
     fn value(self) -> &'static str {
         match self.0 {
             Door::Rest => "rest",
             Door::Oms => "oms",
+            Door::Sms => "sms",
         }
     }
 }

@@ -5,6 +5,7 @@ mod follow;
 mod inbound;
 mod ledger;
 mod messages;
+mod octets;
 mod request;
 pub(crate) mod user_document;
 mod users;

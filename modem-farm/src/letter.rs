@@ -9,7 +9,7 @@ use model::record::{Content, Header, Record, RecordError};
 use model::seal::SealError;
 use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
 use wire::udh::Reference;
-use wire::{at, mm7, smpp};
+use wire::{at, binary, mm7, smpp};
 
 use crate::keys::Keys;
 use crate::link::{Craft, Pdu};
@@ -103,14 +103,16 @@ impl Letter {
 }
 
 fn for_modem(header: &Header, content: &Content, attempt: Attempt, now: Timestamp) -> Result<Vec<Pdu>, LetterError> {
-    let outgoing = Outgoing {
-        text: &content.text,
-        to: Address::number(&content.recipient)?,
-        reference: Reference::Narrow(reference_of(attempt) as u8),
-        report: if header.receipt { Report::Wanted } else { Report::NotWanted },
-        validity: Some(validity(header.expires_ms, now)),
+    let to = Address::number(&content.recipient)?;
+    let report = if header.receipt { Report::Wanted } else { Report::NotWanted };
+    let validity = Some(validity(header.expires_ms, now));
+    let parts = match &content.binary {
+        Some(binary) => binary::submits(binary, &binary::Envelope { to, report, validity })?,
+        None => {
+            let reference = Reference::Narrow(reference_of(attempt) as u8);
+            submits(&Outgoing { text: &content.text, to, reference, report, validity })?
+        }
     };
-    let parts = submits(&outgoing)?;
     let pdu = |submit: &wire::tpdu::Submit| at::Submit::new(submit.encode()?).map(Pdu::Modem).ok_or(LetterError::Empty);
     parts.iter().map(pdu).collect()
 }
@@ -130,7 +132,10 @@ fn for_bind(
         valid_seconds: (header.expires_ms - now.0) / 1000,
         now_seconds: now.0 / 1000,
     };
-    let messages = smpp::compose(&outgoing, style)?;
+    let messages = match &content.binary {
+        Some(binary) => smpp::compose_binary(binary, &outgoing, style)?,
+        None => smpp::compose(&outgoing, style)?,
+    };
     Ok(messages.into_iter().map(|message| Pdu::Bind(style.kind(), Box::new(message))).collect())
 }
 
@@ -156,7 +161,7 @@ fn validity(expires_ms: i64, now: Timestamp) -> Validity {
 #[cfg(test)]
 mod tests {
     use lease::message::SessionKey;
-    use model::record::{Account, Body, Medium, Multimedia};
+    use model::record::{Account, Binary, BinaryPart, Body, Medium, Multimedia};
     use model::seal::DataKey;
     use model::{DeliveryId, MessageId};
     use prost::Message as _;
@@ -171,6 +176,12 @@ mod tests {
 
     fn envelope(text: &str) -> Bytes {
         sealed(Content { recipient: "+447700900123".into(), text: text.into(), ..Content::default() })
+    }
+
+    fn octets(dcs: u32) -> Content {
+        let part = |number| BinaryPart { udh: vec![5, 0, 3, 9, 2, number].into(), data: vec![0xab, number].into() };
+        let binary = Some(Binary { pid: 0, dcs, parts: vec![part(1), part(2)] });
+        Content { recipient: "+447700900123".into(), binary, ..Content::default() }
     }
 
     fn sealed(content: Content) -> Bytes {
@@ -199,11 +210,26 @@ mod tests {
     }
 
     #[test]
+    fn octets_keep_their_parts() {
+        let open = |dcs, craft: &Craft| Letter::open(sealed(octets(dcs)), attempt(1), craft, &keys(), NOW);
+        let letter = open(0xf5, &Craft::Modem).unwrap();
+        let [Pdu::Modem(_), Pdu::Modem(_)] = &letter.parts[..] else { panic!("two parts") };
+        let bind = Craft::Bind(Arc::new(smpp::Style::default()));
+        let letter = open(0xf5, &bind).unwrap();
+        let [Pdu::Bind(_, first), Pdu::Bind(_, second)] = &letter.parts[..] else { panic!("two parts") };
+        assert_eq!(first.short_message, [5, 0, 3, 9, 2, 1, 0xab, 1]);
+        assert_eq!((second.esm_class, second.data_coding), (0x40, 0xf5));
+        assert!(matches!(open(0, &Craft::Modem), Err(LetterError::Tpdu(_))));
+        assert!(matches!(open(0, &bind), Err(LetterError::Compose(_))));
+    }
+
+    #[test]
     fn each_kind_of_message_goes_by_links_of_its_kind() {
         let style = crate::config::Mm7::default().style();
         let relay = Craft::Relay { style: Box::new(style), reports: true };
         let open = |envelope, craft| Letter::open(envelope, attempt(1), craft, &keys(), NOW);
         assert!(matches!(open(envelope("hi"), &relay), Err(LetterError::NoMultimedia)));
+        assert!(matches!(open(sealed(octets(4)), &relay), Err(LetterError::NoMultimedia)));
         let medium = Medium { content_type: "text/plain".into(), data: b"hi".to_vec(), ..Medium::default() };
         let multimedia = Some(Multimedia { media: vec![medium], ..Multimedia::default() });
         let bundle = sealed(Content { recipient: "+447700900123".into(), multimedia, ..Content::default() });

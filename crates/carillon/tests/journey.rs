@@ -10,6 +10,7 @@ on_both_columns! {
         a_rest_message_travels_the_cheapest_route_and_its_receipt_comes_back,
         an_oms_message_becomes_an_sms,
         long_and_foreign_texts_arrive_whole,
+        octets_arrive_as_they_were_composed,
         many_recipients_are_one_message_with_a_state_each,
         a_message_that_waits_is_cancelled,
     ]
@@ -119,6 +120,31 @@ async fn the_same_key_is_the_same_message_across_restarts(column: Column) {
     let ledger = carillon.settle().await;
     assert_eq!(ledger["accepted"], 1, "{ledger:#}");
     assert_eq!(texts(&carillon.received()), std::collections::BTreeMap::from([("only once".to_owned(), 1)]));
+}
+
+async fn octets_arrive_as_they_were_composed(carillon: &Carillon) {
+    let octets = json!({ "udh": "0605040b8423f0", "data": "010603ceaf85aa55", "dcs": 245, "pid": 0 });
+    let to = carillon.number(1, 5);
+    let answer = carillon.post(&json!({ "to": to, "binary": octets })).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let id = answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let message = carillon.wait_state(&id, "delivered").await;
+    assert_eq!(message["deliveries"][0]["segments"], 1, "{message:#}");
+    let received = carillon.received();
+    assert_eq!((received.len(), received[0].to.as_str(), &received[0].text), (1, to.as_str(), &None));
+    // TP-PID, TP-DCS, one octet of validity, TP-UDL, then what was composed.
+    let tpdu = received[0].tpdu.to_lowercase();
+    let (head, composed) = tpdu.split_at(tpdu.len() - 2 * 15);
+    assert_eq!(composed, "0605040b8423f0010603ceaf85aa55");
+    assert!(head.ends_with("0f") && head[..head.len() - 4].ends_with("00f5"), "{head}");
+    assert_ne!(u8::from_str_radix(&head[..2], 16).unwrap() & 0x40, 0, "TP-UDHI");
+    for (body, field) in
+        [(json!({ "to": to, "binary": { "data": "0g" } }), "binary.data"), (json!({ "to": to }), "text")]
+    {
+        let refused = carillon.post(&body).send().await.unwrap();
+        assert_eq!(refused.status(), 422);
+        assert!(refused.text().await.unwrap().contains(field));
+    }
 }
 
 async fn many_recipients_are_one_message_with_a_state_each(carillon: &Carillon) {

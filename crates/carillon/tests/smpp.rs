@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use rand::Rng;
+use serde_json::{Value, json};
 use sim::fault::FaultRule;
 use sim::smsc::IdWriting;
 use sim::{Smsc, SmscConfig, SmscFault};
@@ -95,8 +96,15 @@ async fn a_message_is_submitted_and_its_receipt_comes_back() {
     let id = carillon.send(&carillon.number(1, 8), &long).await;
     carillon.wait_state(&id, "delivered").await;
     assert_eq!(texts(&carillon.received())[&long], 1);
-    let ledger = carillon.settle_all(2).await;
-    assert_eq!(ledger["by_state"]["delivered"], 2, "{ledger:#}");
+    let binary =
+        json!({ "to": carillon.number(0, 9), "binary": { "udh": "050003070201", "data": "00ff1b", "dcs": 245 } });
+    let answer = carillon.post(&binary).send().await.unwrap();
+    let id = answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    carillon.wait_state(&id, "delivered").await;
+    let octets: Vec<String> = carillon.received().iter().map(|line| line.tpdu.to_lowercase()).collect();
+    assert_eq!(octets.iter().filter(|octets| *octets == "05000307020100ff1b").count(), 1, "{octets:?}");
+    let ledger = carillon.settle_all(3).await;
+    assert_eq!(ledger["by_state"]["delivered"], 3, "{ledger:#}");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ fn header() -> Header {
 
 fn content() -> Content {
     let text = "Your code is 4711. It is good for five minutes; tell it to nobody, also not to us.";
-    Content { recipient: "+447700900123".into(), text: text.into(), multimedia: None }
+    Content { recipient: "+447700900123".into(), text: text.into(), ..Content::default() }
 }
 
 fn record() -> Record {

@@ -1,6 +1,7 @@
 //! The nouns of the house: ids, numbers, money, records, the lifecycle. No I/O, no clock, no protocol.
 
 pub mod allowance;
+mod binary;
 pub mod decimal;
 pub mod event;
 pub mod id;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
+pub use crate::binary::{Binary, BinaryPart};
 use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp};
 
 /// The schema this build writes.
@@ -103,6 +104,9 @@ pub struct Header {
     /// What it is.
     #[prost(enumeration = "Service", tag = "26")]
     pub service: i32,
+    /// The installations it came through before this one, the first one first, divided by commas; empty if it began here.
+    #[prost(string, tag = "27")]
+    pub path: String,
 }
 
 /// The account a record belongs to, from the provider down.
@@ -160,6 +164,8 @@ pub enum Door {
     Rest = 0,
     /// The OMS SOAP service.
     Oms = 1,
+    /// `/sms`: the call of an HTTP SMS service.
+    Sms = 2,
 }
 
 /// What only the router and the farm need.
@@ -220,6 +226,9 @@ pub struct Content {
     /// In place of a text: a multimedia message, whole.
     #[prost(message, optional, tag = "3")]
     pub multimedia: Option<Multimedia>,
+    /// In place of a text: a binary short message.
+    #[prost(message, optional, tag = "4")]
+    pub binary: Option<Binary>,
 }
 
 impl std::fmt::Debug for Content {

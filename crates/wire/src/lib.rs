@@ -1,6 +1,7 @@
 //! The protocols Carillon speaks, as bytes and values: no I/O, no clock, no knowledge of lanes, stores or roles.
 
 pub mod at;
+pub mod binary;
 pub mod datagram;
 pub mod gsm7;
 pub mod http_template;

@@ -28,7 +28,7 @@ mod tlv;
 pub use address::{Address, AddressTooLong, NumberForm};
 pub use backoff::Backoff;
 pub use coding::{Coding, DefaultCoding};
-pub use compose::{ComposeError, Concatenation, Outgoing, Style, SubmitWith, compose};
+pub use compose::{ComposeError, Concatenation, Outgoing, Style, SubmitWith, compose, compose_binary};
 pub use field::PduError;
 pub use frame::{FrameError, Frames, PDU_OCTETS_MAX};
 pub use inbound::{InboundError, tpdu_of};

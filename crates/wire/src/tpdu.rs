@@ -69,6 +69,12 @@ pub enum TpduError {
         /// TP-DCS.
         dcs: u8,
     },
+    /// A number that is to stand in one octet.
+    #[error("`{field}` is more than an octet")]
+    Octet {
+        /// The field, by its name in 3GPP TS 23.040, 9.2.3.
+        field: &'static str,
+    },
     /// A text of more parts than a part number can count.
     #[error("text needs `{parts}` parts")]
     TooManyParts {

@@ -7,6 +7,7 @@ use model::{Msisdn, Refusal, Timestamp};
 use serde::Deserialize;
 use std::sync::Arc;
 
+use super::octets::Octets;
 use crate::accept::{Part, Submission};
 use crate::number;
 use crate::problem::Problem;
@@ -25,7 +26,9 @@ const NAMED_MAX: usize = 10;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Body {
     to: Recipients,
-    text: String,
+    text: Option<String>,
+    /// In place of a text.
+    binary: Option<Octets>,
     /// Seconds the message may wait, from `send_at` or now.
     validity_seconds: Option<u32>,
     /// Not before this moment.
@@ -83,7 +86,11 @@ pub(crate) fn read(
 ) -> Result<Submission, Problem> {
     let body: Body = serde_json::from_slice(body).map_err(|error| explain(&error))?;
     let tenant = &holder.tenant;
-    let part = part(body.text, tenant)?;
+    let part = match (body.text, body.binary) {
+        (Some(text), None) => part(text, tenant)?,
+        (None, Some(octets)) => Part::binary(octets.checked()?),
+        _ => return Err(Problem::new(Refusal::InvalidField, "write either `text` or `binary`")),
+    };
     let recipients = recipients(&body.to.0, tenant, snapshot)?;
     let (not_before, expires) = times(body.send_at, body.validity_seconds, tenant, now)?;
     Ok(Submission {
@@ -126,7 +133,7 @@ fn part(text: String, tenant: &Tenant) -> Result<Part, Problem> {
         let detail = format!("`text` needs {segments} segments; at most {} are allowed", tenant.segments_max);
         return Err(Problem::new(Refusal::TooLong, detail));
     }
-    Ok(Part { text, segments, multimedia: None })
+    Ok(Part { text, segments, ..Part::default() })
 }
 
 /// Controls but TAB, LF and CR, and noncharacters, mean nothing on a handset.

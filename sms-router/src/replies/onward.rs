@@ -82,7 +82,7 @@ impl Onward<'_> {
             door: Door::Rest.into(),
             ..Header::default()
         };
-        let content = Content { recipient: phone.to_string(), text, multimedia: None };
+        let content = Content { recipient: phone.to_string(), text, ..Content::default() };
         let body = Body { sealed: key.seal(&header, &content), ..Body::default() };
         let record = Record { header, body: body.encode_to_vec().into() };
         Entry::new(Bytes::copy_from_slice(&id.to_bytes()), record.to_bytes())

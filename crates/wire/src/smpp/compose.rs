@@ -1,5 +1,9 @@
 //! A text becomes the messages to submit, in the way a supplier wants it. Knows parts and fields; must not know sessions.
 
+use model::record::{Binary, BinaryPart};
+
+use crate::binary;
+use crate::tpdu::TpduError;
 use crate::udh::{Concatenation as Part, Header, Reference};
 
 use super::address::{Address, AddressTooLong, NumberForm};
@@ -82,6 +86,9 @@ pub enum ComposeError {
     /// The recipient does not fit.
     #[error("the recipient cannot be written")]
     Recipient(#[from] AddressTooLong),
+    /// A binary message that is none.
+    #[error("the binary message cannot go out")]
+    Binary(#[from] TpduError),
 }
 
 /// The most parts a message can have: the part number is one octet.
@@ -105,19 +112,7 @@ impl Style {
 /// [`ComposeError`].
 pub fn compose(outgoing: &Outgoing<'_>, style: &Style) -> Result<Vec<Message>, ComposeError> {
     let (coding, data_coding) = style.coding.of_text(outgoing.text);
-    let (ton, npi) = style.destination;
-    let whole = Message {
-        service_type: style.service_type.clone(),
-        source: style.source.clone(),
-        destination: Address::number(ton, npi, style.number_form, outgoing.to)?,
-        validity: match style.submit_with {
-            SubmitWith::SubmitSm => validity(style.validity, outgoing.valid_seconds, outgoing.now_seconds),
-            SubmitWith::DataSm => String::new(),
-        },
-        registered_delivery: if outgoing.receipt { RECEIPT_WANTED } else { 0 },
-        data_coding,
-        ..Message::default()
-    };
+    let whole = Message { data_coding, ..envelope(outgoing, style)? };
     let parts = cut(outgoing.text, coding, style.concatenation);
     let total = u8::try_from(parts.len()).map_err(|_| ComposeError::TooManyParts { parts: parts.len() })?;
     let numbered = (1..=total).zip(parts);
@@ -126,6 +121,40 @@ pub fn compose(outgoing: &Outgoing<'_>, style: &Style) -> Result<Vec<Message>, C
         whole.clone().with_text(coding.encode(text), part, style)
     });
     Ok(messages.collect())
+}
+
+/// Makes the messages of a binary message, in order; at least one. Its parts stay as they are, whatever the style says of texts.
+///
+/// # Errors
+/// [`ComposeError`].
+pub fn compose_binary(binary: &Binary, outgoing: &Outgoing<'_>, style: &Style) -> Result<Vec<Message>, ComposeError> {
+    let (pid, dcs) = binary::protocol_and_coding(binary)?;
+    if binary.parts.is_empty() {
+        return Err(ComposeError::Binary(TpduError::TooManyParts { parts: 0 }));
+    }
+    let whole = Message { protocol_id: pid, data_coding: dcs, ..envelope(outgoing, style)? };
+    let message = |part: &BinaryPart| {
+        binary::user_data(part)?;
+        let esm_class = if part.udh.is_empty() { 0 } else { Message::UDH };
+        Ok(Message { esm_class, ..whole.clone() }.with_octets([&part.udh[..], &part.data[..]].concat(), style))
+    };
+    binary.parts.iter().map(message).collect()
+}
+
+/// What does not depend on what it says.
+fn envelope(outgoing: &Outgoing<'_>, style: &Style) -> Result<Message, ComposeError> {
+    let (ton, npi) = style.destination;
+    Ok(Message {
+        service_type: style.service_type.clone(),
+        source: style.source.clone(),
+        destination: Address::number(ton, npi, style.number_form, outgoing.to)?,
+        validity: match style.submit_with {
+            SubmitWith::SubmitSm => validity(style.validity, outgoing.valid_seconds, outgoing.now_seconds),
+            SubmitWith::DataSm => String::new(),
+        },
+        registered_delivery: if outgoing.receipt { RECEIPT_WANTED } else { 0 },
+        ..Message::default()
+    })
 }
 
 impl Message {
@@ -148,6 +177,10 @@ impl Message {
             (_, Concatenation::Payload) | (None, _) => {}
         }
         octets.extend(text);
+        self.with_octets(octets, style)
+    }
+
+    fn with_octets(mut self, octets: Vec<u8>, style: &Style) -> Self {
         let as_payload = style.submit_with == SubmitWith::DataSm || octets.len() > SHORT_OCTETS_MAX;
         if as_payload {
             self.tlvs = std::mem::take(&mut self.tlvs).with(Tag::MESSAGE_PAYLOAD, octets);
@@ -260,6 +293,25 @@ mod tests {
         check(&"😀".repeat(36), &style(Concatenation::Udh8), &[6 + 132, 6 + 12]);
         let latin = Style { coding: DefaultCoding::Latin1, ..style(Concatenation::Udh8) };
         check(&"é".repeat(141), &latin, &[6 + 134, 6 + 7]);
+    }
+
+    #[test]
+    fn octets_go_out_as_they_are() {
+        let part = |udh: &[u8], data: &[u8]| BinaryPart { udh: udh.to_vec().into(), data: data.to_vec().into() };
+        let parts = vec![part(&[6, 5, 4, 0x0b, 0x84, 0x23, 0xf0], &[1, 6, 3]), part(&[], &[9])];
+        let binary = Binary { pid: 0x7f, dcs: 0xf5, parts };
+        let payload = Style { concatenation: Concatenation::Payload, ..style(Concatenation::Udh8) };
+        let [first, second] = compose_binary(&binary, &outgoing(""), &payload).unwrap().try_into().unwrap();
+        assert_eq!((first.esm_class, first.protocol_id, first.data_coding), (0x40, 0x7f, 0xf5));
+        assert_eq!(first.short_message, [6, 5, 4, 0x0b, 0x84, 0x23, 0xf0, 1, 6, 3]);
+        assert_eq!((second.esm_class, &second.short_message[..]), (0, &[9][..]));
+        assert_eq!(second.destination.text, "447700900123");
+        let data = Style { submit_with: SubmitWith::DataSm, ..payload.clone() };
+        let [first, _] = compose_binary(&binary, &outgoing(""), &data).unwrap().try_into().unwrap();
+        assert_eq!((first.short_message.len(), first.text_octets().len()), (0, 10));
+        for broken in [Binary { dcs: 0, ..binary.clone() }, Binary { parts: vec![], ..binary }] {
+            assert!(matches!(compose_binary(&broken, &outgoing(""), &payload), Err(ComposeError::Binary(_))));
+        }
     }
 
     #[test]
