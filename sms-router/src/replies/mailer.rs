@@ -37,6 +37,10 @@ pub const MAILERS: Group = Group::new("mailer");
 /// Takes messages out of lane `hooks`.
 pub const POSTERS: Group = Group::new("poster");
 
+/// Part of what is in hand that one tenant's webhook may have waiting. What comes above it is not posted, and says so in the
+/// tenant's list: a webhook that is away for hours must not stop those of others.
+const TENANT_SHARE: usize = 8;
+
 /// Where what is in a lane goes.
 #[derive(Clone)]
 pub enum Way {
@@ -58,6 +62,9 @@ pub struct Mailer<B, S, L> {
 struct Pace {
     connections_max: usize,
     in_hand_max: usize,
+    /// Of one tenant: its server may be away while others' are there.
+    tenant_in_hand_max: usize,
+    tenant_connections_max: usize,
     retry_ms_first: u64,
     retry_ms_max: u64,
     give_up_hours: u32,
@@ -78,6 +85,8 @@ struct Waiting {
     offset: i64,
     tries: u32,
     tenant: TenantId,
+    /// Too many of its tenant's wait already.
+    is_too_many: bool,
     record: Arc<MailRecord>,
 }
 
@@ -106,7 +115,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
     /// The lane or the store is away; run again.
     pub async fn run(self, stop: &Stop) -> Result<(), RouterError> {
         let mut from = self.desk.watermark(&self.source).await?;
-        let (mut turns, mut hand) = (Turns::new(), InHand::default());
+        let (mut turns, mut hand) = (Turns::new(self.pace.tenant_connections_max), InHand::default());
         let mut trying: FuturesUnordered<Trying<'_>> = FuturesUnordered::new();
         while !stop.has_begun() {
             while trying.len() < self.pace.connections_max
@@ -142,10 +151,10 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
             let record = record.and_then(|record| Ok((record.tenant()?, record)));
             match record {
                 Ok((tenant, record)) => {
-                    hand.take(read.offset);
-                    let waiting =
-                        Waiting { offset: read.offset, tries: 0, tenant: tenant.clone(), record: record.into() };
-                    turns.push(tenant, waiting);
+                    let is_too_many = hand.len_of(&tenant) >= self.pace.tenant_in_hand_max;
+                    hand.take(read.offset, tenant.clone());
+                    let (offset, record, of) = (read.offset, record.into(), tenant.clone());
+                    turns.push(tenant, Waiting { offset, tries: 0, tenant: of, is_too_many, record });
                 }
                 Err(error) => self.bury(read, error.to_string()).await?,
             }
@@ -174,6 +183,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
         turns: &mut Turns<Waiting>,
         hand: &mut InHand,
     ) -> Result<(), RouterError> {
+        turns.carried(&waiting.tenant);
         match tried {
             Try::Done(counted) => {
                 self.way.count(&self.desk.metrics, counted);
@@ -217,6 +227,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
             return Ok((waiting, Try::Done(End::Repeated)));
         }
         let sent = match &self.way {
+            _ if waiting.is_too_many => Err("too many of the tenant's wait before it"),
             Way::Mail(post) => {
                 let user = self.desk.store.oms_user(&waiting.tenant, &waiting.record.user).await;
                 self.mail(post, &waiting, user.map_err(RouterError::Inbound)?.map(|(_, user)| user)).await
@@ -338,6 +349,9 @@ impl Way {
             Way::Mail(_) => Pace {
                 connections_max: at_once(config.mail.connections_max),
                 in_hand_max: config.mail.in_hand_max,
+                // One server has all mails: when it is away, all wait.
+                tenant_in_hand_max: usize::MAX,
+                tenant_connections_max: usize::MAX,
                 retry_ms_first: config.mail.retry_ms_first,
                 retry_ms_max: config.mail.retry_ms_max,
                 give_up_hours: config.mail.give_up_hours,
@@ -345,6 +359,8 @@ impl Way {
             Way::Hooks(_) => Pace {
                 connections_max: at_once(config.webhooks.connections_max),
                 in_hand_max: config.webhooks.in_hand_max,
+                tenant_in_hand_max: (config.webhooks.in_hand_max / TENANT_SHARE).max(1),
+                tenant_connections_max: at_once(config.webhooks.connections_max.div_ceil(2)),
                 retry_ms_first: config.webhooks.retry_ms_first,
                 retry_ms_max: config.webhooks.retry_ms_max,
                 give_up_hours: config.webhooks.give_up_hours,

@@ -1,21 +1,25 @@
 //! Whose mail is next: tenants take turns, and what failed waits for its time. Knows no mail server.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use model::TenantId;
 use tokio::time::Instant;
 
-/// Replies in hand that nobody carries at the moment, by tenant.
+/// Replies in hand, by tenant: those that nobody carries at the moment, and how many are carried.
 pub(super) struct Turns<T> {
     ready: HashMap<TenantId, VecDeque<T>>,
     order: VecDeque<TenantId>,
     later: BTreeMap<(Instant, u64), (TenantId, T)>,
     count: u64,
+    carried: HashMap<TenantId, usize>,
+    carried_max: usize,
 }
 
 impl<T> Turns<T> {
-    pub(super) fn new() -> Self {
-        Turns { ready: HashMap::new(), order: VecDeque::new(), later: BTreeMap::new(), count: 0 }
+    /// At most `carried_max` of one tenant are carried at a time: one whose server is slow leaves room for others.
+    pub(super) fn new(carried_max: usize) -> Self {
+        let (ready, order, later, carried) = Default::default();
+        Turns { ready, order, later, count: 0, carried, carried_max }
     }
 
     /// Puts one at the end of its tenant's queue.
@@ -40,15 +44,28 @@ impl<T> Turns<T> {
         {
             self.push(tenant, item);
         }
-        let tenant = self.order.pop_front()?;
+        let has_room = |tenant: &TenantId| self.carried.get(tenant).is_none_or(|carried| *carried < self.carried_max);
+        let turn = self.order.iter().position(has_room)?;
+        let tenant = self.order.remove(turn)?;
         let queue = self.ready.get_mut(&tenant)?;
         let item = queue.pop_front();
         if queue.is_empty() {
             self.ready.remove(&tenant);
         } else {
-            self.order.push_back(tenant);
+            self.order.push_back(tenant.clone());
         }
+        *self.carried.entry(tenant).or_default() += 1;
         item
+    }
+
+    /// One of this tenant is not carried any more.
+    pub(super) fn carried(&mut self, tenant: &TenantId) {
+        if let Some(carried) = self.carried.get_mut(tenant) {
+            *carried -= 1;
+            if *carried == 0 {
+                self.carried.remove(tenant);
+            }
+        }
     }
 
     /// When the first of those put aside is due.
@@ -57,26 +74,42 @@ impl<T> Turns<T> {
     }
 }
 
-/// Offsets that were taken out of the lane and are not done with.
+/// Offsets that were taken out of the lane and are not done with, and whose they are.
 #[derive(Default)]
-pub(super) struct InHand(BTreeSet<i64>);
+pub(super) struct InHand {
+    offsets: BTreeMap<i64, TenantId>,
+    tenants: HashMap<TenantId, usize>,
+}
 
 impl InHand {
-    pub(super) fn take(&mut self, offset: i64) {
-        self.0.insert(offset);
+    pub(super) fn take(&mut self, offset: i64, tenant: TenantId) {
+        if self.offsets.insert(offset, tenant.clone()).is_none() {
+            *self.tenants.entry(tenant).or_default() += 1;
+        }
     }
 
     pub(super) fn done(&mut self, offset: i64) {
-        self.0.remove(&offset);
+        let Some(tenant) = self.offsets.remove(&offset) else { return };
+        if let Some(count) = self.tenants.get_mut(&tenant) {
+            *count -= 1;
+            if *count == 0 {
+                self.tenants.remove(&tenant);
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.offsets.len()
+    }
+
+    /// How many are one tenant's.
+    pub(super) fn len_of(&self, tenant: &TenantId) -> usize {
+        self.tenants.get(tenant).copied().unwrap_or(0)
     }
 
     /// Up to where everything is done with, if everything below `read` was taken.
     pub(super) fn watermark(&self, read: i64) -> i64 {
-        self.0.first().copied().unwrap_or(read)
+        self.offsets.first_key_value().map_or(read, |(offset, _)| *offset)
     }
 }
 
@@ -89,7 +122,7 @@ mod tests {
     #[test]
     fn tenants_take_turns_and_what_failed_waits() {
         let [busy, quiet] = ["busy", "quiet"].map(|name| TenantId::new(name).unwrap());
-        let (mut turns, now) = (Turns::new(), Instant::now());
+        let (mut turns, now) = (Turns::new(10), Instant::now());
         (0..5).for_each(|n| turns.push(busy.clone(), n));
         turns.push(quiet.clone(), 100);
         turns.push_later(quiet.clone(), 101, now + Duration::from_secs(1));
@@ -103,13 +136,30 @@ mod tests {
     }
 
     #[test]
+    fn one_tenant_is_not_carried_by_all_hands() {
+        let [slow, quiet] = ["slow", "quiet"].map(|name| TenantId::new(name).unwrap());
+        let (mut turns, now) = (Turns::new(2), Instant::now());
+        (0..5).for_each(|n| turns.push(slow.clone(), n));
+        assert_eq!([turns.pop(now), turns.pop(now), turns.pop(now)], [Some(0), Some(1), None]);
+        turns.push(quiet.clone(), 100);
+        assert_eq!([turns.pop(now), turns.pop(now)], [Some(100), None]);
+        turns.carried(&slow);
+        assert_eq!([turns.pop(now), turns.pop(now)], [Some(2), None]);
+        turns.carried(&quiet);
+        assert_eq!(turns.pop(now), None);
+    }
+
+    #[test]
     fn the_watermark_stands_at_the_oldest_in_hand() {
+        let [one, other] = ["one", "other"].map(|name| TenantId::new(name).unwrap());
         let mut hand = InHand::default();
         assert_eq!(hand.watermark(7), 7);
-        (3..6).for_each(|offset| hand.take(offset));
+        (3..5).for_each(|offset| hand.take(offset, one.clone()));
+        hand.take(5, other.clone());
         hand.done(4);
         assert_eq!((hand.watermark(6), hand.len()), (3, 2));
+        assert_eq!((hand.len_of(&one), hand.len_of(&other)), (1, 1));
         hand.done(3);
-        assert_eq!(hand.watermark(6), 5);
+        assert_eq!((hand.watermark(6), hand.len_of(&one)), (5, 0));
     }
 }
