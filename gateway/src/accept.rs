@@ -42,6 +42,8 @@ pub struct Submission {
     pub traceparent: String,
     /// Only messages with the same order key keep their order.
     pub order_key: Option<String>,
+    /// The installations it came through, the first one first, divided by commas; empty if it begins here.
+    pub path: String,
     /// When the request arrived.
     pub received: Timestamp,
 }
@@ -240,6 +242,10 @@ impl Acceptor {
             expires_ms: submission.expires.map_or(begin.0 + validity_ms, |expires| expires.0),
             not_before_ms: submission.not_before.map_or(0, |due| due.0),
             traceparent: submission.traceparent.clone(),
+            path: match submission.path.as_str() {
+                "" => snapshot.installation().to_owned(),
+                before => format!("{before},{}", snapshot.installation()),
+            },
             class: submission.class.into(),
             keyed: submission.key.is_some(),
             digest: digest.to_vec(),

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod auth;
 pub mod body;
+mod calls;
 pub mod clock;
 pub mod config;
 pub mod meter;

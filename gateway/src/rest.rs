@@ -6,7 +6,7 @@ mod inbound;
 mod ledger;
 mod messages;
 mod octets;
-mod request;
+pub(crate) mod request;
 pub(crate) mod user_document;
 mod users;
 mod view;

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::standing::Standing;
-use crate::{oms, rest};
+use crate::{calls, oms, rest};
 
 /// The readiness condition of this role: the doors are open.
 const GATEWAY: &str = "gateway";
@@ -197,6 +197,7 @@ fn sample_requests(gateway: &Gateway, registry: &Registry) {
 fn router(gateway: &Arc<Gateway>) -> axum::Router {
     axum::Router::new()
         .merge(rest::router())
+        .merge(calls::router())
         .merge(oms::router(gateway))
         .fallback(rest::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), bounded))

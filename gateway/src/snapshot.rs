@@ -24,6 +24,7 @@ pub struct Snapshot {
     has_multimedia_route: bool,
     ring: Keyring,
     numbers: NumberKey,
+    installation: String,
     master: MasterKey,
 }
 
@@ -59,8 +60,20 @@ impl Snapshot {
         let users = parties.oms_users.into_iter().map(user).collect();
         let numbers = master.number_key();
         let version = parties.version;
-        let master = master.clone();
-        Ok(Snapshot { version, tenants, keys, users, short, multimedia, has_multimedia_route, ring, numbers, master })
+        let (installation, master) = (master.installation(), master.clone());
+        Ok(Snapshot {
+            version,
+            tenants,
+            keys,
+            users,
+            short,
+            multimedia,
+            has_multimedia_route,
+            ring,
+            numbers,
+            installation,
+            master,
+        })
     }
 
     /// The holder of an API key. The look-up is by a keyed hash, so its timing tells nothing of other keys.
@@ -100,6 +113,12 @@ impl Snapshot {
             Service::Mms => (number.digits(), &self.multimedia),
         };
         (1..=digits.len()).any(|length| prefixes.contains(&digits[..length])) || prefixes.contains("")
+    }
+
+    /// What other installations know this one by.
+    #[must_use]
+    pub fn installation(&self) -> &str {
+        &self.installation
     }
 
     /// Whether there is any enabled route for multimedia messages: without one nobody is offered them.

@@ -1,5 +1,6 @@
 //! What a farm node is told: its name, journal, routers and links. Knows keys and limits; must not open anything.
 
+mod http;
 pub mod mm7;
 pub mod smpp;
 
@@ -12,6 +13,7 @@ use model::{FarmName, LinkName, RouteId};
 use serde::{Deserialize, Serialize};
 use wire::at::Profile;
 
+pub use http::{Http, HttpMethod};
 pub use mm7::{Mm7, Reports};
 pub use smpp::Smpp;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub reports: Reports,
     /// The relays that speak MM7.
     pub mm7: Vec<Mm7>,
+    /// The HTTP SMS services.
+    pub http: Vec<Http>,
 }
 
 /// One modem.
@@ -150,6 +154,7 @@ impl Default for Config {
             smpp: Vec::new(),
             reports: Reports::default(),
             mm7: Vec::new(),
+            http: Vec::new(),
         }
     }
 }
@@ -218,22 +223,26 @@ impl Config {
         for relay in &self.mm7 {
             relay.validate()?;
         }
+        for service in &self.http {
+            service.validate()?;
+        }
         let (certificate, key) = (&self.reports.certificate_file, &self.reports.key_file);
         if certificate.as_os_str().is_empty() != key.as_os_str().is_empty() {
             return Err(ConfigRefused::NoCertificate { key: "reports.key_file" });
         }
         let relays = self.mm7.iter().map(|relay| relay.name.clone());
-        let others: Vec<LinkName> = self.smpp.iter().flat_map(Smpp::link_names).chain(relays).collect();
+        let services = self.http.iter().map(|service| service.name.clone());
+        let others: Vec<LinkName> = self.smpp.iter().flat_map(Smpp::link_names).chain(relays).chain(services).collect();
         match others.iter().find(|name| !names.insert(name)) {
             Some(twice) => Err(ConfigRefused::LinkTwice { link: twice.clone() }),
             None => Ok(()),
         }
     }
 
-    /// How many links this node drives: modems, binds and relays.
+    /// How many links this node drives: modems, binds, relays and services.
     pub fn links_count(&self) -> usize {
         let binds = self.smpp.iter().map(|supplier| supplier.binds as usize);
-        self.links.len() + binds.sum::<usize>() + self.mm7.len()
+        self.links.len() + binds.sum::<usize>() + self.mm7.len() + self.http.len()
     }
 
     /// Whether it drives any.
@@ -245,6 +254,7 @@ impl Config {
     pub fn routes(&self) -> Vec<RouteId> {
         let modems = self.links.iter().map(|link| &link.route);
         let others = self.smpp.iter().map(|supplier| &supplier.route).chain(self.mm7.iter().map(|relay| &relay.route));
+        let others = others.chain(self.http.iter().map(|service| &service.route));
         let routes: BTreeSet<&RouteId> = modems.chain(others).collect();
         routes.into_iter().cloned().collect()
     }
@@ -283,6 +293,7 @@ mod tests {
             links: vec![Link::default()],
             smpp: vec![Smpp::default()],
             mm7: vec![Mm7::default()],
+            http: vec![Http::default()],
             ..Config::default()
         };
         assert_eq!(config, shown);
@@ -298,6 +309,10 @@ mod tests {
         let relay = toml::Table::try_from(Mm7::default()).unwrap();
         for key in relay.keys() {
             assert!(table["mm7"][0].get(key).is_some(), "`{key}` is missing from the example's relay");
+        }
+        let service = toml::Table::try_from(Http::default()).unwrap();
+        for key in service.keys() {
+            assert!(table["http"][0].get(key).is_some(), "`{key}` is missing from the example's service");
         }
     }
 

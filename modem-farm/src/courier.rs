@@ -187,7 +187,12 @@ impl Carrier {
             Err(NotReady::Broken(error)) => {
                 tracing::error!(message.id = %attempt.delivery, %error, "a leased message cannot be made");
                 if self.may_send(attempt, 0, "", None, &[]).await {
-                    self.end(attempt, OutcomeKind::FailedForGood, "", Vec::new(), error.to_string()).await;
+                    // What this link does not carry, another may.
+                    let kind = match error {
+                        LetterError::NoBinary => OutcomeKind::FailedForNow,
+                        _ => OutcomeKind::FailedForGood,
+                    };
+                    self.end(attempt, kind, "", Vec::new(), error.to_string()).await;
                 }
             }
         }

@@ -60,6 +60,14 @@ pub enum FarmError {
         /// The supplier.
         supplier: LinkName,
     },
+    /// A service's template is none, with what its file adds.
+    #[error("the template of service `{service}` cannot be used with what `query_file` adds")]
+    Template {
+        /// The service.
+        service: LinkName,
+        /// Why.
+        source: wire::http_template::TemplateError,
+    },
     /// Relays cannot bring reports.
     #[error("cannot listen on `{address}` for delivery reports of relays")]
     ListenForReports {

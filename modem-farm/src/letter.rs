@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lease::Attempt;
 use model::Timestamp;
-use model::record::{Content, Header, Record, RecordError};
+use model::record::{BinaryPart, Content, Header, Record, RecordError};
 use model::seal::SealError;
+use wire::http_template::{Message, Payload, TemplateError};
 use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
 use wire::udh::Reference;
 use wire::{at, binary, mm7, smpp};
 
 use crate::keys::Keys;
-use crate::link::{Craft, Pdu};
+use crate::link::{Call, Craft, Manner, Pdu};
 
 /// A delivery ready for a link.
 #[derive(Debug)]
@@ -54,6 +55,11 @@ pub(crate) enum LetterError {
     /// No route of relays should be given one.
     #[error("a short message does not go out as a multimedia message")]
     NoMultimedia,
+    /// Another link may take it.
+    #[error("the service takes no binary messages")]
+    NoBinary,
+    #[error("the message cannot be made as the service wants it")]
+    Template(#[from] TemplateError),
 }
 
 impl RecipientKey {
@@ -95,7 +101,8 @@ impl Letter {
                 };
                 vec![Pdu::Multimedia(Arc::new(mm7::compose(&outgoing, style)?))]
             }
-            (Craft::Modem | Craft::Bind(_), Some(_)) => return Err(LetterError::Multimedia),
+            (Craft::Service(manner), None) => for_service(header, &content, attempt, manner)?,
+            (Craft::Modem | Craft::Bind(_) | Craft::Service(_), Some(_)) => return Err(LetterError::Multimedia),
             (Craft::Relay { .. }, None) => return Err(LetterError::NoMultimedia),
         };
         Ok(Self { parts, recipient: RecipientKey::of(&content.recipient) })
@@ -137,6 +144,41 @@ fn for_bind(
         None => smpp::compose(&outgoing, style)?,
     };
     Ok(messages.into_iter().map(|message| Pdu::Bind(style.kind(), Box::new(message))).collect())
+}
+
+/// A call for a whole text, which the service cuts; of octets, one for each part.
+fn for_service(header: &Header, content: &Content, attempt: Attempt, manner: &Manner) -> Result<Vec<Pdu>, LetterError> {
+    let call = |id: String, message: &Message<'_>| -> Result<Pdu, LetterError> {
+        let request = manner.template.render(message)?;
+        Ok(Pdu::Call(Arc::new(Call { request, id, path: header.path.clone() })))
+    };
+    let plain = Message {
+        number: &content.recipient,
+        payload: Payload::Text(&content.text),
+        header: &[],
+        pid: 0,
+        dcs: 0,
+        sender: &manner.sender,
+        sender_phone_alias: "",
+        parts: u8::try_from(header.segments.max(1)).unwrap_or(u8::MAX),
+    };
+    let id = attempt.delivery.to_string();
+    let Some(octets) = &content.binary else {
+        let coding = wire::smpp::DefaultCoding::Gsm7.of_text(&content.text).1;
+        return Ok(vec![call(id, &Message { dcs: coding, ..plain })?]);
+    };
+    if !manner.binary {
+        return Err(LetterError::NoBinary);
+    }
+    let (pid, dcs) = binary::protocol_and_coding(octets)?;
+    let part = |(index, part): (usize, &BinaryPart)| {
+        binary::user_data(part)?;
+        // The template has its own way to put a length in front.
+        let (payload, header) = (Payload::Octets(&part.data), part.udh.get(1..).unwrap_or_default());
+        let id = if index == 0 { id.clone() } else { format!("{id}-{index}") };
+        call(id, &Message { payload, header, pid, dcs, parts: 1, ..plain })
+    };
+    octets.parts.iter().enumerate().map(part).collect()
 }
 
 /// The same for every try of an attempt, and for no other attempt.
@@ -221,6 +263,30 @@ mod tests {
         assert_eq!((second.esm_class, second.data_coding), (0x40, 0xf5));
         assert!(matches!(open(0, &Craft::Modem), Err(LetterError::Tpdu(_))));
         assert!(matches!(open(0, &bind), Err(LetterError::Compose(_))));
+    }
+
+    #[test]
+    fn a_service_gets_a_call_a_text_or_a_part() {
+        let template = "/s?n=%number%&d=%data;hex%&u=%udh;hex%&b=%binary%&c=%dcs%&p=%parts%";
+        let template = Arc::new(wire::http_template::Template::parse(template).unwrap());
+        let manner =
+            |binary| Craft::Service(Box::new(Manner { template: template.clone(), sender: String::new(), binary }));
+        let open = |envelope, binary| Letter::open(envelope, attempt(1), &manner(binary), &keys(), NOW);
+        let calls = |letter: Letter| {
+            let call = |part: &Pdu| match part {
+                Pdu::Call(call) => (call.request.clone(), call.id.clone()),
+                _ => panic!("a call"),
+            };
+            letter.parts.iter().map(call).collect::<Vec<_>>()
+        };
+        let id = attempt(1).delivery.to_string();
+        let text = calls(open(envelope("hi"), false).unwrap());
+        assert_eq!(text, [("/s?n=%2B447700900123&d=6869&u=&b=0&c=0&p=1".to_owned(), id.clone())]);
+        let parts = calls(open(sealed(octets(0xf5)), true).unwrap());
+        let request =
+            |number| format!("/s?n=%2B447700900123&d=AB0{number}&u=00030902 0{number}&b=1&c=245&p=1").replace(' ', "");
+        assert_eq!(parts, [(request(1), id.clone()), (request(2), format!("{id}-1"))]);
+        assert!(matches!(open(sealed(octets(0xf5)), false), Err(LetterError::NoBinary)));
     }
 
     #[test]

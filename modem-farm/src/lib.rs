@@ -1,4 +1,4 @@
-//! The farm: links, modems, binds, relays and the journal. Takes leases from routers, hands PDUs to modems and suppliers, tells
+//! The farm: links, modems, binds, relays, HTTP services and the journal. Takes leases from routers, hands PDUs to modems and suppliers, tells
 //! what became of them.
 //! Must not know prices, tenants' rights or lanes, and never decides on another attempt.
 
@@ -9,6 +9,7 @@ mod config;
 mod courier;
 mod credit;
 mod error;
+mod http;
 mod hub;
 mod journal;
 mod keys;
@@ -21,11 +22,13 @@ mod outbox;
 mod pace;
 mod peer;
 mod port;
+mod posting;
 mod relay;
 mod restored;
+mod service;
 mod shared;
 
-pub use config::{Config, ConfigRefused, Link, Mm7, Reports, Smpp, mm7, smpp};
+pub use config::{Config, ConfigRefused, Http, HttpMethod, Link, Mm7, Reports, Smpp, mm7, smpp};
 pub use error::FarmError;
 pub use node::{Deps, run};
 pub use restored::begin_anew;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use lease::record::OutcomeKind;
 use model::{LinkName, RouteId};
 use tokio::sync::{mpsc, oneshot, watch};
+use wire::http_template::Template;
 use wire::{at, mm7, smpp};
 
 use crate::account::Account;
 use crate::config::Config;
 use crate::pace::{Limiter, per_minute, per_second};
+use crate::service::Service;
 
 /// One PDU to send, and where the answer goes.
 pub(crate) struct Request {
@@ -30,6 +32,25 @@ pub(crate) enum Pdu {
     Modem(at::Submit),
     Bind(smpp::Kind, Box<smpp::Message>),
     Multimedia(Arc<mm7::Submission>),
+    Call(Arc<Call>),
+}
+
+/// A call of an HTTP service.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Path and query, filled in.
+    pub(crate) request: String,
+    /// The same for every attempt at this part of the message.
+    pub(crate) id: String,
+    /// The installations it came through, this one included.
+    pub(crate) path: String,
+}
+
+/// Shows no number and no text.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Call({}, {} octets)", self.id, self.request.len())
+    }
 }
 
 /// What became of a PDU.
@@ -71,6 +92,17 @@ pub(crate) enum Craft {
     Bind(Arc<smpp::Style>),
     /// Multimedia messages as the relay wants them, and whether it may report. References are made of its ids.
     Relay { style: Box<mm7::Style>, reports: bool },
+    /// Calls made of the service's template.
+    Service(Box<Manner>),
+}
+
+/// How an HTTP service wants its calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    pub(crate) template: Arc<Template>,
+    pub(crate) sender: String,
+    /// Whether it takes binary messages.
+    pub(crate) binary: bool,
 }
 
 impl Craft {
@@ -83,8 +115,8 @@ impl Craft {
 /// A modem has one lease on the wire and one waiting.
 pub(crate) const MODEM_WINDOW: usize = 2;
 
-/// All links of a node. Their order is that of the configuration: modems, binds, relays.
-pub(crate) fn plans(config: &Config) -> Vec<Arc<Plan>> {
+/// All links of a node. Their order is that of the configuration: modems, binds, relays, services.
+pub(crate) fn plans(config: &Config, services: &[Arc<Service>]) -> Vec<Arc<Plan>> {
     let modems = config.links.iter().map(|link| Plan {
         name: link.name.clone(),
         route: link.route.clone(),
@@ -109,7 +141,18 @@ pub(crate) fn plans(config: &Config) -> Vec<Arc<Plan>> {
         limiters: Vec::new(),
         craft: Craft::Relay { style: Box::new(relay.style()), reports: relay.takes_reports() },
     });
-    modems.chain(binds).chain(relays).map(Arc::new).collect()
+    let services = services.iter().map(|service| Plan {
+        name: service.config.name.clone(),
+        route: service.config.route.clone(),
+        window: service.config.window as usize,
+        limiters: Vec::new(),
+        craft: Craft::Service(Box::new(Manner {
+            template: service.template.clone(),
+            sender: service.config.sender.clone(),
+            binary: service.config.binary,
+        })),
+    });
+    modems.chain(binds).chain(relays).chain(services).map(Arc::new).collect()
 }
 
 fn limiters(segments_per_minute: u32, segments_per_second: u32) -> Vec<Limiter> {

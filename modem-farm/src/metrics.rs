@@ -65,7 +65,7 @@ pub(crate) enum BindEnd {
     Unbound,
 }
 
-/// Why a relay is left alone for a while.
+/// Why a relay or an HTTP service is left alone for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RelayRest {
     NoConnection,
@@ -124,7 +124,7 @@ impl RelayRest {
         match self {
             Self::NoConnection => "no connection",
             Self::Throttled => "throttled",
-            Self::Refused => "the relay refuses who we are",
+            Self::Refused => "the other side refuses who we are",
         }
     }
 }
@@ -299,8 +299,10 @@ impl Metrics {
             quarantines: registry.counter_by("carillon_farm_quarantines_total", "Modems laid to rest, by reason."),
             bind_ends: registry.counter_by("carillon_farm_bind_ends_total", "Binds that ended, by reason."),
             oddities: registry.counter_by("carillon_farm_smpp_oddities_total", "Odd things suppliers did, by kind."),
-            relay_rests: registry
-                .counter_by("carillon_farm_relay_rests_total", "Times a relay was left alone, by reason."),
+            relay_rests: registry.counter_by(
+                "carillon_farm_relay_rests_total",
+                "Times a relay or an HTTP service was left alone, by reason.",
+            ),
             reports: registry.counter_by(
                 "carillon_farm_relay_reports_total",
                 "Requests at the door for delivery reports of relays, by what became of them.",

@@ -173,7 +173,7 @@ impl Modem {
     fn submit(&mut self, request: Request) {
         let taken = match request.pdu {
             Pdu::Modem(submit) => self.session.submit(submit, Instant::now()).is_ok(),
-            Pdu::Bind(..) | Pdu::Multimedia(_) => false,
+            Pdu::Bind(..) | Pdu::Multimedia(_) | Pdu::Call(_) => false,
         };
         if taken {
             self.answer = Some(request.answer);

@@ -21,7 +21,9 @@ use crate::link::{Line, Plan, Standing};
 use crate::metrics::Metrics;
 use crate::modem::Modem;
 use crate::peer::{Credentials, Peers};
+use crate::posting;
 use crate::relay::{self, Relay};
+use crate::service::{self, Service};
 use crate::shared::{Shared, utc_now};
 
 /// Leases that may wait in a link's channel beyond its window: those dropped meanwhile that it has not noticed.
@@ -56,6 +58,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     let credentials = Credentials::of(&config)?;
     let suppliers = config.smpp.iter().map(Supplier::of).collect::<Result<Vec<_>, _>>()?;
     let relays = config.mm7.iter().map(Relay::of).collect::<Result<Vec<_>, _>>()?;
+    let services = config.http.iter().map(Service::of).collect::<Result<Vec<_>, _>>()?;
     let started = utc_now();
     let (journal, memory) = Journal::open(&config.journal_dir, config.name.as_str(), started).await?;
     let now = Now { instant: std::time::Instant::now(), utc: started };
@@ -67,7 +70,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
         routes: config.routes(),
         sessions: Vec::new(),
     };
-    let shared = Arc::new(Shared::new(config, journal, deps.health, Metrics::new(&deps.registry)));
+    let shared = Arc::new(Shared::new(config, &services, journal, deps.health, Metrics::new(&deps.registry)));
     shared.outbox.add(memory.arrivals);
     shared.health.not_ready("routers", "attached to none");
 
@@ -77,7 +80,7 @@ pub async fn run(config: Config, deps: Deps, stop: Stop) -> Result<(), FarmError
     peers.take_local(deps.local);
     peers.dial(shared.config.routers.clone());
     relay::serve(&shared.config.reports, &relays, shared.clone(), &stop).await?;
-    let words = seat_links(&shared, &Drivers { suppliers, relays }, &stop);
+    let words = seat_links(&shared, &Drivers { suppliers, relays, services }, &stop);
     let hub = Hub::new(shared.clone(), machine, peers);
     let result = hub.run(Ears { words, routers }, hang_up.clone()).await;
     hang_up.cancel();
@@ -92,12 +95,14 @@ enum Driver {
     Modem(config::Link, Duration),
     Bind(Arc<Supplier>),
     Relay(Arc<Relay>),
+    Service(Arc<Service>),
 }
 
 /// Who is behind the links that are no modems.
 struct Drivers {
     suppliers: Vec<Arc<Supplier>>,
     relays: Vec<Arc<Relay>>,
+    services: Vec<Arc<Service>>,
 }
 
 /// Starts a task for each link. The channel ends when all have.
@@ -110,7 +115,8 @@ fn seat_links(shared: &Arc<Shared>, drivers: &Drivers, stop: &Stop) -> mpsc::Rec
     });
     let binds = drivers.suppliers.iter().flat_map(|one| one.config.link_names().map(|_| Driver::Bind(one.clone())));
     let relays = drivers.relays.iter().map(|relay| Driver::Relay(relay.clone()));
-    for (plan, driver) in shared.links.iter().zip(modems.chain(binds).chain(relays)) {
+    let services = drivers.services.iter().map(|service| Driver::Service(service.clone()));
+    for (plan, driver) in shared.links.iter().zip(modems.chain(binds).chain(relays).chain(services)) {
         stop.spawn("link", supervise(plan.clone(), driver, shared.clone(), words.clone(), stop.clone()));
     }
     heard
@@ -158,7 +164,11 @@ async fn live(
                 }
                 Driver::Relay(relay) => {
                     let line = Line { requests, standing: standing_in };
-                    relay::run(name, relay, shared, line, stop).await;
+                    posting::run(name, relay::Carrier::new(relay), shared, line, stop).await;
+                }
+                Driver::Service(service) => {
+                    let line = Line { requests, standing: standing_in };
+                    posting::run(name, service::Caller::new(service), shared, line, stop).await;
                 }
             }
         }

@@ -1,185 +1,89 @@
-//! Drives the link to a relay that speaks MM7: posts what the courier brings, several at once, and rests where the relay cannot
-//! be reached or has enough. What a lease is, the courier knows.
+//! The link to a relay that speaks MM7: what is posted to it, and what its answers mean. What a lease is, the courier knows.
 
 mod account;
-mod client;
 mod door;
-mod handover;
 
-use std::collections::VecDeque;
-use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use lease::record::OutcomeKind;
-use model::LinkName;
-use tokio_util::sync::CancellationToken;
 use wire::mm7::{Class, HttpAnswer, Submission, SubmitEnd, reference_of, submit_end};
-use wire::smpp::Backoff;
 
-use crate::account::{Account, Limits};
-use crate::link::{Line, Pdu, PduEnd, Request, Standing, tell};
+use crate::account::Limits;
+use crate::http::{Client, ConnectError, Handover, Posted};
+use crate::link::{Pdu, PduEnd};
 use crate::metrics::RelayRest;
-use crate::pace::per_second;
-use crate::shared::Shared;
+use crate::posting::{Poster, Submitted, Terms, Trouble, persist};
 pub(crate) use account::Relay;
-use client::{Client, ConnectError, Posted};
 pub(crate) use door::serve;
 
-/// How often a request without an answer is repeated where the relay knows repeats.
-const REPEATS_MAX: u32 = 3;
-/// Before it is.
-const REPEAT_AFTER: Duration = Duration::from_secs(1);
-/// A time without trouble after which pauses begin short again.
-const GOOD_AFTER: Duration = Duration::from_secs(60);
-
-/// Keeps a relay's link until `stop`; what is under way then is finished by its courier before.
-pub(crate) async fn run(name: LinkName, relay: Arc<Relay>, shared: Arc<Shared>, line: Line, stop: CancellationToken) {
-    let millis = Duration::from_millis;
-    let backoff = Backoff::new(millis(relay.config.rest_ms_first), millis(relay.config.rest_ms_max));
-    let client = Client::new(relay.clone());
-    let mut driver = Driver { name, relay, client, shared, line, backoff, good_since: None };
-    let _ = stop.run_until_cancelled(driver.run()).await;
-    driver.line.standing.send_replace(Standing::Down("stopped"));
-}
-
-/// One link.
-struct Driver {
-    name: LinkName,
+/// A relay as one link posts to it.
+pub(crate) struct Carrier {
     relay: Arc<Relay>,
     client: Client,
-    shared: Arc<Shared>,
-    line: Line,
-    backoff: Backoff,
-    good_since: Option<Instant>,
 }
 
-/// Why the relay is left alone for a while.
-struct Trouble {
-    why: RelayRest,
-    cause: String,
-}
-
-impl Driver {
-    async fn run(&mut self) {
-        let Some(account) = account(&self.name, &self.relay, &self.shared).await else { return pending().await };
-        loop {
-            let trouble = match self.client.reach().await {
-                Ok(()) => self.carry(&account).await,
-                Err(error) => Trouble::of(&error),
-            };
-            self.shared.metrics.relay_rests.with(trouble.why).increment();
-            self.line.standing.send_replace(Standing::Down(trouble.why.reason()));
-            let pause = self.pause(trouble.why);
-            let pause_ms = pause.as_millis() as u64;
-            tracing::warn!(link.name = %self.name, reason = trouble.why.reason(), cause = trouble.cause, pause_ms, "the relay is left alone");
-            self.rest(pause).await;
-        }
+impl Carrier {
+    pub(crate) fn new(relay: Arc<Relay>) -> Self {
+        Self { client: Client::new(relay.server.clone()), relay }
     }
 
-    /// Posts what the courier brings, until the relay is to be left alone; what is under way then is waited for.
-    async fn carry(&mut self, account: &Arc<Account>) -> Trouble {
-        let Self { client, relay, line, shared, .. } = self;
-        let (client, relay, shared) = (&*client, &*relay, &*shared);
-        self.good_since = Some(Instant::now());
-        line.standing.send_replace(Standing::Up { account: account.clone(), at_once: relay.config.window as usize });
-        let mut under_way = FuturesUnordered::new();
-        let mut trouble = None;
-        loop {
-            if trouble.is_some() && under_way.is_empty() {
-                break;
-            }
-            tokio::select! {
-                Some(ended) = under_way.next(), if !under_way.is_empty() => {
-                    let ended: Option<Trouble> = ended;
-                    if let (Some(found), None) = (ended, &trouble) {
-                        line.standing.send_replace(Standing::Down(found.why.reason()));
-                        trouble = Some(found);
-                    }
-                }
-                Some(request) = line.requests.recv() => match trouble {
-                    None => under_way.push(deliver(client, relay, shared, request)),
-                    Some(_) => tell(request.answer, PduEnd::NotSent),
-                },
-                else => break,
-            }
-        }
-        match trouble {
-            Some(trouble) => trouble,
-            // The courier is gone, and the driver goes with it.
-            None => pending().await,
-        }
-    }
-
-    fn pause(&mut self, why: RelayRest) -> Duration {
-        if self.good_since.take().is_some_and(|since| since.elapsed() >= GOOD_AFTER) {
-            self.backoff.succeeded();
-        }
-        match why {
-            // It takes people to mend that.
-            RelayRest::Refused => Duration::from_millis(self.relay.config.rest_ms_max),
-            _ => self.backoff.failed(rand::random()),
-        }
-    }
-
-    /// What the courier asks for meanwhile was surely not sent.
-    async fn rest(&mut self, time: Duration) {
-        let mut over = pin!(tokio::time::sleep(time));
-        loop {
-            tokio::select! {
-                () = &mut over => return,
-                Some(request) = self.line.requests.recv() => tell(request.answer, PduEnd::NotSent),
-            }
-        }
-    }
-}
-
-/// Posts one message and tells its courier what became of it.
-async fn deliver(client: &Client, relay: &Relay, shared: &Shared, request: Request) -> Option<Trouble> {
-    let Pdu::Multimedia(submission) = request.pdu else {
-        tell(request.answer, PduEnd::NotSent);
-        return None;
-    };
-    shared.metrics.pdus.increment();
-    let (end, trouble) = submit(client, relay, &submission).await;
-    if matches!(trouble, Some(Trouble { why: RelayRest::Throttled, .. })) {
-        shared.metrics.throttled.increment();
-    }
-    tell(request.answer, end);
-    trouble
-}
-
-async fn submit(client: &Client, relay: &Relay, submission: &Submission) -> (PduEnd, Option<Trouble>) {
-    let mut repeats =
-        VecDeque::from(vec![REPEAT_AFTER; if relay.config.knows_repeats { REPEATS_MAX as usize } else { 0 }]);
-    let mut may_be_there = false;
-    loop {
-        let (end, trouble) = match client.post(submission).await {
+    async fn once(&self, submission: &Submission) -> Submitted {
+        let body = Bytes::copy_from_slice(&submission.body);
+        match self.client.send(|body| request(&self.relay, submission, body), &body).await {
             Posted::NoConnection(error) => (PduEnd::NotSent, Some(Trouble::of(&error))),
             Posted::NotSent => (PduEnd::NotSent, None),
             Posted::Unknown => (PduEnd::Unknown, None),
             Posted::Answered(answer) => {
                 let answer =
                     HttpAnswer { status: answer.status, content_type: &answer.content_type, body: &answer.body };
-                meaning(submit_end(&answer, &submission.transaction, &relay.statuses))
+                meaning(submit_end(&answer, &submission.transaction, &self.relay.statuses))
             }
-        };
-        let is_open = match end {
-            PduEnd::Unknown => true,
-            // A repeat that does not get through says nothing of the request before it.
-            PduEnd::NotSent => may_be_there,
-            _ => false,
-        };
-        if !is_open {
-            return (end, trouble);
         }
-        may_be_there = true;
-        let Some(pause) = repeats.pop_front() else { return (PduEnd::Unknown, trouble) };
-        tokio::time::sleep(pause).await;
     }
+}
+
+impl Poster for Carrier {
+    fn terms(&self) -> Terms {
+        let config = &self.relay.config;
+        Terms {
+            account: config.name.to_string(),
+            limits: Limits { per_day: config.messages_per_day, utc_offset_minutes: config.utc_offset_minutes },
+            messages_per_second: config.messages_per_second,
+            window: config.window as usize,
+            rest_first: Duration::from_millis(config.rest_ms_first),
+            rest_max: Duration::from_millis(config.rest_ms_max),
+        }
+    }
+
+    async fn reach(&self) -> Result<(), ConnectError> {
+        self.client.reach().await
+    }
+
+    async fn submit(&self, pdu: Pdu) -> Option<Submitted> {
+        let Pdu::Multimedia(submission) = pdu else { return None };
+        Some(persist(self.relay.config.knows_repeats, || self.once(&submission)).await)
+    }
+}
+
+fn request(relay: &Relay, submission: &Submission, body: Handover) -> hyper::Request<Handover> {
+    let mut request = hyper::Request::new(body);
+    *request.method_mut() = hyper::Method::POST;
+    let path = relay.server.uri.path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    headers.insert(CONTENT_TYPE, value(&submission.content_type));
+    // SOAP 1.1, 6.1.1: the meaning is in the request itself.
+    headers.insert("soapaction", HeaderValue::from_static("\"\""));
+    if let Some(authorization) = &relay.authorization {
+        let mut authorization = value(authorization.expose());
+        authorization.set_sensitive(true);
+        headers.insert(AUTHORIZATION, authorization);
+    }
+    request
 }
 
 /// What an answer means for the attempt, and for the link.
@@ -203,21 +107,4 @@ fn meaning(end: SubmitEnd) -> (PduEnd, Option<Trouble>) {
             Class::Taken | Class::Uncertain => (refused(OutcomeKind::Uncertain, reason), None),
         },
     }
-}
-
-impl Trouble {
-    fn of(error: &ConnectError) -> Self {
-        let source = std::error::Error::source(error);
-        let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        Self { why: RelayRest::NoConnection, cause }
-    }
-}
-
-/// The account with what the journal knows of its day. `None`: the journal failed, and with it the node.
-async fn account(name: &LinkName, relay: &Relay, shared: &Shared) -> Option<Arc<Account>> {
-    let config = &relay.config;
-    let limits = Limits { per_day: config.messages_per_day, utc_offset_minutes: config.utc_offset_minutes };
-    let account = shared.account(config.name.as_str(), limits, || per_second(config.messages_per_second)).await;
-    let told = |error: &_| tracing::error!(link.name = %name, %error, "cannot read the account's budget");
-    account.inspect_err(told).ok()
 }

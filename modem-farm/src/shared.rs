@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pace::Limiter;
 use crate::port::Starter;
+use crate::service::Service;
 
 /// One node's shared parts.
 pub(crate) struct Shared {
@@ -30,10 +31,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, journal: Journal, health: Health, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        services: &[Arc<Service>],
+        journal: Journal,
+        health: Health,
+        metrics: Metrics,
+    ) -> Self {
         let starter = Starter::new(config.port_opens_per_second_max);
         let (keys, accounts, outbox) = (Keys::default(), Accounts::default(), Outbox::default());
-        let links = plans(&config);
+        let links = plans(&config, services);
         Self { config, links, journal, keys, accounts, metrics, outbox, starter, health }
     }
 

@@ -7,7 +7,6 @@
 pub mod hooks;
 pub mod inbox;
 pub mod mailer;
-mod networks;
 mod onward;
 mod parts;
 pub mod post;

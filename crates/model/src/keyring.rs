@@ -61,6 +61,14 @@ impl MasterKey {
         WebhookKey::new(*blake3::keyed_hash(&all, tenant.as_str().as_bytes()).as_bytes())
     }
 
+    /// What other installations know this one by, where messages are handed from one to the next: 16 hexadecimal digits that tell
+    /// nothing of the key.
+    #[must_use]
+    pub fn installation(&self) -> String {
+        let all = self.derive("carillon 2026 installation");
+        all[..8].iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
     /// What is kept of an API key: a keyed hash, 64 hexadecimal digits. Equal keys, equal hashes; no way back.
     #[must_use]
     pub fn api_key_hash(&self, key: &str) -> String {

@@ -35,6 +35,8 @@ pub enum Refusal {
     TooLate,
     /// It is another one than the caller's condition names.
     Changed,
+    /// The message was here before, or came through too many installations.
+    Loop,
     /// Too many requests.
     RateLimited,
     /// A queue is full; later it will not be.
@@ -47,7 +49,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 21] = [
         Refusal::Unauthorized,
         Refusal::Forbidden,
         Refusal::Malformed,
@@ -64,6 +66,7 @@ impl Refusal {
         Refusal::KeyReused,
         Refusal::TooLate,
         Refusal::Changed,
+        Refusal::Loop,
         Refusal::RateLimited,
         Refusal::Busy,
         Refusal::Unavailable,
@@ -90,6 +93,7 @@ impl Refusal {
             Refusal::KeyReused => "key-reused",
             Refusal::TooLate => "too-late",
             Refusal::Changed => "changed",
+            Refusal::Loop => "loop",
             Refusal::RateLimited => "rate-limited",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
@@ -119,6 +123,7 @@ impl Refusal {
             | Refusal::TooManyRecipients => 422,
             Refusal::RateLimited => 429,
             Refusal::Busy | Refusal::Unavailable | Refusal::Behind => 503,
+            Refusal::Loop => 508,
         }
     }
 
@@ -142,6 +147,7 @@ impl Refusal {
             Refusal::KeyReused => "the idempotency key was used with another body",
             Refusal::TooLate => "it is too late for that",
             Refusal::Changed => "it is not what the request's condition says",
+            Refusal::Loop => "the message goes in a circle, or through too many installations",
             Refusal::RateLimited => "too many requests",
             Refusal::Busy => "the system is full; try again later",
             Refusal::Unavailable => "the system can't take this now; try again later",

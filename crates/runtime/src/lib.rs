@@ -10,6 +10,7 @@ pub mod health;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod networks;
 pub mod pki;
 pub mod process;
 pub mod secret;

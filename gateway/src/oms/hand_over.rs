@@ -157,6 +157,7 @@ impl Session<'_> {
             tenant: Arc::clone(&self.tenant),
             user: attempt.user.user_id.clone(),
             door: Door::Oms,
+            path: String::new(),
             key: None, // the protocol has none: each call is a message of its own
             recipients: attempt.recipients.iter().map(|recipient| recipient.number.clone()).collect(),
             parts: attempt.parts.clone(),

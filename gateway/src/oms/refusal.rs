@@ -22,6 +22,7 @@ pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::NotFound
         | Refusal::KeyReused
         | Refusal::TooLate
+        | Refusal::Loop
         | Refusal::Changed => ErrorCode::Other,
     }
 }

@@ -280,6 +280,7 @@ impl Desk<'_> {
             tenant: Arc::clone(&self.tenant),
             user: user.user_id.clone(),
             door: Door::Oms,
+            path: String::new(),
             key: None,
             recipients: vec![phone.clone()],
             parts: vec![Part::text(format!("{}: your code is {code}", self.tenant.oms.english_name))],

@@ -87,7 +87,7 @@ pub(crate) fn read(
     let body: Body = serde_json::from_slice(body).map_err(|error| explain(&error))?;
     let tenant = &holder.tenant;
     let part = match (body.text, body.binary) {
-        (Some(text), None) => part(text, tenant)?,
+        (Some(text), None) => checked_text(text, tenant.segments_max, "text")?,
         (None, Some(octets)) => Part::binary(octets.checked()?),
         _ => return Err(Problem::new(Refusal::InvalidField, "write either `text` or `binary`")),
     };
@@ -97,6 +97,7 @@ pub(crate) fn read(
         tenant: Arc::clone(tenant),
         user: holder.name.clone(),
         door: Door::Rest,
+        path: String::new(),
         key: idempotency_key(headers)?,
         recipients,
         parts: vec![part],
@@ -120,17 +121,21 @@ fn explain(error: &serde_json::Error) -> Problem {
     }
 }
 
-fn part(text: String, tenant: &Tenant) -> Result<Part, Problem> {
+/// A text that may go out; `field` is what the caller knows it by.
+///
+/// # Errors
+/// A problem that names the field and the mend.
+pub(crate) fn checked_text(text: String, segments_max: u32, field: &str) -> Result<Part, Problem> {
     if text.is_empty() {
-        return Err(Problem::new(Refusal::InvalidField, "`text` is empty"));
+        return Err(Problem::new(Refusal::InvalidField, format!("`{field}` is empty")));
     }
     if let Some(bad) = text.chars().find(|c| !may_be_sent(*c)) {
-        let detail = format!("`text` has the character U+{:04X}, which can't be sent; remove it", u32::from(bad));
+        let detail = format!("`{field}` has the character U+{:04X}, which can't be sent; remove it", u32::from(bad));
         return Err(Problem::new(Refusal::InvalidText, detail));
     }
     let segments = wire::segment::count(&text);
-    if segments > tenant.segments_max {
-        let detail = format!("`text` needs {segments} segments; at most {} are allowed", tenant.segments_max);
+    if segments > segments_max {
+        let detail = format!("`{field}` needs {segments} segments; at most {segments_max} are allowed");
         return Err(Problem::new(Refusal::TooLong, detail));
     }
     Ok(Part { text, segments, ..Part::default() })

@@ -117,6 +117,20 @@
 {{- $relays = append $relays $relay -}}
 {{- end -}}
 {{- include "carillon.toml.tables" (dict "name" "mm7" "tables" $relays) }}
+{{- $services := list -}}
+{{- range $farm.http -}}
+{{- $service := omit . "querySecret" "passwordSecret" "tokenSecret" "caSecret" "clientSecret" -}}
+{{- with .querySecret -}}{{- $_ := set $service "query_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .passwordSecret -}}{{- $_ := set $service "password_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .tokenSecret -}}{{- $_ := set $service "token_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .caSecret -}}{{- $_ := set $service "ca_file" (printf "%s/%s/%s" $etc .name .key) -}}{{- end -}}
+{{- with .clientSecret -}}
+{{- $_ := set $service "certificate_file" (printf "%s/%s/tls.crt" $etc .name) -}}
+{{- $_ := set $service "key_file" (printf "%s/%s/tls.key" $etc .name) -}}
+{{- end -}}
+{{- $services = append $services $service -}}
+{{- end -}}
+{{- include "carillon.toml.tables" (dict "name" "http" "tables" $services) }}
 {{- if $farm.reports.enabled }}
 
 [reports]
@@ -137,8 +151,8 @@ key_file = "{{ $etc }}/{{ . }}/tls.key"
 {{- define "carillon.farm.secrets" -}}
 {{- $names := list -}}
 {{- range .links -}}{{- with .pinSecret -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
-{{- range concat .smpp .mm7 -}}
-{{- range (list .passwordSecret .caSecret .clientSecret .reportPasswordSecret) -}}{{- with . -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
+{{- range concat .smpp .mm7 .http -}}
+{{- range (list .passwordSecret .caSecret .clientSecret .reportPasswordSecret .querySecret .tokenSecret) -}}{{- with . -}}{{- $names = append $names .name -}}{{- end -}}{{- end -}}
 {{- end -}}
 {{- if .reports.enabled -}}{{- with .reports.tls.secret.name -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
 {{- dict "names" ($names | uniq | sortAlpha) | toJson -}}

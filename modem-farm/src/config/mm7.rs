@@ -217,11 +217,7 @@ impl Mm7 {
 
     /// Where messages are posted.
     pub(crate) fn uri(&self) -> Option<Uri> {
-        let uri: Uri = self.url.parse().ok()?;
-        let known =
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
-        // What stands before `@` would be a password in a place where nobody looks after it.
-        known.then_some(uri).filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')))
+        crate::http::uri(&self.url)
     }
 
     /// Checks what types cannot.

@@ -52,7 +52,7 @@ impl Scene {
             sessions: Vec::new(),
         };
         let metrics = Metrics::new(&Registry::new());
-        let shared = Arc::new(Shared::new(config, journal, Health::new(), metrics));
+        let shared = Arc::new(Shared::new(config, &[], journal, Health::new(), metrics));
         let (streams, routers) = mpsc::channel(8);
         let peers = Peers::new(hello, streams.clone(), None, stop, hang_up.clone());
         let (words, heard) = mpsc::channel(8);

@@ -14,9 +14,9 @@ use model::reply::Words;
 use model::{MessageId, TenantId, Timestamp};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, StatusCode, Url};
+use runtime::networks::{self, Networks};
 use serde::Serialize;
 
-use super::networks::Networks;
 use super::post::{Answer, Excuse};
 use crate::RouterError;
 use crate::config::Webhooks;
@@ -200,11 +200,7 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let networks = Arc::clone(&self.0);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted: Vec<_> = found.filter(|found| networks.admit(found.ip())).collect();
-            if admitted.is_empty() {
-                return Err("the name leads to no public network, and to none of `networks`".into());
-            }
+            let admitted = networks::resolve(&networks, name.as_str(), 0).await?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

@@ -126,6 +126,15 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Variable { variable: Variable::Header, .. }))
     }
 
+    /// Whether it says of a message that it is octets, by `%binary%` or `%dcs%`.
+    pub fn carries_coding(&self) -> bool {
+        let tells = |piece: &Piece| match piece {
+            Piece::Variable { variable, .. } => matches!(variable, Variable::Binary | Variable::Dcs),
+            Piece::Literal(_) => false,
+        };
+        self.pieces.iter().any(tells)
+    }
+
     /// Fills it with a message.
     ///
     /// # Errors
@@ -272,5 +281,7 @@ mod tests {
     fn a_template_says_whether_it_has_room_for_headers() {
         let carries = |text: &str| Template::parse(text).unwrap().carries_header();
         assert!(carries("%data%%udh;len;hex%") && !carries("%data%&udh=1"));
+        let tells = |text: &str| Template::parse(text).unwrap().carries_coding();
+        assert!(tells("%binary%") && tells("x=%dcs%") && !tells("%data%%udh%&dcs=4"));
     }
 }

@@ -18,7 +18,7 @@ const HANDED_OVER: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 /// The body, read by the connection.
-pub(super) struct Handover {
+pub(crate) struct Handover {
     rest: Bytes,
     state: Arc<AtomicU8>,
 }
@@ -28,7 +28,9 @@ pub(super) struct Hold(Arc<AtomicU8>);
 
 impl Handover {
     pub(super) fn of(octets: Bytes) -> (Self, Hold) {
-        let state = Arc::new(AtomicU8::new(OPEN));
+        // Of a request without a body nobody can tell when it was handed over: it counts from the start.
+        let begin = if octets.is_empty() { HANDED_OVER } else { OPEN };
+        let state = Arc::new(AtomicU8::new(begin));
         (Self { rest: octets, state: state.clone() }, Hold(state))
     }
 }
@@ -44,7 +46,7 @@ impl Hold {
 /// Tears the connection down in the middle of a request that was taken back.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was taken back")]
-pub(super) struct TakenBack;
+pub(crate) struct TakenBack;
 
 impl From<Infallible> for TakenBack {
     fn from(never: Infallible) -> Self {
@@ -96,5 +98,7 @@ mod tests {
         assert!(body.frame().await.unwrap().is_ok());
         assert!(hold.withdraw() && hold.withdraw());
         assert!(body.collect().await.is_err(), "the end never comes");
+
+        assert!(!Handover::of(Bytes::new()).1.withdraw(), "a head may be written at any time");
     }
 }

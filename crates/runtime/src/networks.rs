@@ -1,14 +1,19 @@
-//! Which addresses a post may go to: public ones, and networks that are named. Knows addresses, resolves nothing.
+//! Which addresses we may connect to on somebody else's word: public ones, and networks that are named. Knows addresses; must not
+//! know what is asked there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Networks that may be posted to though they are not public.
-#[derive(Debug, Default)]
-pub(super) struct Networks(Vec<(IpAddr, u8)>);
+/// Networks that may be connected to though they are not public.
+#[derive(Debug, Clone, Default)]
+pub struct Networks(Vec<(IpAddr, u8)>);
 
 impl Networks {
     /// Reads `address/bits`.
-    pub(super) fn parse(texts: &[String]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The text that is no network.
+    pub fn parse(texts: &[String]) -> Result<Self, String> {
         let network = |text: &String| {
             let (address, bits) = text.split_once('/')?;
             let (address, bits): (IpAddr, u8) = (address.parse().ok()?, bits.parse().ok()?);
@@ -19,7 +24,8 @@ impl Networks {
     }
 
     /// Whether it is named.
-    pub(super) fn name(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn name(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|(network, bits)| match (network, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -34,14 +40,31 @@ impl Networks {
         })
     }
 
-    /// Whether it may be posted to.
-    pub(super) fn admit(&self, address: IpAddr) -> bool {
+    /// Whether it may be connected to.
+    #[must_use]
+    pub fn admit(&self, address: IpAddr) -> bool {
         self.name(address)
             || match address.to_canonical() {
                 IpAddr::V4(address) => is_public_v4(address),
                 IpAddr::V6(address) => is_public_v6(address),
             }
     }
+}
+
+/// The addresses of a host that may be connected to. Names are resolved here, so that what was looked at is what is connected to.
+///
+/// # Errors
+/// The host cannot be resolved, or leads to nothing that is admitted.
+pub async fn resolve(networks: &Networks, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((host, port)).await?;
+    let admitted: Vec<_> = found.filter(|found| networks.admit(found.ip())).collect();
+    if admitted.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it leads to no public network, and to none of `networks`",
+        ));
+    }
+    Ok(admitted)
 }
 
 /// By the registry of special addresses (RFC 6890), and what may come to it.
