@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bus::{AnyBus, Bus, BusError, Entry};
 use bytes::Bytes;
-use model::party::Tenant;
+use model::party::{OmsUser, Tenant};
 use model::record::{
     Account, Binary, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
+use model::reply::{MailRecord, Words};
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
 
 use crate::clock;
@@ -144,7 +145,7 @@ impl Acceptor {
         let answer_by = clock::now().plus_ms(i64::try_from(self.accept_ms_max).unwrap_or(i64::MAX));
         let entries = self.entries(snapshot, submission, id, digest, answer_by)?;
         let deliveries = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
-        self.append(entries, answer_by).await?;
+        self.append(&Lane::Accepted, entries, answer_by).await?;
         let accepted = Accepted { id, at: submission.received, deliveries };
         self.recent.note(tenant.clone(), accepted, digest);
         let label = DoorLabel(submission.door);
@@ -154,15 +155,38 @@ impl Acceptor {
         Ok(accepted)
     }
 
+    /// Makes a letter to a user's mailbox durable; it is mailed under the user's own address.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`], [`Refusal::Unavailable`]: it may not be sent.
+    pub async fn write_letter(&self, snapshot: &Snapshot, user: &OmsUser, words: &Words) -> Result<(), Refusal> {
+        let Some((_, key)) = snapshot.ring().newest(&user.tenant) else { return Err(Refusal::Unavailable) };
+        let now = clock::now();
+        let id = MessageId::fresh(now, rand::random());
+        let record = MailRecord {
+            id: id.to_bytes().to_vec(),
+            tenant: user.tenant.as_str().to_owned(),
+            user: user.user_id.clone(),
+            received_ms: now.0,
+            data_key: key.id().to_owned(),
+            sealed: words.seal(key, id),
+            is_letter: true,
+            account: String::new(),
+        };
+        let entry = Entry::new(user.tenant.as_str().as_bytes().to_vec(), record.to_bytes());
+        // Nobody plans it: late is as good as in time.
+        self.append(&Lane::Mail, vec![entry], Timestamp(i64::MAX)).await
+    }
+
     /// A message this replica accepted a moment ago.
     #[must_use]
     pub fn recent(&self, tenant: &model::TenantId, id: MessageId) -> Option<Accepted> {
         self.recent.find(tenant, id, clock::now()).map(|(accepted, _)| accepted)
     }
 
-    async fn append(&self, entries: Vec<Entry>, answer_by: Timestamp) -> Result<(), Refusal> {
+    async fn append(&self, lane: &Lane, entries: Vec<Entry>, answer_by: Timestamp) -> Result<(), Refusal> {
         let limit = Duration::from_millis(self.accept_ms_max);
-        match tokio::time::timeout(limit, self.bus.append(&Lane::Accepted, entries)).await {
+        match tokio::time::timeout(limit, self.bus.append(lane, entries)).await {
             // The lane may have taken it after `answer_by`, and then the router ends it as not answered: a process that had
             // to wait for the processor hears of both, the timer and the append, too late.
             Ok(Ok(_)) if clock::now() <= answer_by => {
@@ -172,7 +196,7 @@ impl Acceptor {
             Ok(Err(BusError::Full { .. })) => Err(Refusal::Busy),
             Ok(Err(error)) => {
                 self.standing.failed(clock::now());
-                tracing::error!(error = &error as &dyn std::error::Error, "lane accepted can't be written");
+                tracing::error!(%lane, error = &error as &dyn std::error::Error, "the lane can't be written");
                 Err(Refusal::Unavailable)
             }
             Ok(Ok(_)) | Err(_) => {

@@ -32,7 +32,7 @@ use wire::oms::{Limits, NAMESPACE};
 use self::address::{PathKind, Place};
 use self::peer::Peer;
 use self::session::Session;
-pub(crate) use self::sign_up::CodeBudget;
+pub(crate) use self::sign_up::{CodeBudget, Writer};
 use crate::metrics::{DoorLabel, RefusalLabel};
 use crate::run::Gateway;
 use crate::snapshot::Snapshot;

@@ -87,8 +87,8 @@ pub struct Gateway {
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The lane of acceptance could not be opened.
-    #[error("cannot open lane `accepted`")]
+    /// A lane this role writes could not be opened.
+    #[error("cannot open the lanes `accepted` and `mail`")]
     Lane(#[source] BusError),
     /// The parties could not be read.
     #[error("cannot read tenants and prices from the store")]
@@ -174,6 +174,8 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
 async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
     deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
     deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
+    // For letters to users; who reads it says so.
+    deps.bus.create(&Lane::Mail).await.map_err(GatewayError::Lane)?;
     load(deps).await
 }
 

@@ -241,6 +241,10 @@ pub struct OmsUser {
     /// Whether the tenant allows this user an empty password.
     #[serde(default)]
     pub may_have_no_password: bool,
+    /// Whether the user began to sign up at the page and has something left to prove. Only such a user becomes active there,
+    /// and only such a user's id becomes free again.
+    #[serde(default)]
+    pub signing_up: bool,
 }
 
 /// Where replies from phones go.
@@ -277,6 +281,7 @@ impl OmsUser {
             reply_to: None,
             phone_verified: false,
             may_have_no_password: false,
+            signing_up: false,
         }
     }
 

@@ -7,6 +7,7 @@ pub mod gsm7;
 pub mod http_template;
 pub mod mail;
 pub mod mm7;
+pub mod mms;
 pub mod oms;
 pub mod ota_settings;
 pub mod provisioning;

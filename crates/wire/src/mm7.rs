@@ -6,13 +6,13 @@
 //! relay asks of us, and [`answer_to_deliver`], [`answer_to_report`] and [`fault`] are our answers.
 
 mod address;
-mod compose;
+pub(crate) mod compose;
 mod envelope;
 mod mime;
 mod moment;
 mod received;
 mod relay;
-mod smil;
+pub(crate) mod smil;
 mod status;
 
 pub use address::NumberForm;

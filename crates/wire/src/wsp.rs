@@ -5,7 +5,7 @@ mod application;
 mod header;
 mod media;
 mod push;
-mod value;
+pub(crate) mod value;
 
 pub use application::ApplicationId;
 pub use media::{CHARSET_UTF_8, MediaType, Parameters};

@@ -5,6 +5,9 @@
 //! knows it, and one that was used to change a password is dead.
 
 mod code;
+mod letter;
+mod link;
+mod mailbox;
 mod page;
 
 use std::net::IpAddr;
@@ -15,7 +18,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use model::party::{OmsSignUp, OmsUser, ReplyTo, Tenant, UserState};
+use model::party::{OmsUser, ReplyTo, Tenant, UserState};
 use model::record::{Class, Door};
 use model::{Msisdn, Refusal, Timestamp};
 use serde::Deserialize;
@@ -23,6 +26,7 @@ use store::{Revision, Store, StoreError};
 
 pub(crate) use self::code::CodeBudget;
 use self::code::Purpose;
+pub(crate) use self::letter::Writer;
 use self::page::{Form, Notice};
 use super::peer::Peer;
 use crate::accept::{Part, Submission};
@@ -49,7 +53,10 @@ struct Fields {
     password: String,
     new_password: String,
     phone: String,
+    mail_address: String,
     code: String,
+    token: String,
+    by: String,
     reply_to: String,
 }
 
@@ -69,10 +76,11 @@ async fn answer(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Result<Res
     let snapshot = gateway.snapshot();
     let named = parts.uri.path().strip_prefix("/t/").and_then(|rest| rest.strip_suffix("/signup"));
     let tenant = super::tenant(gateway, &snapshot, named).ok_or(Refusal::NotFound)?;
-    let terms = tenant.oms.sign_up.clone().ok_or(Refusal::NotFound)?;
-    let desk = Desk { gateway, snapshot, tenant, terms, client: peer.address, now: clock::now() };
+    let desk = Desk { gateway, snapshot, tenant, client: peer.address, now: clock::now() };
     match parts.method {
-        Method::GET | Method::HEAD => Ok(desk.page(Notice::None, Form::Start)),
+        Method::GET | Method::HEAD => {
+            desk.landed(&read(parts.uri.query().unwrap_or("").as_bytes()).unwrap_or_default())
+        }
         Method::POST => desk.post(body).await,
         _ => Err(Refusal::MethodNotAllowed),
     }
@@ -83,20 +91,24 @@ struct Desk<'a> {
     gateway: &'a Arc<Gateway>,
     snapshot: Arc<Snapshot>,
     tenant: Arc<Tenant>,
-    terms: OmsSignUp,
     client: IpAddr,
     now: Timestamp,
 }
 
 impl Desk<'_> {
     fn page(&self, notice: Notice, form: Form<'_>) -> Response {
-        page::page(&self.tenant.oms, &self.terms, notice, form)
+        // Where nobody signs up, users come by links of mails only.
+        let form = if self.tenant.oms.sign_up.is_none() && matches!(form, Form::Start) { Form::None } else { form };
+        page::page(&self.tenant.oms, notice, form)
     }
 
     async fn post(&self, body: Body) -> Result<Response, Refusal> {
         let body = crate::body::whole(body, FORM_BYTES_MAX).await?;
         let fields = read(&body).ok_or(Refusal::Malformed)?;
         match fields.action.as_str() {
+            "prove" => self.prove(&fields).await,
+            "reset" if !fields.token.is_empty() => self.reset(&fields).await,
+            _ if self.tenant.oms.sign_up.is_none() => Err(Refusal::NotFound),
             "register" => self.register(&fields).await,
             "confirm" => self.confirm(&fields).await,
             "change" => self.change(&fields).await,
@@ -115,32 +127,43 @@ impl Desk<'_> {
         if check_user_id(id).is_err() || !is_password(&fields.new_password) {
             return Ok(self.page(Notice::Incomplete, Form::Start));
         }
+        let Ok(mailbox) = self.mailbox(fields) else { return Ok(self.page(Notice::NoMailbox, Form::Start)) };
         let found = self.find(id).await?;
         if found.as_ref().is_some_and(|(_, user)| !self.is_abandoned(user)) {
             return Ok(self.page(Notice::Taken, Form::Start));
         }
         self.gateway.codes.take(&phone, self.client)?;
+        if let Some(mailbox) = &mailbox {
+            self.gateway.codes.take_mail(mailbox, self.client)?;
+        }
         let hash = self.gateway.passwords.hash(fields.new_password.clone()).await;
+        let terms = self.tenant.oms.sign_up.clone().unwrap_or_default();
         let user = OmsUser {
             state: UserState::Unregistered,
+            signing_up: true,
             since: Some(self.now),
             reply_phone: phone.to_string(),
+            mail_address: mailbox.clone().unwrap_or_default(),
             smtp_address: self.gateway.new_smtp_address(),
-            per_day: self.terms.per_day,
-            per_month: self.terms.per_month,
-            price: self.terms.price,
+            per_day: terms.per_day,
+            per_month: terms.per_month,
+            price: terms.price,
             ..OmsUser::new(self.tenant.id.clone(), id.to_owned(), hash)
         };
         let put = self.gateway.store.replace_oms_user(found.map(|(revision, _)| revision), user.clone());
         if put.await.map_err(unavailable)?.is_none() {
             return Ok(self.page(Notice::Taken, Form::Start));
         }
-        self.gateway.meter.set_balance(&user, self.terms.balance).await?;
+        self.gateway.meter.set_balance(&user, terms.balance).await?;
         self.send_code(Purpose::Phone, &user, &phone).await?;
-        Ok(self.page(Notice::CodeSent, Form::Confirm { user_id: id, phone: &phone.to_string() }))
+        let form = Form::Confirm { user_id: id, phone: &phone.to_string() };
+        let Some(mailbox) = mailbox else { return Ok(self.page(Notice::CodeSent, form)) };
+        self.send_proof(&user, &mailbox).await?;
+        Ok(self.page(Notice::CodeAndLinkSent, form))
     }
 
-    /// Whoever shows the code has the phone: a new user is active from here on, an old one has another phone.
+    /// Whoever shows the code has the phone: a new user whose mailbox, if there is one, is proved too is active from here on; an
+    /// old one has another phone.
     async fn confirm(&self, fields: &Fields) -> Result<Response, Refusal> {
         let id = fields.user_id.trim();
         self.gateway.passwords.may_try(&self.tenant.id, id, self.client)?;
@@ -157,10 +180,8 @@ impl Desk<'_> {
             if !is_proved(user, &phone) {
                 return false;
             }
-            if user.state == UserState::Unregistered && !user.phone_verified {
-                (user.state, user.since) = (UserState::Active, Some(self.now));
-            }
             (user.reply_phone, user.phone_verified) = (phone.to_string(), true);
+            self.activate(user);
             true
         });
         if !proved.await? {
@@ -181,6 +202,7 @@ impl Desk<'_> {
         if phone.is_none() && !fields.phone.trim().is_empty() {
             return Ok(self.page(Notice::NoPhone, Form::Start));
         }
+        let Ok(mailbox) = self.mailbox(fields) else { return Ok(self.page(Notice::NoMailbox, Form::Start)) };
         let hash = match fields.new_password.as_str() {
             "" => None,
             password => Some(self.gateway.passwords.hash(password.to_owned()).await),
@@ -199,18 +221,32 @@ impl Desk<'_> {
         if !changed.await? {
             return Ok(self.page(Notice::WrongLogin, Form::Start));
         }
-        let Some(phone) = phone else { return Ok(self.page(Notice::Changed, Form::Start)) };
         let Some((_, user)) = self.find(id).await? else { return Ok(self.page(Notice::WrongLogin, Form::Start)) };
+        // The old mailbox stays until the new one is proved, as the old phone does.
+        if let Some(mailbox) = &mailbox {
+            self.gateway.codes.take_mail(mailbox, self.client)?;
+            self.send_proof(&user, mailbox).await?;
+        }
+        let Some(phone) = phone else {
+            let notice = if mailbox.is_some() { Notice::LinkSent } else { Notice::Changed };
+            return Ok(self.page(notice, Form::Start));
+        };
         self.gateway.codes.take(&phone, self.client)?;
         self.send_code(Purpose::Phone, &user, &phone).await?;
-        Ok(self.page(Notice::CodeSent, Form::Confirm { user_id: id, phone: &phone.to_string() }))
+        let notice = if mailbox.is_some() { Notice::CodeAndLinkSent } else { Notice::CodeSent };
+        Ok(self.page(notice, Form::Confirm { user_id: id, phone: &phone.to_string() }))
     }
 
     /// The same answer, at once, whether there is such a user or not.
     async fn forgot(&self, fields: &Fields) -> Result<Response, Refusal> {
         let id = fields.user_id.trim();
         self.gateway.codes.take_asked(&self.tenant.id, id, self.client)?;
-        if let Some((_, user)) = self.find(id).await?
+        let found = self.find(id).await?;
+        if fields.by == "mail" {
+            if let Some((_, user)) = found.filter(|(_, user)| user.mail_verified) {
+                self.send_reset(&user);
+            }
+        } else if let Some((_, user)) = found
             && let Some(phone) = Some(&user).filter(|user| user.phone_verified).and_then(number_of)
         {
             let (gateway, snapshot) = (Arc::clone(self.gateway), Arc::clone(&self.snapshot));
@@ -221,7 +257,8 @@ impl Desk<'_> {
                 }
             });
         }
-        Ok(self.page(Notice::ResetSent, Form::Reset { user_id: id }))
+        let form = if fields.by == "mail" { Form::Start } else { Form::Reset { user_id: id } };
+        Ok(self.page(Notice::ResetSent, form))
     }
 
     async fn reset(&self, fields: &Fields) -> Result<Response, Refusal> {
@@ -231,6 +268,9 @@ impl Desk<'_> {
             return Ok(self.page(Notice::Incomplete, Form::Reset { user_id: id }));
         }
         let is_right = |user: &OmsUser| {
+            if !fields.token.is_empty() {
+                return self.is_reset_link(user, &fields.token);
+            }
             let phone = Some(user).filter(|user| user.phone_verified).and_then(number_of);
             phone.is_some_and(|phone| {
                 code::is_right(&self.snapshot, Purpose::Reset, user, &phone, &fields.code, self.now)
@@ -264,10 +304,17 @@ impl Desk<'_> {
         self.snapshot.is_reachable(&phone, model::record::Service::Sms).then_some(phone)
     }
 
-    /// Nobody proved anything for so long that the id is free again.
+    /// Who signs up and has proved all there is to prove is active.
+    fn activate(&self, user: &mut OmsUser) {
+        let is_proved = user.phone_verified && (user.mail_address.is_empty() || user.mail_verified);
+        if user.signing_up && is_proved {
+            (user.state, user.since, user.signing_up) = (UserState::Active, Some(self.now), false);
+        }
+    }
+
+    /// Nobody proved everything for so long that the id is free again.
     fn is_abandoned(&self, user: &OmsUser) -> bool {
-        let is_unproved = user.state == UserState::Unregistered && !user.phone_verified;
-        is_unproved && user.since.is_some_and(|since| self.now.since_ms(since) > UNPROVED_MS_MAX)
+        user.signing_up && user.since.is_some_and(|since| self.now.since_ms(since) > UNPROVED_MS_MAX)
     }
 
     async fn send_code(&self, purpose: Purpose, user: &OmsUser, phone: &Msisdn) -> Result<(), Refusal> {

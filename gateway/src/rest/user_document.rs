@@ -185,6 +185,8 @@ impl Wanted {
             per_month: self.per_month.map(|limit| limit.limit),
             price: self.price,
             may_have_no_password: self.may_have_no_password,
+            // Whom the provider gave a state does not get another one at the page.
+            signing_up: was.signing_up && state == was.state,
             ..was
         })
     }

@@ -18,10 +18,12 @@ use model::{Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Cancelled, Revision, Store, StoreError};
+use wire::mail::MailAddress;
 
 use super::user_document::{PASSWORD_BYTES_MAX, View, Wanted, check_user_id};
 use super::{Caller, RestProblem, messages};
 use crate::meter::Used;
+use crate::oms::Writer;
 use crate::problem::Problem;
 use crate::run::Gateway;
 use crate::{body, clock};
@@ -108,7 +110,7 @@ pub(super) async fn remove(
     desk.remove(&id, &headers).await.map_err(|problem| RestProblem::of(&gateway, problem))
 }
 
-/// `POST {userId}:rotate`, `POST {userId}:vouch-mail` and `POST {userId}:reset-password`.
+/// `POST {userId}:rotate`, `:vouch-mail`, `:prove-mail` and `:reset-password`.
 pub(super) async fn act(
     State(gateway): State<Arc<Gateway>>,
     caller: Caller,
@@ -120,10 +122,11 @@ pub(super) async fn act(
     let done = match id.rsplit_once(':') {
         Some((id, "rotate")) => desk.rotate(id, &headers).await,
         Some((id, "vouch-mail")) => desk.vouch_mail(id, &headers).await,
+        Some((id, "prove-mail")) => desk.prove_mail(id).await,
         Some((id, "reset-password")) => desk.reset_password(id, &headers, body).await,
         _ => Err(Problem::new(
             Refusal::NotFound,
-            "a user has the actions `:rotate`, `:vouch-mail` and `:reset-password`",
+            "a user has the actions `:rotate`, `:vouch-mail`, `:prove-mail` and `:reset-password`",
         )),
     };
     done.map(private).map_err(|problem| RestProblem::of(&gateway, problem))
@@ -225,6 +228,23 @@ impl Desk<'_> {
     async fn vouch_mail(&self, id: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         let (tag, user) = self.change(id, headers, |user| user.mail_verified = !user.mail_address.is_empty()).await?;
         Ok(([(ETAG, tag)], Json(self.view(&user).await?)).into_response())
+    }
+
+    /// Mails the user a link that proves the mailbox in the record.
+    async fn prove_mail(&self, id: &str) -> Result<Response, Problem> {
+        let Found { user, .. } = self.find(id).await?.ok_or_else(not_found)?;
+        let mailbox = MailAddress::parse(&user.mail_address).map_err(|_| {
+            Problem::new(Refusal::InvalidField, "the user has no `mailAddress` in plain ASCII that a mail could go to")
+        })?;
+        let snapshot = self.gateway.snapshot();
+        let writer = Writer::new(self.gateway, &snapshot, &self.caller.holder.tenant).ok_or_else(|| {
+            Problem::new(
+                Refusal::InvalidField,
+                "links lead nowhere: set the gateway's `public_url` or the tenant's `service_uri`",
+            )
+        })?;
+        writer.prove(&user, mailbox.as_str(), self.now).await?;
+        Ok(StatusCode::ACCEPTED.into_response())
     }
 
     async fn reset_password(&self, id: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {

@@ -2,6 +2,7 @@
 //! know the door's inside.
 
 mod limits;
+mod mailbox;
 mod multimedia;
 mod service;
 mod sign_up;

@@ -5,6 +5,7 @@ use gateway::{Config, Deps, Listeners};
 use model::keyring::{Keyring, MasterKey};
 use model::party::{ApiKey, Carries, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
 use model::record::{Content, Header, Record};
+use model::reply::{MailRecord, Words};
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
 use store::{AnyStore, EmbeddedStore, Store};
@@ -176,7 +177,7 @@ impl Service {
         let partitions = self.bus.create(&Lane::Accepted).await.unwrap().partitions;
         let mut sent = Vec::new();
         for partition in 0..partitions {
-            for read in self.held(partition).await {
+            for read in self.held(&Lane::Accepted, partition).await {
                 let record = Record::read(read.payload).unwrap();
                 let key = self.ring.key(&record.header.data_key).unwrap();
                 let content = key.open(&record.header, &record.body().unwrap().sealed).unwrap();
@@ -187,12 +188,12 @@ impl Service {
         sent
     }
 
-    async fn held(&self, partition: u32) -> Vec<bus::Read> {
-        let held = self.bus.bounds(&Lane::Accepted, partition).await.unwrap();
+    async fn held(&self, lane: &Lane, partition: u32) -> Vec<bus::Read> {
+        let held = self.bus.bounds(lane, partition).await.unwrap();
         let mut reads = Vec::new();
         while held.first + (reads.len() as i64) < held.next {
             let from = held.first + reads.len() as i64;
-            reads.extend(self.bus.read(&Lane::Accepted, partition, from, 1_000).await.unwrap());
+            reads.extend(self.bus.read(lane, partition, from, 1_000).await.unwrap());
         }
         reads
     }
@@ -200,6 +201,19 @@ impl Service {
     /// Recipient and text of everything in lane `accepted`.
     pub(crate) async fn messages(&self) -> Vec<(String, String)> {
         self.sent().await.into_iter().map(|sent| (sent.content.recipient, sent.content.text)).collect()
+    }
+
+    /// Mailbox, subject and text of everything in lane `mail`.
+    pub(crate) async fn letters(&self) -> Vec<(String, String, String)> {
+        let mut letters = Vec::new();
+        for read in self.held(&Lane::Mail, 0).await {
+            let record = MailRecord::read(read.payload).unwrap();
+            assert!(record.is_letter && !record.user.is_empty());
+            let words = Words::open(self.ring.key(&record.data_key).unwrap(), record.id().unwrap(), &record.sealed);
+            let words = words.unwrap();
+            letters.push((words.mailbox, words.subject, words.text));
+        }
+        letters
     }
 
     /// The value of a metric.

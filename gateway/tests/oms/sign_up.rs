@@ -6,16 +6,16 @@ use serde_json::Value;
 use crate::service::{Answer, Reply, Service, Setup, api_key};
 use crate::{Message, NS, call, codes};
 
-const PHONE: &str = "+447700900123";
+pub(crate) const PHONE: &str = "+447700900123";
 
-fn open() -> Setup {
+pub(crate) fn open() -> Setup {
     let terms = OmsSignUp { price_list: "UK <b>0.05</b>".into(), balance: "1.00".parse().ok(), ..OmsSignUp::default() };
     Setup::new().oms(|oms| {
         (oms.sign_up, oms.sign_up_page) = (Some(terms), String::new());
     })
 }
 
-async fn post(service: &Service, fields: &[(&str, &str)]) -> Reply {
+pub(crate) async fn post(service: &Service, fields: &[(&str, &str)]) -> Reply {
     let encoded = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02x}")).collect() };
     let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     let headers = [("content-type", "application/x-www-form-urlencoded")];
@@ -23,7 +23,7 @@ async fn post(service: &Service, fields: &[(&str, &str)]) -> Reply {
 }
 
 /// The code that was sent to a phone last.
-async fn code(service: &Service, phone: &str) -> String {
+pub(crate) async fn code(service: &Service, phone: &str) -> String {
     let messages = service.messages().await;
     let (_, text) = messages.iter().rev().find(|(to, _)| to == phone).expect("a code was sent");
     text.rsplit(' ').next().unwrap().to_owned()
@@ -39,12 +39,12 @@ async fn sign_up(service: &Service, id: &str, password: &str) {
 }
 
 /// What `GetUserInfo` answers to a user.
-async fn login(service: &Service, id: &str, password: &str) -> Vec<String> {
+pub(crate) async fn login(service: &Service, id: &str, password: &str) -> Vec<String> {
     let document = format!("<xmsUser xmlns='{NS}'><userId>{id}</userId><password>{password}</password></xmsUser>");
     codes(&service.post(call("GetUserInfo", "xmsUser", &document)).await)
 }
 
-async fn record(service: &Service, id: &str) -> Value {
+pub(crate) async fn record(service: &Service, id: &str) -> Value {
     let bearer = format!("Bearer {}", api_key("acme"));
     let reply = service.request("GET", &format!("/v1/oms/users/{id}"), &[("authorization", &bearer)], "").await;
     serde_json::from_str(&reply.body).unwrap()

@@ -188,24 +188,40 @@ fn piece(headers: String, octets: &[u8], encoding: Encoding) -> Piece {
     }
 }
 
-/// Media types as phones know them.
+/// A media type with its parameters.
 fn content_type(medium: &Medium) -> String {
-    let essence = medium.content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let essence = match essence.as_str() {
-        "audio/mid" | "audio/x-midi" => "audio/midi",
-        "text/plain" => "text/plain; charset=utf-8",
-        // Nothing of a sender's may end a header's line.
-        other if other.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"/-+._".contains(&octet)) => other,
-        _ => "application/octet-stream",
+    let essence = match essence(medium).as_str() {
+        "text/plain" => "text/plain; charset=utf-8".to_owned(),
+        other => other.to_owned(),
     };
     match file_name(&medium.location) {
         Some(name) => format!("{essence}; name=\"{name}\""),
-        None => essence.to_owned(),
+        None => essence,
     }
 }
 
+/// Media types as phones know them.
+pub(crate) fn essence(medium: &Medium) -> String {
+    let essence = medium.content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let essence = match essence.as_str() {
+        "audio/mid" | "audio/x-midi" => "audio/midi",
+        // Nothing of a sender's may end a header's line.
+        other if is_plain(other) => other,
+        _ => "application/octet-stream",
+    };
+    essence.to_owned()
+}
+
+fn is_plain(essence: &str) -> bool {
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"-+._".contains(&octet);
+    let parts = essence.split_once('/');
+    parts.is_some_and(|(kind, name)| {
+        !kind.is_empty() && !name.is_empty() && format!("{kind}{name}").bytes().all(is_token)
+    })
+}
+
 /// The last piece of a path, of plain characters only.
-fn file_name(location: &str) -> Option<String> {
+pub(crate) fn file_name(location: &str) -> Option<String> {
     let last = location.rsplit(['/', '\\', ':']).next().unwrap_or("");
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-@ ".contains(c) { c } else { '_' };
     let name: String = last.chars().take(NAME_CHARACTERS_MAX).map(plain).collect();
@@ -213,7 +229,7 @@ fn file_name(location: &str) -> Option<String> {
 }
 
 /// What each medium is called: its own id where that is plain and nobody else's.
-fn ids(media: &[Medium]) -> Vec<String> {
+pub(crate) fn ids(media: &[Medium]) -> Vec<String> {
     let mut taken: BTreeSet<String> = [ENVELOPE_ID, MESSAGE_ID, SMIL_ID].map(str::to_owned).into();
     let is_plain = |id: &str| {
         !id.is_empty()

@@ -8,10 +8,10 @@ use crate::oms::escape::{Place, push_escaped};
 const ALONE_MS: u32 = 5000;
 
 /// Media as the presentation names them: the medium, and the `Content-ID` it travels under.
-pub(super) type Named<'a> = [(&'a Medium, String)];
+pub(crate) type Named<'a> = [(&'a Medium, String)];
 
 /// The presentation of the slides there are; of one slide a medium if there are none.
-pub(super) fn write(multimedia: &Multimedia, media: &Named<'_>) -> String {
+pub(crate) fn write(multimedia: &Multimedia, media: &Named<'_>) -> String {
     let mut out = String::from("<smil><head>");
     let regions = multimedia.screen.as_ref().map(|screen| layout(&mut out, screen)).unwrap_or_default();
     out.push_str("</head><body>");

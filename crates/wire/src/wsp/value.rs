@@ -4,7 +4,7 @@ use super::WspError;
 use crate::uintvar::{self, Refused};
 
 /// Set in an octet that is a number by itself.
-pub(super) const SHORT: u8 = 0x80;
+pub(crate) const SHORT: u8 = 0x80;
 /// A length from here on is written as a quote and a variable-length integer.
 const LENGTH_QUOTE: u8 = 31;
 /// Stands in front of a text whose first character would be taken for something else.
@@ -12,39 +12,39 @@ const TEXT_QUOTE: u8 = 0x7f;
 
 /// The octets not yet read.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'octets> {
+pub(crate) struct Reader<'octets> {
     rest: &'octets [u8],
 }
 
 impl<'octets> Reader<'octets> {
-    pub(super) fn new(octets: &'octets [u8]) -> Self {
+    pub(crate) fn new(octets: &'octets [u8]) -> Self {
         Self { rest: octets }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn peek(&self, field: &'static str) -> Result<u8, WspError> {
+    pub(crate) fn peek(&self, field: &'static str) -> Result<u8, WspError> {
         self.rest.first().copied().ok_or(WspError::Cut { field })
     }
 
-    pub(super) fn rest(self) -> &'octets [u8] {
+    pub(crate) fn rest(self) -> &'octets [u8] {
         self.rest
     }
 
-    pub(super) fn octet(&mut self, field: &'static str) -> Result<u8, WspError> {
+    pub(crate) fn octet(&mut self, field: &'static str) -> Result<u8, WspError> {
         Ok(self.octets(1, field)?[0])
     }
 
-    pub(super) fn octets(&mut self, count: usize, field: &'static str) -> Result<&'octets [u8], WspError> {
+    pub(crate) fn octets(&mut self, count: usize, field: &'static str) -> Result<&'octets [u8], WspError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(WspError::Cut { field })?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// A variable-length integer (8.1.2).
-    pub(super) fn uintvar(&mut self, field: &'static str) -> Result<usize, WspError> {
+    pub(crate) fn uintvar(&mut self, field: &'static str) -> Result<usize, WspError> {
         let (value, rest) = uintvar::read(self.rest).map_err(|refused| match refused {
             Refused::Cut => WspError::Cut { field },
             Refused::Long => WspError::Length,
@@ -54,7 +54,7 @@ impl<'octets> Reader<'octets> {
     }
 
     /// What a value length announces, as a reader of its own.
-    pub(super) fn counted(&mut self, field: &'static str) -> Result<Reader<'octets>, WspError> {
+    pub(crate) fn counted(&mut self, field: &'static str) -> Result<Reader<'octets>, WspError> {
         let count = match self.octet(field)? {
             LENGTH_QUOTE => self.uintvar(field)?,
             short => usize::from(short),
@@ -63,7 +63,7 @@ impl<'octets> Reader<'octets> {
     }
 
     /// A number: one octet, or its length and its octets.
-    pub(super) fn integer(&mut self, field: &'static str) -> Result<u32, WspError> {
+    pub(crate) fn integer(&mut self, field: &'static str) -> Result<u32, WspError> {
         let first = self.octet(field)?;
         if first & SHORT != 0 {
             return Ok(u32::from(first & !SHORT));
@@ -80,7 +80,7 @@ impl<'octets> Reader<'octets> {
     }
 
     /// A text up to its NUL.
-    pub(super) fn text(&mut self, field: &'static str) -> Result<String, WspError> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<String, WspError> {
         let end = self.rest.iter().position(|octet| *octet == 0).ok_or(WspError::Cut { field })?;
         let octets = self.octets(end, field)?;
         self.octets(1, field)?;
@@ -92,7 +92,7 @@ impl<'octets> Reader<'octets> {
     }
 
     /// Passes over a value of any kind.
-    pub(super) fn skip_value(&mut self, field: &'static str) -> Result<(), WspError> {
+    pub(crate) fn skip_value(&mut self, field: &'static str) -> Result<(), WspError> {
         match self.peek(field)? {
             0..=LENGTH_QUOTE => self.counted(field).map(drop),
             SHORT.. => self.octet(field).map(drop),
@@ -104,12 +104,12 @@ impl<'octets> Reader<'octets> {
     }
 }
 
-pub(super) fn push_uintvar(value: usize, octets: &mut Vec<u8>) {
+pub(crate) fn push_uintvar(value: usize, octets: &mut Vec<u8>) {
     uintvar::push(u32::try_from(value).expect("nothing that is pushed is as long as 4 GiB"), octets);
 }
 
 /// Writes a length: one octet up to 30, from there on quoted.
-pub(super) fn push_length(length: usize, octets: &mut Vec<u8>) {
+pub(crate) fn push_length(length: usize, octets: &mut Vec<u8>) {
     if length < usize::from(LENGTH_QUOTE) {
         octets.push(length as u8);
     } else {
@@ -119,7 +119,7 @@ pub(super) fn push_length(length: usize, octets: &mut Vec<u8>) {
 }
 
 /// Writes a number in as few octets as it needs.
-pub(super) fn push_integer(value: u32, octets: &mut Vec<u8>) {
+pub(crate) fn push_integer(value: u32, octets: &mut Vec<u8>) {
     if value < u32::from(SHORT) {
         octets.push(SHORT | value as u8);
     } else {
@@ -131,7 +131,7 @@ pub(super) fn push_integer(value: u32, octets: &mut Vec<u8>) {
 }
 
 /// Writes a text with its NUL.
-pub(super) fn push_text(text: &str, field: &'static str, octets: &mut Vec<u8>) -> Result<(), WspError> {
+pub(crate) fn push_text(text: &str, field: &'static str, octets: &mut Vec<u8>) -> Result<(), WspError> {
     if text.is_empty() || !text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
         return Err(WspError::Text { field });
     }

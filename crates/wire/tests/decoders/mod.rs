@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use model::record::{Medium, Multimedia};
+use model::{Msisdn, Timestamp as Moment};
 use wire::{
     at, gsm7,
     http_template::{Call, Message, Payload, Template},
-    mm7, oms, ota_settings, provisioning,
+    mail::{Charset, MailAddress, Part, Reply},
+    mm7, mms, oms, ota_settings, provisioning,
     reassembly::{Arrival, Reassembly, join_octets, join_text},
     san::{Notification, Received},
     service::{Indication, Loading},
@@ -27,7 +30,9 @@ pub(crate) const DECODERS: &[Decoder] = &[
     ("gsm7", septets),
     ("http_call", http_call),
     ("http_template", http_template),
+    ("mail", mails),
     ("mm7", mm7_messages),
+    ("mms", mms_pdus),
     ("oms", oms_call),
     ("oms_document", oms_document),
     ("oms_utf16", oms_in_utf16),
@@ -78,6 +83,46 @@ fn septets(octets: &[u8]) {
 }
 
 /// As the body of each type that says where a boundary is, and as an answer.
+/// Whatever a phone says, the mail of it has our headers and no others, in lines that end as lines do.
+fn mails(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let from = MailAddress::parse("r-7f3c@replies.example.invalid").expect("an address");
+    let to = MailAddress::parse("someone@example.com").expect("an address");
+    let mobile = Msisdn::parse("+447700900123").expect("a number");
+    let date = Moment(1_795_256_100_000);
+    let reply = Reply { from_name: &text, from: &from, to: &to, date, id: "1.reply", mobile: &mobile };
+    let part = Part { content_type: "text/plain", charset: "utf-8", id: &text, name: &text, data: octets };
+    let gb2312 = Charset::named("gb2312").expect("a charset");
+    for (mail, headers) in [
+        (reply.short_message(&text, Charset::UTF_8), 10),
+        (reply.short_message(&text, gb2312), 10),
+        (reply.multimedia(&text, None, &[part], Charset::UTF_8), 9),
+        (reply.multimedia(&text, Some(octets), &[part], gb2312), 9),
+    ] {
+        assert!(mail.is_ascii());
+        let mail = String::from_utf8(mail).expect("ASCII is UTF-8");
+        assert!(mail.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
+        let (head, _) = mail.split_once("\r\n\r\n").expect("a head and a body");
+        let begun = head.split("\r\n").filter(|line| !line.starts_with([' ', '\t']));
+        assert_eq!(begun.count(), headers, "{head}");
+    }
+}
+
+fn mms_pdus(octets: &[u8]) {
+    if let Ok(notice) = mms::Notification::decode(octets)
+        && let Ok(written) = notice.encode()
+    {
+        assert_eq!(mms::Notification::decode(&written), Ok(notice));
+    }
+    let _ = mms::Told::decode(octets);
+    let text = String::from_utf8_lossy(octets).into_owned();
+    let medium = Medium { content_type: text.clone(), id: text.clone(), location: text.clone(), data: octets.to_vec() };
+    let multimedia = Multimedia { subject: text, media: vec![medium], ..Multimedia::default() };
+    let date = Moment(1_795_256_100_000);
+    let message = mms::Retrieved { transaction: "T1", message_id: "m1", date, from: None, multimedia: &multimedia };
+    assert!(message.encode().expect("what a sender says is no reason to refuse").len() >= octets.len());
+}
+
 fn mm7_messages(octets: &[u8]) {
     for content_type in ["text/xml", "multipart/related; type=\"text/xml\"; boundary=\"b\""] {
         if let Ok(received) = mm7::receive(content_type, octets) {

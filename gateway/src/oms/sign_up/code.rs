@@ -75,6 +75,12 @@ impl CodeBudget {
         self.count(&format!("phone {phone}"), PER_PHONE_MAX)
     }
 
+    /// Counts a mail to a mailbox, asked for from an address.
+    pub(super) fn take_mail(&self, mailbox: &str, address: IpAddr) -> Result<(), Refusal> {
+        self.count(&format!("address {address}"), PER_ADDRESS_MAX)?;
+        self.count(&format!("mailbox {mailbox}"), PER_PHONE_MAX)
+    }
+
     /// Counts a code that was asked for by the name of a user, of whom it is not said whether there is one.
     pub(super) fn take_asked(&self, tenant: &TenantId, user_id: &str, address: IpAddr) -> Result<(), Refusal> {
         self.count(&format!("address {address}"), PER_ADDRESS_MAX)?;

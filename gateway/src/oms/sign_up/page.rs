@@ -13,8 +13,13 @@ pub(super) enum Notice {
     None,
     Incomplete,
     NoPhone,
+    NoMailbox,
     Taken,
     CodeSent,
+    LinkSent,
+    CodeAndLinkSent,
+    WrongLink,
+    MailboxProved,
     WrongCode,
     Proved,
     WrongLogin,
@@ -25,9 +30,12 @@ pub(super) enum Notice {
 /// Which forms the page has.
 #[derive(Clone, Copy)]
 pub(super) enum Form<'a> {
+    None,
     Start,
     Confirm { user_id: &'a str, phone: &'a str },
     Reset { user_id: &'a str },
+    ResetByLink { user_id: &'a str, token: &'a str },
+    Prove { user_id: &'a str, mailbox: &'a str, token: &'a str },
 }
 
 impl Notice {
@@ -38,22 +46,34 @@ impl Notice {
             Notice::NoPhone => {
                 "This is not a phone number that a code can be sent to. Write it as +, country code and number."
             }
+            Notice::NoMailbox => "This is not a mail address that a mail can be sent to from here.",
+            Notice::LinkSent => "A mail with a link was sent to the mailbox. Follow it within a day.",
+            Notice::CodeAndLinkSent => {
+                "A code was sent to the phone: enter it here within 15 minutes. A mail with a link was sent to the mailbox: \
+                 follow it within a day."
+            }
+            Notice::WrongLink => "This link is wrong, or it was followed too late.",
+            Notice::MailboxProved => "The mailbox is confirmed.",
             Notice::Taken => "This user id is taken. Choose another one.",
             Notice::CodeSent => "A code was sent to the phone. Enter it here within 15 minutes.",
             Notice::WrongCode => "This code is wrong, or it came too late.",
             Notice::Proved => "The phone is confirmed. You can use the service.",
             Notice::WrongLogin => "The user id or the password is wrong.",
             Notice::Changed => "It is changed.",
-            Notice::ResetSent => "If there is such a user with a confirmed phone, a code was sent to that phone.",
+            Notice::ResetSent => {
+                "If there is such a user with a confirmed phone or mailbox, a code was sent to that phone, or a link to that \
+                 mailbox."
+            }
         }
     }
 
     const fn status(self) -> StatusCode {
         match self {
             Notice::None | Notice::CodeSent | Notice::Proved | Notice::Changed | Notice::ResetSent => StatusCode::OK,
+            Notice::LinkSent | Notice::CodeAndLinkSent | Notice::MailboxProved => StatusCode::OK,
             Notice::Taken => StatusCode::CONFLICT,
-            Notice::WrongLogin | Notice::WrongCode => StatusCode::FORBIDDEN,
-            Notice::Incomplete | Notice::NoPhone => StatusCode::UNPROCESSABLE_ENTITY,
+            Notice::WrongLogin | Notice::WrongCode | Notice::WrongLink => StatusCode::FORBIDDEN,
+            Notice::Incomplete | Notice::NoPhone | Notice::NoMailbox => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }
@@ -62,21 +82,24 @@ const START: &str = "<h2>Sign up</h2><form method=\"post\"><input type=\"hidden\
     <p><label>User id <input name=\"userId\" required autocomplete=\"username\"></label></p>\
     <p><label>Password <input type=\"password\" name=\"newPassword\" required autocomplete=\"new-password\"></label></p>\
     <p><label>Mobile phone <input type=\"tel\" name=\"phone\" required autocomplete=\"tel\"></label></p>\
+    <p><label>Mail address for replies <input type=\"email\" name=\"mailAddress\" autocomplete=\"email\"></label></p>\
     <p><button>Sign up</button></p></form>\
     <h2>Change what is yours</h2><form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"change\">\
     <p><label>User id <input name=\"userId\" required autocomplete=\"username\"></label></p>\
     <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\"></label></p>\
     <p><label>New password <input type=\"password\" name=\"newPassword\" autocomplete=\"new-password\"></label></p>\
     <p><label>New mobile phone <input type=\"tel\" name=\"phone\" autocomplete=\"tel\"></label></p>\
+    <p><label>New mail address <input type=\"email\" name=\"mailAddress\" autocomplete=\"email\"></label></p>\
     <p><label>Replies go to <select name=\"replyTo\"><option value=\"\">as before</option>\
     <option value=\"mailbox\">my mailbox</option><option value=\"phone\">my phone</option>\
     <option value=\"both\">both</option></select></label></p><p><button>Change</button></p></form>\
     <h2>Password forgotten</h2><form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"forgot\">\
     <p><label>User id <input name=\"userId\" required autocomplete=\"username\"></label></p>\
-    <p><button>Send a code to my phone</button></p></form>";
+    <p><button>Send a code to my phone</button>\
+    <button name=\"by\" value=\"mail\">Send a link to my mailbox</button></p></form>";
 
 /// The page, which no other page may frame and nobody keeps.
-pub(super) fn page(oms: &OmsProfile, terms: &OmsSignUp, notice: Notice, form: Form<'_>) -> Response {
+pub(super) fn page(oms: &OmsProfile, notice: Notice, form: Form<'_>) -> Response {
     let (name, provider) = (escaped(&oms.english_name), escaped(&oms.service_provider));
     let notice_text = match notice {
         Notice::None => String::new(),
@@ -85,9 +108,12 @@ pub(super) fn page(oms: &OmsProfile, terms: &OmsSignUp, notice: Notice, form: Fo
     let body = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>{name}</title></head><body><h1>{name}</h1><p>{provider}</p>{notice_text}{}\
-         <h2>Prices</h2><pre>{}</pre></body></html>\n",
+         {}</body></html>\n",
         form.html(),
-        escaped(&prices(terms))
+        oms.sign_up
+            .as_ref()
+            .map(|terms| format!("<h2>Prices</h2><pre>{}</pre>", escaped(&prices(terms))))
+            .unwrap_or_default()
     );
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -102,6 +128,7 @@ pub(super) fn page(oms: &OmsProfile, terms: &OmsSignUp, notice: Notice, form: Fo
 impl Form<'_> {
     fn html(self) -> String {
         match self {
+            Form::None => String::new(),
             Form::Start => START.to_owned(),
             Form::Confirm { user_id, phone } => format!(
                 "<form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"confirm\">\
@@ -110,6 +137,24 @@ impl Form<'_> {
                  <p><button>Confirm</button></p></form>",
                 escaped(user_id),
                 escaped(phone)
+            ),
+            Form::ResetByLink { user_id, token } => format!(
+                "<form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"reset\">\
+                 <input type=\"hidden\" name=\"userId\" value=\"{}\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
+                 <p><label>New password <input type=\"password\" name=\"newPassword\" required \
+                 autocomplete=\"new-password\"></label></p><p><button>Change</button></p></form>",
+                escaped(user_id),
+                escaped(token)
+            ),
+            // A button, since mail servers follow links to look at them.
+            Form::Prove { user_id, mailbox, token } => format!(
+                "<form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"prove\">\
+                 <input type=\"hidden\" name=\"userId\" value=\"{}\"><input type=\"hidden\" name=\"mailAddress\" value=\"{}\">\
+                 <input type=\"hidden\" name=\"token\" value=\"{}\">\
+                 <p><button>This mailbox is mine</button></p></form>",
+                escaped(user_id),
+                escaped(mailbox),
+                escaped(token)
             ),
             Form::Reset { user_id } => format!(
                 "<form method=\"post\"><input type=\"hidden\" name=\"action\" value=\"reset\">\
