@@ -1,5 +1,6 @@
 //! From a checked request to durable records in lane `accepted`. Knows records and the lane, no protocol.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use model::reply::{MailRecord, Words};
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
 
 use crate::clock;
+use crate::content::Notice;
 use crate::metrics::{DoorLabel, Metrics};
 use crate::recent::Recent;
 use crate::snapshot::Snapshot;
@@ -60,6 +62,8 @@ pub struct Part {
     pub multimedia: Option<Multimedia>,
     /// In place of a text.
     pub binary: Option<Binary>,
+    /// Recipients who get a notice in place of the multimedia message, and what it is.
+    pub notices: HashMap<Msisdn, Notice>,
 }
 
 impl Part {
@@ -84,6 +88,22 @@ impl Part {
 
     const fn service(&self) -> Service {
         if self.multimedia.is_some() { Service::Mms } else { Service::Sms }
+    }
+
+    /// What a recipient gets of it, and what the header says of that.
+    fn content(&self, recipient: &Msisdn, header: &mut Header) -> Content {
+        let to = recipient.to_string();
+        if let Some(Notice { binary, fetch }) = self.notices.get(recipient) {
+            header.segments = u32::try_from(binary.parts.len()).unwrap_or(u32::MAX);
+            header.service = Service::Sms.into();
+            // Who has the notice does not have the message: that somebody came for it is what counts.
+            (header.receipt, header.fetch) = (false, Some(fetch.clone()));
+            return Content { recipient: to, binary: Some(binary.clone()), ..Content::default() };
+        }
+        (header.segments, header.service) = (self.segments, self.service().into());
+        (header.receipt, header.fetch) = (true, None);
+        let (text, multimedia, binary) = (self.text.clone(), self.multimedia.clone(), self.binary.clone());
+        Content { recipient: to, text, multimedia, binary }
     }
 }
 
@@ -229,13 +249,9 @@ impl Acceptor {
         let mut entries = Vec::with_capacity(submission.recipients.len() * submission.parts.len());
         for recipient in &submission.recipients {
             header.recipient_hash = snapshot.numbers().hash(recipient).to_vec();
-            let recipient = recipient.to_string();
             for part in &submission.parts {
                 header.delivery = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
-                header.segments = part.segments;
-                header.service = part.service().into();
-                let Part { text, multimedia, binary, .. } = part.clone();
-                let content = Content { recipient: recipient.clone(), text, multimedia, binary };
+                let content = part.content(recipient, &mut header);
                 let body = Body { sealed: data_key.seal(&header, &content), ..Body::default() };
                 let record = Record { header: header.clone(), body: prost::Message::encode_to_vec(&body).into() };
                 entries.push(Entry::new(key.clone(), record.to_bytes()));

@@ -53,8 +53,30 @@ pub struct Config {
     pub failed_logins_address_max: u32,
     /// The mail domain of the addresses that replies to OMS users come from. Mail that arrives there is dropped.
     pub replies_domain: String,
+    /// Where multimedia messages wait for phones.
+    pub content: Content,
     /// What a connection may do.
     pub http: HttpLimits,
+}
+
+/// Where multimedia messages wait that no route carries, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Content {
+    /// The address phones reach this gateway by, without a path; empty: none waits here.
+    pub url: String,
+    /// For how long a message waits.
+    pub keep_hours: u32,
+    /// Octets of one message, sealed.
+    pub message_octets_max: usize,
+    /// Octets of all messages of one tenant that wait.
+    pub tenant_octets_max: u64,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Content { url: String::new(), keep_hours: 72, message_octets_max: 600 << 10, tenant_octets_max: 1 << 30 }
+    }
 }
 
 impl Default for Config {
@@ -81,6 +103,7 @@ impl Default for Config {
             failed_logins_user_max: 200,
             failed_logins_address_max: 600,
             replies_domain: "replies.example.invalid".into(),
+            content: Content::default(),
             http: HttpLimits::default(),
         }
     }

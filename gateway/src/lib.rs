@@ -9,6 +9,7 @@ pub mod body;
 mod calls;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod meter;
 pub mod metrics;
 pub mod network;

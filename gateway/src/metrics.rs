@@ -56,6 +56,10 @@ pub struct Metrics {
     pub appends_unknown: Counter,
     /// Password checks that cost an argon2 run.
     pub password_checks: Counter,
+    /// Multimedia messages that phones fetched here.
+    pub content_fetched: Counter,
+    /// Multimedia messages that phones did not want.
+    pub content_rejected: Counter,
     /// Requests in work.
     pub requests_in_work: Gauge,
     /// Version of the parties' snapshot in use.
@@ -81,6 +85,10 @@ impl Metrics {
             ),
             password_checks: registry
                 .counter("carillon_gateway_password_checks_total", "Password checks that cost an argon2 run."),
+            content_fetched: registry
+                .counter("carillon_gateway_content_fetched_total", "Multimedia messages that phones fetched here."),
+            content_rejected: registry
+                .counter("carillon_gateway_content_rejected_total", "Multimedia messages that phones did not want."),
             requests_in_work: registry.gauge("carillon_gateway_requests_in_work", "Requests in work."),
             parties_version: registry
                 .gauge("carillon_gateway_parties_version", "Version of the tenants' snapshot in use."),

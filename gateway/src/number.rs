@@ -1,9 +1,17 @@
 //! From what people write to E.164. Knows the library that completes national numbers, and does not ask it for a verdict.
 
+use std::sync::LazyLock;
+
 use model::Msisdn;
+use moka::sync::Cache;
 
 /// Characters a written number may have that mean nothing.
 const ORNAMENTS: [char; 5] = [' ', '-', '.', '(', ')'];
+
+/// National numbers remembered, some 200 bytes each.
+const COMPLETED_MAX: u64 = 50_000;
+/// By country and digits; a country has no digits.
+static COMPLETED: LazyLock<Cache<String, Option<Msisdn>>> = LazyLock::new(|| Cache::new(COMPLETED_MAX));
 
 /// Longest text looked at: no number needs more, ornaments included.
 const TEXT_BYTES_MAX: usize = 64;
@@ -30,12 +38,22 @@ pub fn normalise(written: &str, default_country: &str) -> Option<Msisdn> {
     national(&stripped, default_country)
 }
 
-/// Completes a national number.
+/// Completes a national number. What was completed before is remembered: the library takes microseconds for each.
 #[must_use]
 pub fn national(digits: &str, default_country: &str) -> Option<Msisdn> {
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() || digits.len() > TEXT_BYTES_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
+    let asked = format!("{default_country}{digits}");
+    if let Some(known) = COMPLETED.get(&asked) {
+        return known;
+    }
+    let completed = complete(digits, default_country);
+    COMPLETED.insert(asked, completed.clone());
+    completed
+}
+
+fn complete(digits: &str, default_country: &str) -> Option<Msisdn> {
     let country = default_country.parse().ok()?;
     let number = phonenumber::parse(Some(country), digits).ok()?;
     Msisdn::parse(&number.format().mode(phonenumber::Mode::E164).to_string()).ok()

@@ -105,7 +105,7 @@ impl OpenDoor<'_> {
         {
             return Ok(redirect);
         }
-        let profile = profile::profile(&self.tenant.oms, &self.snapshot);
+        let profile = profile::profile(&self.tenant.oms, &self.snapshot, self.gateway);
         let session = Session {
             gateway: self.gateway,
             limits: profile::limits(&profile),

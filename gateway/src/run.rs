@@ -22,6 +22,7 @@ use crate::accept::Acceptor;
 use crate::auth::Passwords;
 use crate::clock;
 use crate::config::Config;
+use crate::content::{self, Shelf};
 use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -70,6 +71,8 @@ pub struct Gateway {
     pub passwords: Passwords,
     /// Counts what OMS users send.
     pub meter: Meter,
+    /// Where multimedia messages wait for phones.
+    pub(crate) shelf: Shelf,
     /// How many codes are sent to phones.
     pub(crate) codes: oms::CodeBudget,
     /// What is counted.
@@ -88,7 +91,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// A lane this role writes could not be opened.
-    #[error("cannot open the lanes `accepted` and `mail`")]
+    #[error("cannot open the lanes `accepted`, `mail` and `outcomes`")]
     Lane(#[source] BusError),
     /// The parties could not be read.
     #[error("cannot read tenants and prices from the store")]
@@ -152,6 +155,7 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         refresh_wanted: Notify::new(),
         passwords: Passwords::new(&config, metrics.clone()),
         meter: Meter::new(deps.store.clone()),
+        shelf: Shelf::new(deps.store.clone(), config.content.clone()),
         codes: oms::CodeBudget::new(),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
@@ -174,8 +178,10 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
 async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
     deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
     deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
-    // For letters to users; who reads it says so.
-    deps.bus.create(&Lane::Mail).await.map_err(GatewayError::Lane)?;
+    // For letters to users, and for what phones fetched; who reads them says so.
+    for lane in [Lane::Mail, Lane::Outcomes] {
+        deps.bus.create(&lane).await.map_err(GatewayError::Lane)?;
+    }
     load(deps).await
 }
 
@@ -201,6 +207,7 @@ fn router(gateway: &Arc<Gateway>) -> axum::Router {
         .merge(rest::router())
         .merge(calls::router())
         .merge(oms::router(gateway))
+        .merge(content::door::router())
         .fallback(rest::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), bounded))
         .layer(CatchPanicLayer::new())

@@ -139,6 +139,7 @@ fn acme(id: &TenantId) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        webhook: String::new(),
         oms: OmsProfile::default(),
     }
 }

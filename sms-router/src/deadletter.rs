@@ -260,7 +260,7 @@ fn header_of(lane: &Lane, payload: &Bytes) -> Option<Header> {
                 let header = Record::decode(fact.envelope).ok()?.header;
                 Some(Header { attempt: fact.attempt, ..header })
             }
-            Kind::Receipt(_) | Kind::Inbound(_) => None,
+            Kind::Receipt(_) | Kind::Inbound(_) | Kind::Fetched(_) => None,
         },
         Lane::Events => {
             let event = Event::decode(payload.clone()).ok()?;

@@ -5,6 +5,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use lease::{Attempt, Outcome};
+use model::fetch::Fetched;
 use model::record::{Record, RecordError};
 use prost::Message as _;
 
@@ -12,7 +13,7 @@ use prost::Message as _;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OutcomeEntry {
     /// Which kind; `None` is a kind this build does not know: it belongs in the dead-letter lane.
-    #[prost(oneof = "Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
     pub kind: Option<Kind>,
 }
 
@@ -29,6 +30,9 @@ pub enum Kind {
     /// A message from a handset. (farm, incarnation, number) makes it unique.
     #[prost(message, tag = "3")]
     Inbound(Inbound),
+    /// What became of a message that waited for a phone, told by the gateway it waited at.
+    #[prost(message, tag = "4")]
+    Fetched(Fetched),
 }
 
 /// See [`Kind::Fact`]. Carries the whole envelope: retry and failover are done from it, never from the store.
@@ -189,6 +193,13 @@ mod tests {
     fn records_survive_bytes_and_unknown_kinds_are_refused() {
         let receipt = Kind::Receipt(Receipt { imsi: "234150000000001".into(), reference: 7, ..Receipt::default() });
         assert_eq!(OutcomeEntry::read(receipt.clone().to_bytes()), Ok(receipt));
+        let fetched = Fetched { recipient_hash: vec![7; 16], reference: 9, at_ms: 3, ..Fetched::default() };
+        assert_eq!(
+            OutcomeEntry::read(fetched.to_bytes()),
+            Ok(Kind::Fetched(fetched.clone())),
+            "as the gateway writes it"
+        );
+        assert_eq!(fetched.key(), partition_key(model::fetch::ACCOUNT, &[7; 16]));
         assert_eq!(OutcomeEntry::read(Bytes::from_static(&[0x4a, 0x00])), Err(RecordError::Field("kind")));
     }
 

@@ -4,6 +4,7 @@
 //! [`store::CONVERSATION_MS`]), then the tenant the SIM or account belongs to, then the operator. Nothing goes nowhere: all of it
 //! is listed with its owner; a reply goes to the user's proved mailbox or phone besides, and what is no reply to the tenant's webhook.
 
+mod claims;
 pub mod hooks;
 pub mod inbox;
 pub mod mailer;

@@ -5,6 +5,7 @@
 //! for the references' sake, and nothing of it is told twice.
 
 pub mod book;
+mod fetched;
 pub mod retry;
 pub mod settlement;
 pub mod talks;

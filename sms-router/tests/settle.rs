@@ -6,6 +6,7 @@ use bus::Bus as _;
 use bytes::Bytes;
 use lease::record::OutcomeKind;
 use model::event::Step;
+use model::fetch::{End, Fetch};
 use model::record::Record;
 use model::{Lane, Money, State};
 use sms_router::config::Config;
@@ -422,4 +423,68 @@ async fn what_nobody_can_read_goes_to_the_dead_letters() {
     house.bus.append(&Lane::Outcomes, vec![bus::Entry::to_partition(0, "garbage")]).await.unwrap();
     house.settle().await;
     assert_eq!(house.entries(&Lane::DeadLetter).await.len(), 1);
+}
+
+/// A message that stands before its first route, and is a notice of what waits for an hour.
+async fn noticed(house: &House) -> (Sent, Record) {
+    let fetch = Fetch { reference: 77, until_ms: NOW.plus_ms(3_600_000).0 };
+    let sent = house.message(1).with(|header| (header.fetch, header.receipt) = (Some(fetch.clone()), false));
+    let record = routed(house, &sent).await;
+    (sent, record)
+}
+
+#[tokio::test]
+async fn a_notice_is_delivered_when_somebody_came_for_the_message() {
+    for (end, state) in [(End::Fetched, State::Delivered), (End::Rejected, State::Failed)] {
+        let house = House::open().await;
+        let (sent, record) = noticed(&house).await;
+        house.outcome(&record, OutcomeKind::Sent, &[8, 9]).await;
+        house.settle().await;
+        assert_eq!(house.story(&sent).await, ["routed", "submitted"], "that it arrived is not that it was fetched");
+        house.fetched(&sent, end).await;
+        house.fetched(&sent, End::Rejected).await;
+        house.settle().await;
+        assert_eq!(house.ending(&sent).await.0, state);
+        assert_eq!(house.ledger().await.finals[&state], 1);
+    }
+}
+
+#[tokio::test]
+async fn somebody_may_come_before_the_notice_is_known_to_be_sent() {
+    let house = House::open().await;
+    let (sent, record) = noticed(&house).await;
+    house.fetched(&sent, End::Fetched).await;
+    house.settle().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.outcome(&record, OutcomeKind::Sent, &[8]).await;
+    house.settle().await;
+    assert_eq!(house.story(&sent).await, ["routed", "submitted", "delivered"]);
+    house.ledger().await;
+}
+
+#[tokio::test]
+async fn a_message_nobody_came_for_expires() {
+    let house = House::open().await;
+    let (sent, record) = noticed(&house).await;
+    house.outcome(&record, OutcomeKind::Sent, &[8]).await;
+    house.desk.clock.set(NOW.plus_ms(3_600_000));
+    house.settle().await;
+    assert_eq!(house.story(&sent).await, ["routed", "submitted"], "who began to fetch in time may end it");
+    house.desk.clock.set(NOW.plus_ms(3_600_000 + 5 * 60_000));
+    house.outcome(&record, OutcomeKind::Sent, &[8]).await; // Anything that makes the settler run.
+    house.settle().await;
+    assert_eq!(house.ending(&sent).await, (State::Expired, "it was not fetched in time".to_owned()));
+    assert_eq!(house.ledger().await.finals[&State::Expired], 1);
+}
+
+#[tokio::test]
+async fn who_came_proves_what_was_uncertain() {
+    let house = House::open().await;
+    let (sent, record) = noticed(&house).await;
+    house.outcome(&record, OutcomeKind::Uncertain, &[]).await;
+    house.settle().await;
+    assert_eq!(house.ending(&sent).await.0, State::Uncertain);
+    house.fetched(&sent, End::Fetched).await;
+    house.settle().await;
+    assert_eq!(house.ledger().await.finals[&State::Delivered], 1);
 }

@@ -51,6 +51,8 @@ pub(crate) struct DemoConfig {
     pub(crate) tenants: u32,
     /// Whether there is a route for multimedia messages, and the demo's user may send them.
     pub(crate) multimedia: bool,
+    /// Whether the demo's user may send multimedia messages that wait at the gateway for phones.
+    pub(crate) multimedia_by_notice: bool,
     /// Simulated modems of each of the two routes.
     pub(crate) modems_per_route: u32,
     /// A modem answers a PDU after this.
@@ -150,6 +152,7 @@ impl Default for DemoConfig {
             drive_modems: true,
             tenants: 1,
             multimedia: false,
+            multimedia_by_notice: false,
             modems_per_route: 4,
             answer_ms_min: 0,
             answer_ms_max: 0,

@@ -229,9 +229,9 @@ async fn provision(
     store.put_api_key(ApiKey { name: "demo".into(), tenant: tenant.clone(), hash }).await?;
     let mut user = user(&tenant, credentials);
     let mut tenant = self::tenant(tenant);
-    if config.multimedia {
+    if config.multimedia || config.multimedia_by_notice {
         user.services = [OmsService::Sms, OmsService::Mms].into();
-        tenant.oms.mms = Some(OmsMultimedia::default());
+        tenant.oms.mms = Some(OmsMultimedia { by_notice: config.multimedia_by_notice, ..OmsMultimedia::default() });
     }
     store.put_oms_user(user).await?;
     // The tenant last: it is the demo's, and whoever has its key may send.
@@ -250,6 +250,7 @@ fn tenant(id: TenantId) -> Tenant {
         segments_max: 10,
         validity_seconds: 86_400,
         resend_uncertain: false,
+        webhook: String::new(),
         oms: OmsProfile {
             service_provider: "Carillon demo".into(),
             service_uri: String::new(),

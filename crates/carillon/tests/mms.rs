@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
@@ -14,6 +15,10 @@ use sim::{Mmsc, MmscConfig, MmscFault, MmscNumberRule};
 use support::Carillon;
 use support::farm::wait_until;
 use tokio_util::sync::CancellationToken;
+use wire::mms::Notification;
+use wire::tpdu::{Submit, from_hex};
+use wire::udh::Element;
+use wire::wsp::Push;
 
 /// `acme:gate` and `relay:s3cret`.
 const OURS: &str = "Basic YWNtZTpnYXRl";
@@ -274,4 +279,64 @@ async fn a_relay_that_knows_repeats_is_asked_again() {
     assert!(place.relay.taken()[0].transaction.ends_with(".0-1"), "the same attempt");
     carillon.wait_state(&place.id(0), "delivered").await;
     assert_eq!(place.relay.posted(), 2);
+}
+
+/// What the simulated phones got, put together: pushes with a notice, by recipient.
+fn notices(carillon: &Carillon) -> BTreeMap<String, Notification> {
+    let mut octets: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for line in carillon.received() {
+        let submit = Submit::decode(&from_hex(line.tpdu.as_bytes()).unwrap()).unwrap();
+        assert_eq!((submit.pid, submit.dcs, submit.status_report_request), (0, 0xf5, false), "{line:?}");
+        let header = submit.user_data.header().expect("a header says to which program");
+        assert!(header.elements.contains(&Element::Ports { destination: 2948, source: 9200 }), "a push");
+        octets.entry(line.to).or_default().extend(submit.user_data.body_octets());
+    }
+    let whole = octets.into_iter().filter_map(|(to, octets)| {
+        let push = Push::decode(&octets).ok()?;
+        let notice = Notification::decode(&push.body).ok()?;
+        assert_eq!(push.media_type.name(), Some(wire::mms::MEDIA_TYPE));
+        Some((to, notice))
+    });
+    whole.collect()
+}
+
+#[tokio::test]
+async fn without_a_relay_phones_get_a_notice_and_fetch_the_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = "[demo]\nmultimedia_by_notice = true\n[gateway.content]\nurl = \"http://mms.test/\"\n";
+    let carillon = Carillon::start_whole(&dir.path().join("data"), settings).await;
+    let log = carillon.parts[0].log.clone();
+    let (ann, bob) = (carillon.number(0, 1), carillon.number(0, 2));
+    send(&carillon, &ann, SLIDES).await;
+    send(&carillon, &bob, "").await;
+    wait_until("both phones get a notice", &log, || notices(&carillon).len() == 2).await;
+    let notices = notices(&carillon);
+    let base = carillon.demo.oms.split("/oms/").next().unwrap().to_owned();
+    let address = |notice: &Notification| {
+        let token = notice.location.strip_prefix("http://mms.test/m/").expect("the address of the settings");
+        assert_eq!(token.len(), 22, "128 bits");
+        format!("{base}/m/{token}")
+    };
+    let notice = &notices[&ann];
+    assert_eq!((notice.octets, notice.expires_seconds), (18_000 + "Grüße <3".len() as u32, 72 * 3600));
+    assert!(notice.from.is_some(), "who sends is who is answered");
+
+    let fetched = carillon.client.get(address(notice)).send().await.unwrap();
+    let kind = fetched.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!((fetched.status().as_u16(), kind.as_str()), (200, wire::mms::MEDIA_TYPE));
+    let message = fetched.bytes().await.unwrap();
+    assert_eq!(message[..3], [0x8c, 0x84, 0x98]);
+    let has = |part: &[u8]| message.windows(part.len()).any(|window| window == part);
+    assert!(has(&[0, 1, 2, 3, 4, 5].repeat(3000)) && has("Grüße <3".as_bytes()), "the media as they are");
+    assert!(has(b"<par dur=\"3000ms\"><img src=\"cid:pic\" region=\"Image\"/>"), "the slides");
+    let refuses =
+        [&[0x8c, 0x83, 0x98][..], notices[&bob].transaction.as_bytes(), &[0, 0x8d, 0x92, 0x95, 0x82]].concat();
+    let told = carillon.client.post(address(&notices[&bob])).body(refuses).send().await.unwrap();
+    assert_eq!(told.status(), 204);
+    for wrong in [format!("{base}/m/AAAAAAAAAAAAAAAAAAAAAA"), format!("{base}/m/x"), address(notice) + "A"] {
+        assert_eq!(carillon.client.get(wrong).send().await.unwrap().status(), 404);
+    }
+    let ledger = carillon.settle_all(2).await;
+    assert_eq!((&ledger["by_state"]["delivered"], &ledger["by_state"]["failed"]), (&1.into(), &1.into()), "{ledger:#}");
+    assert_eq!(metric(&carillon, "carillon_gateway_content_fetched_total").await, 1.0);
 }

@@ -4,6 +4,7 @@ pub mod allowance;
 mod binary;
 pub mod decimal;
 pub mod event;
+pub mod fetch;
 pub mod id;
 pub mod keyring;
 pub mod lane;

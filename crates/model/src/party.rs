@@ -28,6 +28,9 @@ pub struct Tenant {
     pub validity_seconds: u32,
     /// Whether what may have been sent is sent again.
     pub resend_uncertain: bool,
+    /// Where the tenant gets what phones send it and is no user's reply; empty: where the router's settings say, or nowhere.
+    #[serde(default)]
+    pub webhook: String,
     /// What the OMS service says of itself and allows.
     pub oms: OmsProfile,
 }
@@ -118,6 +121,10 @@ pub struct OmsMultimedia {
     pub size_bytes_max: u32,
     /// Slides one message may have.
     pub slides_max: u32,
+    /// Whether numbers that no route carries multimedia messages to get a notice, by a route for short messages, of one that waits at
+    /// the gateway.
+    #[serde(default)]
+    pub by_notice: bool,
 }
 
 const fn offered() -> bool {
@@ -156,7 +163,7 @@ impl Default for OmsProfile {
 
 impl Default for OmsMultimedia {
     fn default() -> Self {
-        OmsMultimedia { slides: true, recipients_max: 100, size_bytes_max: 30_000, slides_max: 10 }
+        OmsMultimedia { slides: true, recipients_max: 100, size_bytes_max: 30_000, slides_max: 10, by_notice: false }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 pub use crate::binary::{Binary, BinaryPart};
+use crate::fetch::Fetch;
 use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp};
 
 /// The schema this build writes.
@@ -107,6 +108,9 @@ pub struct Header {
     /// The installations it came through before this one, the first one first, divided by commas; empty if it began here.
     #[prost(string, tag = "27")]
     pub path: String,
+    /// It is a notice of a message that is to be fetched; absent: it is the message itself.
+    #[prost(message, optional, tag = "40")]
+    pub fetch: Option<Fetch>,
 }
 
 /// The account a record belongs to, from the provider down.

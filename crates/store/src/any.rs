@@ -6,9 +6,9 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
 use crate::{
-    Cancelled, Claim, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger,
-    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
-    Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace,
+    InboundRow, InboundTaken, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    Revision, RouterSeat, ScheduledRow, Store, Usage,
 };
 
 /// Whichever engine the configuration names.
@@ -385,6 +385,38 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.inbound_parts_drop(partition, messages).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.inbound_parts_drop(partition, messages).await,
+        }
+    }
+
+    async fn content_put(&self, content: ContentRow, tickets: Vec<ContentTicket>, now: Timestamp) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.content_put(content, tickets, now).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.content_put(content, tickets, now).await,
+        }
+    }
+
+    async fn content(&self, ticket: [u8; 16]) -> Result<Option<(ContentTicket, ContentRow)>> {
+        match self {
+            AnyStore::Embedded(store) => store.content(ticket).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.content(ticket).await,
+        }
+    }
+
+    async fn content_ended(&self, ticket: &ContentTicket, at: Timestamp) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.content_ended(ticket, at).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.content_ended(ticket, at).await,
+        }
+    }
+
+    async fn content_octets(&self, tenant: &TenantId, now: Timestamp) -> Result<u64> {
+        match self {
+            AnyStore::Embedded(store) => store.content_octets(tenant, now).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.content_octets(tenant, now).await,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Each scenario has tenants and messages of its own, so that an engine may keep all of them in one place.
 
+mod content;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -46,6 +48,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     messages_from_handsets_are_listed_by_owner(open).await;
     an_arrival_is_known_where_it_was_first(open).await;
     parts_wait_for_each_other(open).await;
+    content::waits_for_phones(open).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// Messages from handsets, or conversations, could not be read or written.
     #[error("messages from handsets could not be read or written")]
     Inbound(#[source] EngineError),
+    /// What waits for phones could not be read or written.
+    #[error("content for phones could not be read or written")]
+    Content(#[source] EngineError),
     /// Old rows could not be removed.
     #[error("old rows could not be removed")]
     Purge(#[source] EngineError),

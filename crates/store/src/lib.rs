@@ -6,6 +6,7 @@
 mod any;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod content;
 #[cfg(feature = "cql")]
 pub mod cql;
 mod delivery;
@@ -18,6 +19,7 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 pub use any::AnyStore;
+pub use content::{ContentRow, ContentTicket};
 #[cfg(feature = "cql")]
 pub use cql::CqlStore;
 pub use error::{EngineError, StoreError};
@@ -231,6 +233,23 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes all parts of these messages.
     fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Keeps a message for phones, with what they fetch it by, until the time it names. Put again, it is replaced.
+    fn content_put(
+        &self,
+        content: ContentRow,
+        tickets: Vec<ContentTicket>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// What a ticket is for. It may be over: the caller looks at until when.
+    fn content(&self, ticket: [u8; 16]) -> impl Future<Output = Result<Option<(ContentTicket, ContentRow)>>> + Send;
+
+    /// Notes that the end of a ticket was told at `at`.
+    fn content_ended(&self, ticket: &ContentTicket, at: Timestamp) -> impl Future<Output = Result<()>> + Send;
+
+    /// Octets of all that waits for a tenant's recipients at `now`.
+    fn content_octets(&self, tenant: &TenantId, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes, in bounded steps, ended deliveries accepted more than `keep_ms` (at least [`KEEP_MS_MIN`]) before `now`,
     /// with their timelines and claims, and what else was kept long enough. Totals stay. Returns how many deliveries went.

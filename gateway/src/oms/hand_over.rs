@@ -6,15 +6,16 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use model::party::OmsUser;
 use model::record::{self, Class, Door};
-use model::{Refusal, Shortage, Timestamp};
+use model::{Msisdn, Refusal, Shortage, Timestamp};
 use wire::oms::check::{self, Checked, Recipient, SendTime, Service};
 use wire::oms::request::XmsData;
 use wire::oms::response::{ErrorCode, ErrorItem, Outcome};
 
-use super::profile::subscription;
+use super::profile::{is_by_notice, subscription};
 use super::refusal::error_code;
 use super::session::Session;
 use crate::accept::{Part, Submission};
+use crate::content::Left;
 use crate::meter::{Ask, Grant};
 use crate::number;
 
@@ -114,7 +115,7 @@ impl Session<'_> {
                 Service::Sms => record::Service::Sms,
                 Service::Mms => record::Service::Mms,
             };
-            self.snapshot.is_reachable(number, service)
+            self.snapshot.is_reachable(number, service) || (service == record::Service::Mms && self.is_noticed(number))
         };
         let (subscription, now) = (subscription(&item.user), self.received.0);
         let checked = check::message(item.data, &self.profile, subscription, now, complete, is_routable)?;
@@ -145,11 +146,36 @@ impl Session<'_> {
         if attempt.recipients.is_empty() {
             return;
         }
-        let submission = self.submission(attempt);
-        if let Err(refusal) = self.gateway.acceptor.accept(&self.snapshot, &submission).await {
+        let accepted = async {
+            let submission = self.announced(self.submission(attempt), &attempt.user).await?;
+            self.gateway.acceptor.accept(&self.snapshot, &submission).await
+        };
+        if let Err(refusal) = accepted.await {
             self.gateway.meter.give_back(&attempt.user, attempt.deliveries(), self.received).await;
             attempt.fail_all(refusal);
         }
+    }
+
+    /// Whether a multimedia message for this number waits here, since no route carries it.
+    fn is_noticed(&self, number: &Msisdn) -> bool {
+        is_by_notice(&self.tenant.oms, self.gateway)
+            && !self.snapshot.is_reachable(number, record::Service::Mms)
+            && self.snapshot.is_reachable(number, record::Service::Sms)
+    }
+
+    /// With notices in place of multimedia messages, for those who get them so.
+    async fn announced(&self, mut submission: Submission, user: &OmsUser) -> Result<Submission, Refusal> {
+        let noticed: Vec<Msisdn> =
+            submission.recipients.iter().filter(|number| self.is_noticed(number)).cloned().collect();
+        for part in submission.parts.iter_mut().filter(|_| !noticed.is_empty()) {
+            let Some(multimedia) = &part.multimedia else { continue };
+            let (now, begin) = (submission.received, submission.not_before);
+            let begin = begin.map_or(now, |begin| begin.max(now));
+            let (tenant, from, recipients) = (&*self.tenant, &*user.reply_phone, &noticed[..]);
+            let left = Left { tenant, from, multimedia, recipients, begin, now };
+            part.notices = self.gateway.shelf.leave(&self.snapshot, left).await?;
+        }
+        Ok(submission)
     }
 
     fn submission(&self, attempt: &Attempt) -> Submission {

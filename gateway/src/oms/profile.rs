@@ -5,17 +5,24 @@ use wire::oms::Limits;
 use wire::oms::check::{MmsLimits, PartJoining, Profile, Scheduling, Service, SmsLimits, Subscription};
 use wire::oms::response::{Declaration, ErrorCode, ServiceInfo, ServiceInfoNamespace};
 
+use crate::run::Gateway;
 use crate::snapshot::Snapshot;
 
-/// What the tenant's service offers and allows. Multimedia messages are offered only where a route carries them.
-pub(super) fn profile(oms: &OmsProfile, snapshot: &Snapshot) -> Profile {
+/// Whether the tenant's multimedia messages may wait here for phones, and these hear of them by short messages.
+pub(super) fn is_by_notice(oms: &OmsProfile, gateway: &Gateway) -> bool {
+    oms.mms.is_some_and(|mms| mms.by_notice) && gateway.shelf.is_open()
+}
+
+/// What the tenant's service offers and allows. Multimedia messages are offered only where a route carries them, or phones fetch
+/// them here.
+pub(super) fn profile(oms: &OmsProfile, snapshot: &Snapshot, gateway: &Gateway) -> Profile {
     let sms = SmsLimits {
         recipients_max: oms.recipients_max,
         parts_max: oms.messages_max,
         sbcs_max: oms.sbcs_max,
         dbcs_max: oms.dbcs_max,
     };
-    let mms = oms.mms.filter(|_| snapshot.has_multimedia_route()).map(|mms| MmsLimits {
+    let mms = oms.mms.filter(|_| snapshot.has_multimedia_route() || is_by_notice(oms, gateway)).map(|mms| MmsLimits {
         supports_slides: mms.slides,
         recipients_max: mms.recipients_max,
         size_bytes_max: u64::from(mms.size_bytes_max),

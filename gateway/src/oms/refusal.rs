@@ -14,10 +14,10 @@ pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
         Refusal::InvalidRecipient => ErrorCode::InvalidRecipient,
         Refusal::NoRoute => ErrorCode::CrossCarrier,
         Refusal::TooLong => ErrorCode::LengthLimit,
+        Refusal::BodyTooLarge => ErrorCode::SizeLimit,
         Refusal::InvalidText => ErrorCode::InvalidChar,
         Refusal::InvalidField
         | Refusal::TooManyRecipients
-        | Refusal::BodyTooLarge
         | Refusal::MethodNotAllowed
         | Refusal::NotFound
         | Refusal::KeyReused

@@ -126,10 +126,14 @@ pub(super) async fn list_of_operator(
     answered(&gateway, listed)
 }
 
-/// `GET /v1/webhook`: the key the tenant knows posts to its webhook by.
+/// `GET /v1/webhook`: the tenant's own address, if it has one, and the key it knows posts by.
 pub(super) async fn webhook(caller: Caller) -> Response {
-    let secret = caller.snapshot.webhook_key(&caller.holder.tenant.id).expose();
-    ([(CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "secret": secret }))).into_response()
+    let tenant = &caller.holder.tenant;
+    let mut shown = serde_json::json!({ "secret": caller.snapshot.webhook_key(&tenant.id).expose() });
+    if !tenant.webhook.is_empty() {
+        shown["url"] = tenant.webhook.as_str().into();
+    }
+    ([(CACHE_CONTROL, "no-store")], Json(shown)).into_response()
 }
 
 fn answered(gateway: &Arc<Gateway>, listed: Result<Inbound, Problem>) -> Result<Response, RestProblem> {

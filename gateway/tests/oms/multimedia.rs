@@ -1,7 +1,11 @@
 //! Multimedia messages through the door. Knows what is kept of one.
 
+use model::fetch::End;
 use model::party::{Carries, OmsMultimedia, OmsService};
 use model::record::Service as Kind;
+
+use wire::mms::Notification;
+use wire::wsp::Push;
 
 use crate::service::{Answer, Service, Setup, element};
 use crate::{NS, call, codes};
@@ -88,4 +92,81 @@ async fn routes_and_subscriptions_count_for_these_too() {
     let service = Service::start(setup).await;
     assert_eq!(codes(&service.post(message("")).await), ["crossCarrier"]);
     assert_eq!(codes(&service.post(crate::Message::to(&["+4915112345678"]).call()).await), ["unregisteredService"]);
+}
+
+fn by_notice() -> Setup {
+    let mut setup = offering().config(|config| config.content.url = "http://mms.example".into());
+    setup.tenants[0].oms.mms = Some(OmsMultimedia { by_notice: true, ..OmsMultimedia::default() });
+    setup.users[0].reply_phone = "+447700900001".into();
+    setup.routes = vec![Carries::Sms];
+    setup
+}
+
+#[tokio::test]
+async fn without_a_route_it_waits_here_and_phones_get_a_notice_each() {
+    let service = Service::start(by_notice()).await;
+    let info = Answer::of(&service.post(call("GetServiceInfo", "x", "")).await).document;
+    assert!(info.contains("<MMS_SENDER "), "{info}");
+    assert_eq!(codes(&service.post(message(SLIDES)).await), ["ok"]);
+    let sent = service.sent().await;
+    assert_eq!(sent.len(), 2);
+    let mut places = Vec::new();
+    for one in &sent {
+        let (header, binary) = (&one.header, one.content.binary.as_ref().expect("a notice"));
+        assert_eq!((header.service(), header.receipt), (Kind::Sms, false), "routed and paid as what it is");
+        assert_eq!((header.segments as usize, one.content.multimedia.is_none()), (binary.parts.len(), true));
+        let octets: Vec<u8> = binary.parts.iter().flat_map(|part| part.data.to_vec()).collect();
+        let notice = Notification::decode(&Push::decode(&octets).unwrap().body).unwrap();
+        assert_eq!(notice.from.as_deref(), Some("+447700900001"));
+        let fetch = header.fetch.as_ref().unwrap();
+        assert_eq!(fetch.until_ms, header.accepted_ms + 72 * 3_600_000);
+        places.push(notice.location.strip_prefix("http://mms.example").unwrap().to_owned());
+    }
+    assert_ne!(places[0], places[1], "each has an address of its own");
+    let fetched = service.request("GET", &places[1], &[], "").await;
+    assert_eq!((fetched.status, fetched.content_type.as_str()), (200, "application/vnd.wap.mms-message"));
+    assert!(fetched.body.contains("GIF89a") && fetched.body.contains("Grüße"), "{fetched:?}");
+    let looked = service.request("HEAD", &places[0], &[], "").await;
+    assert_eq!(looked.status, 200);
+    let told = service.fetched(1).await;
+    assert_eq!(told.len(), 1, "who looks has nothing yet");
+    let (header, one) = (&sent[1].header, &told[0]);
+    assert_eq!(
+        (&one.recipient_hash, one.reference),
+        (&header.recipient_hash, header.fetch.as_ref().unwrap().reference)
+    );
+    let again = service.request("GET", &places[1], &[], "").await;
+    assert_eq!(again.status, 200, "a phone may come again");
+    let says = |status: u8| vec![0x8c, 0x83, 0x98, b'T', 0, 0x8d, 0x92, 0x95, status];
+    assert_eq!(service.request("POST", &places[0], &[], says(0x83)).await.status, 204, "later, perhaps");
+    assert_eq!(service.request("POST", &places[0], &[], says(0x82)).await.status, 204, "not wanted");
+    assert_eq!(service.request("POST", &places[0], &[], "nonsense").await.status, 400);
+    assert_eq!(service.request("GET", "/m/x", &[], "").await.status, 404);
+    let rejected = async {
+        // That it was fetched may be told twice: by whoever came before the first telling was noted.
+        while !service.fetched(2).await.iter().any(|one| one.end() == End::Rejected) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), rejected).await.expect("it is told that it is not wanted");
+}
+
+#[tokio::test]
+async fn what_a_route_carries_does_not_wait_here() {
+    let mut setup = by_notice();
+    setup.routes = vec![Carries::Sms, Carries::Mms];
+    let service = Service::start(setup).await;
+    assert_eq!(codes(&service.post(message("")).await), ["ok"]);
+    assert!(service.sent().await.iter().all(|one| one.header.service() == Kind::Mms && one.header.fetch.is_none()));
+}
+
+#[tokio::test]
+async fn the_room_is_bounded_per_message_and_tenant() {
+    let service = Service::start(by_notice().config(|config| config.content.message_octets_max = 60)).await;
+    assert_eq!(codes(&service.post(message("")).await), ["sizeLimit"]);
+    assert_eq!(service.sent().await.len(), 0);
+    let service = Service::start(by_notice().config(|config| config.content.tenant_octets_max = 200)).await;
+    assert_eq!(codes(&service.post(message("")).await), ["ok"]);
+    assert_eq!(codes(&service.post(message("")).await), ["serviceNetwork"]);
+    assert_eq!(service.sent().await.len(), 2);
 }

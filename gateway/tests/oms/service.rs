@@ -2,11 +2,13 @@
 
 use bus::{AnyBus, Bus, EmbeddedBus};
 use gateway::{Config, Deps, Listeners};
+use model::fetch::Fetched;
 use model::keyring::{Keyring, MasterKey};
 use model::party::{ApiKey, Carries, OmsProfile, OmsUser, Rate, RatePrice, Route, Supplier, Tenant, UserState};
 use model::record::{Content, Header, Record};
 use model::reply::{MailRecord, Words};
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
+use prost::Message as _;
 use runtime::{Health, Registry, Stop};
 use store::{AnyStore, EmbeddedStore, Store};
 use tokio::net::TcpListener;
@@ -59,6 +61,7 @@ pub(crate) fn tenant(name: &str) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        webhook: String::new(),
         oms: OmsProfile {
             service_provider: "Example Telecom".into(),
             service_uri: String::new(),
@@ -104,6 +107,13 @@ pub(crate) struct Service {
     ring: Keyring,
     stop: Stop,
     _folder: tempfile::TempDir,
+}
+
+/// A record of lane `outcomes`, as far as a gateway writes it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Told {
+    #[prost(message, optional, tag = "4")]
+    fetched: Option<Fetched>,
 }
 
 /// One durable delivery, opened.
@@ -214,6 +224,25 @@ impl Service {
             letters.push((words.mailbox, words.subject, words.text));
         }
         letters
+    }
+
+    /// What was told of messages that wait for phones, once there are so many.
+    pub(crate) async fn fetched(&self, count: usize) -> Vec<Fetched> {
+        let mut told = Vec::new();
+        let all = async {
+            while told.len() < count {
+                told.clear();
+                for partition in 0..Lane::Outcomes.partitions() {
+                    for read in self.held(&Lane::Outcomes, partition).await {
+                        told.push(Told::decode(read.payload).unwrap().fetched.expect("nobody else tells anything"));
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), all).await.expect("it is told");
+        told.sort_by_key(|one| one.at_ms);
+        told
     }
 
     /// The value of a metric.

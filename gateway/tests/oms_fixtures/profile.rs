@@ -113,6 +113,7 @@ fn tenant(profile: &Value) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        webhook: String::new(),
         oms: oms(profile),
     }
 }
@@ -136,6 +137,7 @@ fn oms(profile: &Value) -> OmsProfile {
             recipients_max: narrow(mms, "maxRecipientsPerMessage", usual.recipients_max),
             size_bytes_max: narrow(mms, "maxSizePerMessage", usual.size_bytes_max),
             slides_max: narrow(mms, "maxSlidesPerMessage", usual.slides_max),
+            ..usual
         }),
         batch_max: narrow(profile, "maxBatch", otherwise.batch_max),
         request_bytes_max: number(profile, "maxRequestBytes").unwrap_or(0),

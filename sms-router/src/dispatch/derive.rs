@@ -116,7 +116,10 @@ pub(super) fn fact(
     outcome: Outcome,
     standing: Standing,
 ) -> Result<Derivation, RecordError> {
-    let key = partition_key(&outcome.imsi, &Heading::of(&grant.envelope)?.recipient_hash);
+    let heading = Heading::of(&grant.envelope)?;
+    // To where it is told what became of it: by who sent it, or by who has what it is a notice of.
+    let account = if heading.fetch.is_some() { model::fetch::ACCOUNT } else { outcome.imsi.as_str() };
+    let key = partition_key(account, &heading.recipient_hash);
     let fact = Fact {
         attempt: attempt.number,
         envelope: grant.envelope.clone(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use lease::record::Place;
+use model::fetch::Fetch;
 use model::record::{OnUncertain, RecordError};
 use model::{DeliveryId, MessageId, TenantId, Timestamp};
 use prost::Message as _;
@@ -85,6 +86,9 @@ pub(super) struct Heading {
     /// A keyed hash of the recipient (16 bytes).
     #[prost(bytes = "bytes", tag = "19")]
     pub(super) recipient_hash: Bytes,
+    /// Whether it is a notice of what is to be fetched.
+    #[prost(message, optional, tag = "40")]
+    pub(super) fetch: Option<Fetch>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

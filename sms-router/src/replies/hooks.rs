@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use model::keyring::MasterKey;
+use model::party::Tenant;
 use model::reply::Words;
 use model::{MessageId, TenantId, Timestamp};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -29,6 +30,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub struct Hooks {
     client: Client,
     urls: Arc<BTreeMap<TenantId, Url>>,
+    networks: Arc<Networks>,
     master: MasterKey,
 }
 
@@ -94,11 +96,12 @@ impl Hooks {
             let url = address(text, &networks).map_err(|error| wrong("urls", error))?;
             urls.insert(tenant.clone(), url);
         }
+        let networks = Arc::new(networks);
         let mut builder = Client::builder()
             // Where a post goes is the operator's decision, not the answerer's, and no proxy's of this machine.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Guard(Arc::new(networks)))
+            .dns_resolver(Guard(Arc::clone(&networks)))
             .timeout(Duration::from_secs(config.answer_seconds_max))
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(usize::try_from(config.connections_max).unwrap_or(1));
@@ -108,24 +111,38 @@ impl Hooks {
             builder = builder.tls_certs_merge([authority]);
         }
         let client = builder.build().map_err(|error| wrong("ca_file", runtime::in_full(&error)))?;
-        Ok(Hooks { client, urls: Arc::new(urls), master: master.clone() })
+        Ok(Hooks { client, urls: Arc::new(urls), networks, master: master.clone() })
     }
 
-    /// Whether the tenant has one.
+    /// Whether the tenant has one that may be posted to.
     #[must_use]
-    pub fn has(&self, tenant: &TenantId) -> bool {
-        self.urls.contains_key(tenant)
+    pub fn has(&self, tenant: &Tenant) -> bool {
+        self.url(tenant).is_some()
+    }
+
+    /// The tenant's own address, or the one the settings give it.
+    fn url(&self, tenant: &Tenant) -> Option<Url> {
+        if tenant.webhook.is_empty() {
+            return self.urls.get(&tenant.id).cloned();
+        }
+        let url = address(&tenant.webhook, &self.networks);
+        url.inspect_err(|reason| tracing::warn!(tenant = %tenant.id, %reason, "the tenant's webhook is not used")).ok()
     }
 
     /// Posts a message. The error says why it cannot be.
-    pub(super) async fn post(&self, posted: &Posted<'_>, now: Timestamp) -> Result<Answer, &'static str> {
-        let url = self.urls.get(posted.tenant).ok_or("the tenant has no webhook any more")?;
+    pub(super) async fn post(
+        &self,
+        tenant: &Tenant,
+        posted: &Posted<'_>,
+        now: Timestamp,
+    ) -> Result<Answer, &'static str> {
+        let url = self.url(tenant).ok_or("the tenant has no webhook any more")?;
         let body = body(posted);
         let (id, at) = (posted.id.to_string(), now.0.div_euclid(1_000).to_string());
         let signature = self.master.webhook_key(posted.tenant).sign(&id, &at, &body);
         let request = self
             .client
-            .post(url.clone())
+            .post(url)
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", at)
@@ -236,6 +253,22 @@ mod tests {
         ] {
             assert!(address(bad, &networks).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_tenant_s_own_address_comes_first_and_is_held_to_the_same_rules() {
+        let urls = [(TenantId::new("acme").unwrap(), "https://hooks.example.com/settings".to_owned())].into();
+        let config = Webhooks { urls, ..Webhooks::default() };
+        let hooks = Hooks::of(&config, &MasterKey::new([1; 32])).unwrap();
+        let of = |id: &str, webhook: &str| {
+            let mut tenant = crate::replies::onward::tests::tenant();
+            (tenant.id, tenant.webhook) = (TenantId::new(id).unwrap(), webhook.to_owned());
+            hooks.url(&tenant).map(|url| url.to_string())
+        };
+        assert_eq!(of("acme", "").as_deref(), Some("https://hooks.example.com/settings"));
+        assert_eq!(of("acme", "https://acme.example/own").as_deref(), Some("https://acme.example/own"));
+        assert_eq!(of("acme", "http://127.0.0.1/"), None, "no way into our own networks");
+        assert_eq!(of("other", ""), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From lane `inbox` to whom each message is for. Knows the order of claims, no mail.
+//! From lane `inbox` to whom each message is for. Knows what goes on and what is listed; who is asked first is `claims`'s.
 //!
 //! Whole messages are listed in the store first, under an id that a replay makes again; then replies for mailboxes are
 //! appended to lane `mail` together with the watermark.
@@ -14,12 +14,13 @@ use model::seal::{DataKey, NumberKey};
 use model::{Lane, MessageId, Msisdn, TenantId, Timestamp};
 use prost::Message as _;
 use runtime::Stop;
-use store::{CONVERSATION_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken, PARTS_MS, Store};
+use store::{InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken, PARTS_MS, Store};
 use tokio::time::Instant;
 use wire::mail::MailAddress;
 use wire::reassembly::join_octets;
 use wire::tpdu::{Deliver, UserData};
 
+use super::claims::{self, Claim, Said};
 use super::hooks::Hooks;
 use super::onward::{Budget, Onward};
 use super::parts::{Kept, Parts, Taken, text};
@@ -87,12 +88,6 @@ struct Whole {
     account: String,
     received: Timestamp,
     words: Words,
-}
-
-/// Who gets a message.
-struct Claim {
-    owner: InboundOwner,
-    user: Option<OmsUser>,
 }
 
 /// What came of a batch.
@@ -301,7 +296,8 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
 
     /// Gives a message to whom it is for.
     async fn claim(&self, whole: Whole, snapshot: &Snapshot, work: &mut Work) -> Result<(), RouterError> {
-        let Claim { owner, user } = self.claimed(&whole, snapshot).await?;
+        let said = Said { account: &whole.account, from: &whole.words.from, received: whole.received };
+        let Claim { owner, user } = claims::of(&self.desk, &self.keys.numbers, snapshot, &said).await?;
         let key = match &owner {
             InboundOwner::Tenant(tenant) => snapshot.keyring.newest(tenant).map_or(&self.keys.inbound, |(_, key)| key),
             InboundOwner::Operator => &self.keys.inbound,
@@ -326,7 +322,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             goes_to.push(format!("{PHONE}{id}"));
         }
         // The first that fits takes it: what a user gets is not the tenant's to be told of.
-        if goes_to.is_empty() && tenant.is_some_and(|tenant| self.hooks.has(&tenant.id)) {
+        if goes_to.is_empty() && tenant.is_some_and(|tenant| self.hooks.has(tenant)) {
             goes_to.push(WEBHOOK.to_owned());
         }
         let row = InboundRow {
@@ -353,26 +349,6 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         self.desk.metrics.inbound_taken.with(taken).increment();
         work.rows.push(row);
         Ok(())
-    }
-
-    async fn claimed(&self, whole: &Whole, snapshot: &Snapshot) -> Result<Claim, RouterError> {
-        if let Ok(number) = Msisdn::parse(&whole.words.from) {
-            let hash = self.keys.numbers.hash(&number);
-            let found = self.desk.store.conversation(&whole.account, hash).await.map_err(RouterError::Inbound)?;
-            let since = whole.received.plus_ms(-CONVERSATION_MS);
-            let known = found.filter(|said| said.at >= since && snapshot.tenants.contains_key(&said.tenant));
-            if let Some(said) = known {
-                let user = match said.is_oms {
-                    true => self.desk.store.oms_user(&said.tenant, &said.user).await.map_err(RouterError::Inbound)?,
-                    false => None,
-                };
-                return Ok(Claim { owner: InboundOwner::Tenant(said.tenant), user: user.map(|(_, user)| user) });
-            }
-        }
-        let owner: Option<&TenantId> = self.desk.config.inbound_owners.get(&whole.account);
-        let owner = owner.filter(|tenant| snapshot.tenants.contains_key(*tenant));
-        let owner = owner.map_or(InboundOwner::Operator, |tenant| InboundOwner::Tenant(tenant.clone()));
-        Ok(Claim { owner, user: None })
     }
 
     /// Opens an entry; the error says why it can't be, and shows nothing of it.

@@ -265,7 +265,9 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
         let id = record.id().expect("it was looked at when it was read");
         let posted =
             Posted { tenant: &waiting.tenant, id, account: &record.account, user: &record.user, words: &words };
-        hooks.post(&posted, self.desk.clock.now()).await
+        let snapshot = self.desk.world.snapshot();
+        let tenant = snapshot.tenants.get(&waiting.tenant).ok_or("the tenant is gone")?;
+        hooks.post(tenant, &posted, self.desk.clock.now()).await
     }
 
     /// Writes the mail by what is known of the user at this moment, and hands it over. The error says why there is none.

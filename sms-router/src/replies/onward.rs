@@ -101,8 +101,24 @@ impl Onward<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub(in crate::replies) fn tenant() -> Tenant {
+        Tenant {
+            id: TenantId::new("acme").unwrap(),
+            provider: "provider".into(),
+            reseller: String::new(),
+            default_country: "GB".into(),
+            weight: 1,
+            recipients_max: 1,
+            segments_max: 10,
+            validity_seconds: 3_600,
+            resend_uncertain: false,
+            webhook: String::new(),
+            oms: model::party::OmsProfile::default(),
+        }
+    }
 
     fn user(reply_to: ReplyTo) -> OmsUser {
         let user = OmsUser::new(TenantId::new("acme").unwrap(), "ann".into(), String::new());
@@ -127,18 +143,7 @@ mod tests {
     #[test]
     fn the_entry_is_a_message_of_the_tenant() {
         let (key, numbers) = (DataKey::new("acme.0", [3; 32]), model::keyring::MasterKey::new([1; 32]).number_key());
-        let tenant = Tenant {
-            id: TenantId::new("acme").unwrap(),
-            provider: "provider".into(),
-            reseller: String::new(),
-            default_country: "GB".into(),
-            weight: 1,
-            recipients_max: 1,
-            segments_max: 10,
-            validity_seconds: 3_600,
-            resend_uncertain: false,
-            oms: model::party::OmsProfile::default(),
-        };
+        let tenant = tenant();
         let user = user(ReplyTo::Phone);
         let (phone, words) = (Msisdn::parse("+447700900001").unwrap(), words("+447700900123"));
         let received = Timestamp(1_795_256_100_000);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lease::Outcome;
 use lease::record::OutcomeKind;
 use model::event::{Retried, Scheduled, Step, Submitted};
+use model::fetch::ACCOUNT;
 use model::record::{Door, Header, OnUncertain, Record, RecordError};
 use model::{IdMap, Lane, RouteId, State, Timestamp};
 use prost::Message as _;
@@ -15,6 +16,7 @@ use store::{Conversation, ScheduledRow};
 use wire::tpdu::{Status, StatusClass};
 
 use super::book::{AttemptKey, Book, Key, Part, Waiting};
+use super::fetched;
 use super::talks::Talks;
 use crate::metrics::{Metrics, OutcomeAs, ReceiptAs};
 use crate::outcome::{Fact, Kind, Receipt};
@@ -106,6 +108,10 @@ impl<L: Loads> Settlement<L> {
                 self.take_receipt(receipt, work);
                 Ok(())
             }
+            Kind::Fetched(fetched) => {
+                self.take_receipt(fetched::receipt_of(&fetched), work);
+                Ok(())
+            }
             Kind::Inbound(inbound) => {
                 self.metrics.inbound.increment();
                 let key = inbound.imsi.clone().into_bytes();
@@ -119,7 +125,14 @@ impl<L: Loads> Settlement<L> {
     pub fn end_overdue(&mut self, max: usize, work: &mut Work) {
         for (owner, waiting) in self.book.overdue(work.now, work.offset, max) {
             self.metrics.receipts.with(ReceiptAs::Missing).increment();
-            self.end_unheard(owner, &waiting, "no receipt", work);
+            match fetched::is_awaited(&waiting) {
+                true if waiting.uncertain => {}
+                true => {
+                    let step = step::ended(State::Expired, "it was not fetched in time");
+                    self.tell_end(owner, &waiting, State::Expired, step, work.now, work);
+                }
+                false => self.end_unheard(owner, &waiting, "no receipt", work),
+            }
         }
         let dropped = self.book.drop_parked(work.now, work.offset);
         self.metrics.receipts.with(ReceiptAs::Dropped).add(dropped);
@@ -211,6 +224,9 @@ impl<L: Loads> Settlement<L> {
 
     /// Whether a receipt is asked for, the route gives one, and it can be found again.
     fn is_heard_of(&self, record: &Record, outcome: &Outcome, work: &Work) -> Result<bool, Unreadable> {
+        if record.header.fetch.is_some() {
+            return Ok(true);
+        }
         if !record.header.receipt || !can_be_found(outcome) {
             return Ok(false);
         }
@@ -222,7 +238,8 @@ impl<L: Loads> Settlement<L> {
         self.count(OutcomeAs::Uncertain);
         self.end(&record.header, State::Uncertain, outcome, false, work);
         // Parts the network named may still prove it, if it named all of them.
-        if can_be_found(outcome) && outcome.references.len() >= record.header.segments as usize {
+        let is_named = can_be_found(outcome) && outcome.references.len() >= record.header.segments as usize;
+        if is_named || record.header.fetch.is_some() {
             self.wait(owner, &record.header, outcome, true, work);
         }
     }
@@ -231,9 +248,12 @@ impl<L: Loads> Settlement<L> {
     fn wait(&mut self, owner: AttemptKey, header: &Header, outcome: &Outcome, ended: bool, work: &mut Work) {
         let parts: Vec<(Part, Key)> = keys(header, outcome).map(|key| (Part::Open, key)).collect();
         let grace = i64::try_from(self.config.receipt_grace_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let until = Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace);
+        let until = match &header.fetch {
+            Some(fetch) => Timestamp(fetch.until_ms).plus_ms(fetched::FETCH_MS_MAX),
+            None => Timestamp(header.expires_ms.max(work.now.0)).plus_ms(grace),
+        };
         let template = step::template(header, owner.1);
-        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
+        let heard_from = heard_from(header, outcome, work);
         let waiting = Waiting { template, submitted: submitted(outcome), heard_from, until, uncertain: ended, parts };
         for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
             self.end_unheard(robbed, &waiting, "its reference was used again", work);
@@ -243,7 +263,7 @@ impl<L: Loads> Settlement<L> {
 
     /// Takes in the receipts that came before their outcome.
     fn take_parked(&mut self, header: &Header, outcome: &Outcome, work: &mut Work) {
-        let heard_from = at(outcome, work).plus_ms(-HASTE_MS_MAX);
+        let heard_from = heard_from(header, outcome, work);
         for key in keys(header, outcome) {
             if let Some(receipt) = self.book.unpark(&key, heard_from, work.offset) {
                 self.metrics.receipts.with(ReceiptAs::Matched).increment();
@@ -429,10 +449,19 @@ fn first_route(body: Bytes) -> Result<Option<RouteId>, RecordError> {
     name.map(Some).ok_or(RecordError::Field("candidates.route"))
 }
 
-/// What the receipts of an outcome are found by.
-fn keys(header: &Header, outcome: &Outcome) -> impl Iterator<Item = Key> {
-    let (imsi, recipient_hash): (Arc<str>, _) = (outcome.imsi.as_str().into(), hash(&header.recipient_hash));
-    outcome.references.iter().map(move |reference| Key { imsi: imsi.clone(), recipient_hash, reference: *reference })
+/// What the receipts of an outcome are found by; of a notice, what tells that somebody came for what it is about.
+fn keys<'a>(header: &'a Header, outcome: &'a Outcome) -> impl Iterator<Item = Key> + use<'a> {
+    let (account, references) = match &header.fetch {
+        Some(fetch) => (ACCOUNT, std::slice::from_ref(&fetch.reference)),
+        None => (outcome.imsi.as_str(), outcome.references.as_slice()),
+    };
+    let (imsi, recipient_hash): (Arc<str>, _) = (account.into(), hash(&header.recipient_hash));
+    references.iter().map(move |reference| Key { imsi: imsi.clone(), recipient_hash, reference: *reference })
+}
+
+/// From when on receipts are an outcome's own. References of what is fetched are not used again.
+fn heard_from(header: &Header, outcome: &Outcome, work: &Work) -> Timestamp {
+    if header.fetch.is_some() { Timestamp(0) } else { at(outcome, work).plus_ms(-HASTE_MS_MAX) }
 }
 
 fn at(outcome: &Outcome, work: &Work) -> Timestamp {

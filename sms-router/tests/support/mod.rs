@@ -10,6 +10,7 @@ use bytes::Bytes;
 use lease::Outcome;
 use lease::record::{OutcomeKind, Queue};
 use model::event::{Event, Step};
+use model::fetch::{End, Fetched};
 use model::keyring::MasterKey;
 use model::party::{Carries, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
 use model::record::{Account, Body, Content, Header, OnUncertain, Record};
@@ -418,8 +419,11 @@ impl House {
     }
 
     pub(crate) async fn outcome_because(&self, record: &Record, kind: OutcomeKind, references: &[u32], reason: &str) {
-        let fact = self.fact(record, kind, references, reason);
-        self.put_outcome(&record.header.recipient_hash, Kind::Fact(fact)).await;
+        let fact = Kind::Fact(self.fact(record, kind, references, reason));
+        match record.header.fetch {
+            Some(_) => self.put_fetched(&record.header.recipient_hash, fact).await,
+            None => self.put_outcome(&record.header.recipient_hash, fact).await,
+        }
     }
 
     /// The owner derives a proof about an attempt that had ended as uncertain.
@@ -457,6 +461,19 @@ impl House {
 
     pub(crate) async fn put_outcome(&self, recipient_hash: &[u8], kind: Kind) {
         let entry = Entry::new(partition_key(IMSI, recipient_hash), kind.to_bytes());
+        self.bus.append(&Lane::Outcomes, vec![entry]).await.unwrap();
+    }
+
+    /// A gateway tells what became of what waited for a phone.
+    pub(crate) async fn fetched(&self, sent: &Sent, end: End) {
+        let reference = sent.header.fetch.as_ref().expect("it is a notice").reference;
+        let (recipient_hash, at_ms) = (sent.header.recipient_hash.clone(), self.desk.clock.now().0);
+        let fetched = Fetched { recipient_hash: recipient_hash.clone(), reference, end: end.into(), at_ms };
+        self.put_fetched(&recipient_hash, Kind::Fetched(fetched)).await;
+    }
+
+    async fn put_fetched(&self, recipient_hash: &[u8], kind: Kind) {
+        let entry = Entry::new(model::fetch::key(recipient_hash), kind.to_bytes());
         self.bus.append(&Lane::Outcomes, vec![entry]).await.unwrap();
     }
 
@@ -537,6 +554,7 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         segments_max: 10,
         validity_seconds: 3_600,
         resend_uncertain: false,
+        webhook: String::new(),
         oms,
     };
     store.put_tenant(tenant).await.unwrap();

@@ -177,6 +177,7 @@ fn tenant(given: Table) -> anyhow::Result<Tenant> {
         segments_max: 10,
         validity_seconds: 86_400,
         resend_uncertain: false,
+        webhook: String::new(),
         oms: OmsProfile::default(),
     };
     let mut merged = Table::try_from(usual).context("cannot write what is usual")?;

@@ -8,9 +8,11 @@ take mails for a while; kill -9 between the phone's message and the mail, each r
 import asyncio
 import email
 import email.policy
+import html
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import ssl
@@ -19,6 +21,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from aiosmtpd.controller import Controller
@@ -29,7 +32,7 @@ from ways import PATIENCE, check, free_port, wait
 
 CONNECTIONS = 4
 USER, PASSWORD = b"carillon", b"correct horse"
-MAILBOX, GONE, CARA, DAN = "ann@example.com", "gone@example.com", "cara@example.com", "dan@example.com"
+MAILBOX, GONE, CARA, DAN, EVE = (f"{name}@example.com" for name in ("ann", "gone", "cara", "dan", "eve"))
 STRANGER = "+447700900999"
 
 
@@ -159,6 +162,25 @@ class Carillon:
         request = urllib.request.Request(self.demo["oms"], soap.encode(), {"content-type": "text/xml; charset=utf-8"})
         answer = urllib.request.urlopen(request, timeout=PATIENCE).read().decode()
         check('code="ok"' in answer.replace("&quot;", '"'), f"the door takes it: {answer}")
+
+    def visit(self, url=None, **fields):
+        """Posts a form of the sign-up page."""
+        form = urllib.parse.urlencode(fields).encode()
+        with urllib.request.urlopen(url or self.demo["rest"] + "/signup", form, timeout=PATIENCE) as answer:
+            return answer.read().decode()
+
+    def follow(self, link, **more):
+        """Looks where a link leads, and presses the button there."""
+        with urllib.request.urlopen(link, timeout=PATIENCE) as answer:
+            shown = answer.read().decode()
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', shown))
+        return self.visit(link, **{name: html.unescape(value) for name, value in hidden.items()}, **more)
+
+    def sent_to(self, number, words):
+        for line in pathlib.Path(self.demo["sim_log"]).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line) if line.endswith("}") else {}
+            if row.get("to") == number and words in (row.get("text") or ""):
+                return row["text"]
 
     def received(self, text):
         """What the simulated network says of a text: which modem it came through."""
@@ -363,6 +385,37 @@ def pictures_become_mails(carillon, mailboxes, relay, number):
     check(len(rows) == 1 and rows[0]["multimedia"]["subject"] == "Grüße", f"it is listed once: {len(rows)}")
 
 
+def mailboxes_are_proved(carillon, mailboxes, phone):
+    """Signs up as a visitor does: a code from the phone, a link from the mailbox; then a password is forgotten."""
+    carillon.visit(action="register", userId="eve", newPassword="first", phone=phone, mailAddress=EVE)
+    link = letter(mailboxes, 1)
+    carillon.follow(link)
+    check(carillon.ask("GET", "/v1/oms/users/eve")["state"] == "unregistered", "the phone is not proved yet")
+    text = wait("the code", lambda: carillon.sent_to(phone, "your code is"))
+    carillon.visit(action="confirm", userId="eve", phone=phone, code=text.rsplit(" ", 1)[1])
+    user = carillon.ask("GET", "/v1/oms/users/eve")
+    check((user["state"], user["mailVerified"], user["replyTo"]) == ("active", True, "mailbox"), f"both are proved: {user}")
+    carillon.visit(action="forgot", userId="eve", by="mail")
+    carillon.follow(letter(mailboxes, 2), newPassword="second")
+    try:
+        carillon.follow(link)
+        carillon.follow(letter(mailboxes, 2), newPassword="third")
+        check(False, "a link that changed a password is dead")
+    except urllib.error.HTTPError as error:
+        check(error.code == 403, "a link that changed a password is dead")
+
+
+def letter(mailboxes, count):
+    """The link in the count-th letter."""
+    letters = wait(f"letter {count}", lambda: (lambda all: all if len(all) >= count else None)([mail for mail in mailboxes.read() if mail[1] == [EVE]]))
+    sender, _, parsed, _ = letters[count - 1]
+    check(not parsed.defects and parsed["Auto-Submitted"] == "auto-generated", "a letter that no machine answers")
+    check(parsed["Content-Class"] is None and parsed["X-MS-Reply-To-Mobile"] is None, "a letter is no phone's reply")
+    check(parsed["From"].addresses[0].addr_spec == sender, "it comes from the user's own address")
+    [link] = [line for line in parsed.get_content().splitlines() if line.startswith("http")]
+    return link
+
+
 def text_of(mail):
     return mail[2].get_content().strip()
 
@@ -385,6 +438,7 @@ def main():
         strangers_are_kept(carillon, link)
         phones_get_them(carillon, mailboxes, [numbers[0][:-1] + "6", numbers[0][:-1] + "7"])
         pictures_become_mails(carillon, mailboxes, relay, numbers[0][:-1] + "8")
+        mailboxes_are_proved(carillon, mailboxes, numbers[0][:-1] + "9")
         carillon.owned_by_demo([row["account"] for row in carillon.inbound() if row["from"] == numbers[0]][:1])
         kills_lose_nothing(carillon, mailboxes, address, numbers[2])
         hook.takes_what_is_nobodys(carillon, link)

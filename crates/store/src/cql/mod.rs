@@ -6,6 +6,7 @@
 mod allowances;
 mod book;
 mod client;
+mod content;
 mod doctor;
 mod error;
 #[cfg_attr(not(feature = "conformance"), expect(dead_code, unreachable_pub, reason = "only tests cut the wire"))]
@@ -41,9 +42,9 @@ pub use faults::Faults;
 pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
-    Cancelled, Claim, Conversation, EngineError, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger,
-    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
-    StoreError, Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, EngineError, Fate, InboundPart, InboundPlace,
+    InboundRow, InboundTaken, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use book::Book;
 use client::Client;
@@ -430,6 +431,22 @@ impl Store for CqlStore {
 
     async fn inbound_parts_drop(&self, partition: u32, messages: Vec<[u8; 16]>) -> Result<()> {
         inbound::drop_parts(self.engine(), partition, &messages).await.map_err(failed(StoreError::Inbound))
+    }
+
+    async fn content_put(&self, content: ContentRow, tickets: Vec<ContentTicket>, now: Timestamp) -> Result<()> {
+        content::put(self.engine(), &content, &tickets, now).await.map_err(failed(StoreError::Content))
+    }
+
+    async fn content(&self, ticket: [u8; 16]) -> Result<Option<(ContentTicket, ContentRow)>> {
+        content::find(self.engine(), ticket).await.map_err(failed(StoreError::Content))
+    }
+
+    async fn content_ended(&self, ticket: &ContentTicket, at: Timestamp) -> Result<()> {
+        content::end(self.engine(), ticket, at).await.map_err(failed(StoreError::Content))
+    }
+
+    async fn content_octets(&self, tenant: &TenantId, _now: Timestamp) -> Result<u64> {
+        content::octets(self.engine(), tenant).await.map_err(failed(StoreError::Content))
     }
 
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {

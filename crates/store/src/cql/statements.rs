@@ -102,6 +102,19 @@ statements! {
     inbound_part_drop: Repeatable, "remove parts of a message from a handset",
         "DELETE FROM inbound_part WHERE lane_partition = ? AND message = ?";
 
+    content_put: Repeatable, "keep content for phones",
+        "INSERT INTO content (id, tenant, until, data_key, sealed) VALUES (?, ?, ?, ?, ?) USING TTL ?";
+    content_size_put: Repeatable, "note the size of content",
+        "INSERT INTO content_size (tenant, id, octets) VALUES (?, ?, ?) USING TTL ?";
+    content_ticket_put: Repeatable, "keep what content is fetched by",
+        "INSERT INTO content_ticket (ticket, content, recipient, until) VALUES (?, ?, ?, ?) USING TTL ?";
+    content_ticket: Repeatable, "read what content is fetched by",
+        "SELECT content, recipient, until, ended FROM content_ticket WHERE ticket = ?";
+    content: Repeatable, "read content", "SELECT tenant, until, data_key, sealed FROM content WHERE id = ?";
+    content_ended: Repeatable, "note the end of content",
+        "UPDATE content_ticket USING TTL ? SET ended = ? WHERE ticket = ?";
+    content_sizes: Repeatable, "read the sizes of content", "SELECT octets FROM content_size WHERE tenant = ?";
+
     told_put: Repeatable, "write a timeline",
         "INSERT INTO timeline (tenant, minute, shard, message, delivery, attempt, step, mark, at, lane_partition, told, \
          segments, deliveries, keyed, digest, route, link, reason, event) \

@@ -169,7 +169,7 @@ fn inbound(owner: &InboundOwner, row: &Row<'_>) -> rusqlite::Result<InboundRow> 
     })
 }
 
-fn tenant(row: &Row<'_>, column: usize) -> rusqlite::Result<TenantId> {
+pub(super) fn tenant(row: &Row<'_>, column: usize) -> rusqlite::Result<TenantId> {
     let name: String = row.get(column)?;
     TenantId::new(&name)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))

@@ -1,6 +1,7 @@
 //! State in SQLite: typed tables beside the lanes, one writer, one sync for all that waits. Knows no CQL.
 
 mod allowances;
+mod content;
 mod gather;
 mod inbound;
 mod parties;
@@ -21,9 +22,9 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Cancelled, Claim, Conversation, Fate, InboundPart, InboundPlace, InboundRow, InboundTaken, KEEP_MS_MIN, Ledger,
-    MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store,
-    StoreError, Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, Fate, InboundPart, InboundPlace, InboundRow,
+    InboundTaken, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
+    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -307,6 +308,28 @@ impl Store for EmbeddedStore {
         self.put_inbound(move |tx| inbound::drop_parts(tx, partition, &messages)).await
     }
 
+    async fn content_put(&self, content: ContentRow, tickets: Vec<ContentTicket>, _now: Timestamp) -> Result<()> {
+        let put = self.database.write(move |tx| content::put(tx, &content, &tickets));
+        put.await.map_err(|error| StoreError::Content(error.into()))
+    }
+
+    async fn content(&self, ticket: [u8; 16]) -> Result<Option<(ContentTicket, ContentRow)>> {
+        let find = self.database.read(move |c| content::find(c, ticket));
+        find.await.map_err(|error| StoreError::Content(error.into()))
+    }
+
+    async fn content_ended(&self, ticket: &ContentTicket, at: Timestamp) -> Result<()> {
+        let ticket = ticket.ticket;
+        let end = self.database.write(move |tx| content::end(tx, ticket, at));
+        end.await.map_err(|error| StoreError::Content(error.into()))
+    }
+
+    async fn content_octets(&self, tenant: &TenantId, now: Timestamp) -> Result<u64> {
+        let tenant = tenant.clone();
+        let sum = self.database.read(move |c| content::octets(c, &tenant, now));
+        sum.await.map_err(|error| StoreError::Content(error.into()))
+    }
+
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
         let before_ms = now.0.saturating_sub(keep_ms.max(KEEP_MS_MIN));
         let (mut removed, mut after) = (0, Some(0));
@@ -325,6 +348,11 @@ impl Store for EmbeddedStore {
         let mut is_done = false;
         while !is_done {
             let step = self.database.write(move |tx| inbound::purge(tx, now));
+            is_done = step.await.map_err(|error| StoreError::Purge(error.into()))?;
+        }
+        let mut is_done = false;
+        while !is_done {
+            let step = self.database.write(move |tx| content::purge(tx, now));
             is_done = step.await.map_err(|error| StoreError::Purge(error.into()))?;
         }
         Ok(removed)

@@ -79,7 +79,19 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS inbound_part (
         lane_partition INTEGER NOT NULL, message BLOB NOT NULL, number INTEGER NOT NULL, lane_offset INTEGER NOT NULL,
         at_ms INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (lane_partition, message, number)
-    ) WITHOUT ROWID;";
+    ) WITHOUT ROWID;
+
+    CREATE TABLE IF NOT EXISTS content (
+        id BLOB PRIMARY KEY, tenant TEXT NOT NULL, until_ms INTEGER NOT NULL, octets INTEGER NOT NULL,
+        data_key TEXT NOT NULL, sealed BLOB NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS content_size ON content (tenant, until_ms, octets);
+    CREATE INDEX IF NOT EXISTS content_age ON content (until_ms);
+    CREATE TABLE IF NOT EXISTS content_ticket (
+        ticket BLOB PRIMARY KEY, content BLOB NOT NULL, recipient BLOB NOT NULL, until_ms INTEGER NOT NULL,
+        ended_ms INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS content_ticket_age ON content_ticket (until_ms);";
 
 /// Reads a count or a version: a number that is never below zero.
 pub(super) fn count(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 use wire::{
     datagram::{Datagram, Envelope, PORT_PUSH, PORT_SESSION},
+    mms,
     san::{Body, ContentType, DataStore, Initiator, Notification, ProtocolVersion, SyncType, UiMode},
     service::{Indication, Signal},
     tpdu::{
@@ -279,7 +280,7 @@ fn push(random: &mut Random) -> Push {
         text: random.text(10),
         ..Indication::default()
     };
-    let (media_type, application, body) = match random.below(4) {
+    let (media_type, application, body) = match random.below(5) {
         0 => ("application/vnd.wap.sic", Some("wml.ua"), indication.encode().expect("it fits")),
         1 => {
             let body = Body::DeviceManagement;
@@ -294,6 +295,7 @@ fn push(random: &mut Random) -> Push {
             let body = Body::DataSync((0..random.below(10)).map(|_| data_store(random)).collect());
             ("application/vnd.syncml.ds.notification", Some("push.syncml"), notification(random, body))
         }
+        3 => (mms::MEDIA_TYPE, Some(mms::APPLICATION), notice(random).encode().expect("plain texts")),
         _ => ("application/x-example", None, random.octets(300)),
     };
     let mut push = Push::new(random.octet(), media_type, application, body);
@@ -303,6 +305,16 @@ fn push(random: &mut Random) -> Push {
     }
     push.push_flag = random.one_in(3).then(|| random.octet() & 0b111);
     push
+}
+
+fn notice(random: &mut Random) -> mms::Notification {
+    mms::Notification {
+        transaction: random.name(),
+        from: random.one_in(2).then(|| "+447700900000".to_owned()),
+        octets: random.below(1 << 20) as u32,
+        expires_seconds: random.below(1 << 20) as u32,
+        location: random.address(),
+    }
 }
 
 fn notification(random: &mut Random, body: Body) -> Vec<u8> {
@@ -331,7 +343,7 @@ fn push_fields(push: &Push) -> Vec<(&'static str, Vec<String>)> {
     });
     let bit = |bit: u8| push.push_flag.map(|flag| u8::from(flag & bit != 0).to_string()).into_iter().collect();
     let charset = push.parameters.charset.map(|_| "UTF-8".to_owned());
-    vec![
+    let mut fields = vec![
         ("wsp.TID", one(format!("{:#04x}", push.transaction_id))),
         ("wsp.pdu_type", one("0x06")),
         ("wsp.header.content_type", one(media_type)),
@@ -341,7 +353,19 @@ fn push_fields(push: &Push) -> Vec<(&'static str, Vec<String>)> {
         ("wsp.header.push_flag.last", bit(4)),
         ("wsp.parameter.charset", charset.into_iter().collect()),
         ("wsp.parameter.mac", push.parameters.mac.clone().into_iter().collect()),
-    ]
+    ];
+    if name == mms::MEDIA_TYPE {
+        let notice = mms::Notification::decode(&push.body).expect("it was written here");
+        fields.extend([
+            ("mmse.message_type", one("0x82")),
+            ("mmse.transaction_id", one(&notice.transaction)),
+            ("mmse.from", notice.from.iter().map(|from| format!("{from}/TYPE=PLMN")).collect()),
+            ("mmse.message_size", one(notice.octets)),
+            ("mmse.expiry.rel", one(format!("{}.000000000", notice.expires_seconds))),
+            ("mmse.content_location", one(&notice.location)),
+        ]);
+    }
+    fields
 }
 
 fn pushed(push: &Push) -> Packet {
