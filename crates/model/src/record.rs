@@ -105,7 +105,8 @@ pub struct Header {
     /// What it is.
     #[prost(enumeration = "Service", tag = "26")]
     pub service: i32,
-    /// The installations it came through before this one, the first one first, divided by commas; empty if it began here.
+    /// The installations it came through, the first one first and this one last, divided by commas: what a farm tells the next. Empty
+    /// in what the router itself sends.
     #[prost(string, tag = "27")]
     pub path: String,
     /// It is a notice of a message that is to be fetched; absent: it is the message itself.
