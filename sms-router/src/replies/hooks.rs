@@ -195,6 +195,15 @@ fn body(posted: &Posted<'_>) -> String {
     serde_json::to_string(&event).expect("texts and numbers can be written")
 }
 
+/// Whether a tenant's webhook may be posted to, under these settings.
+///
+/// # Errors
+/// Why not, for people.
+pub fn check(webhook: &str, config: &Webhooks) -> Result<(), String> {
+    let networks = Networks::parse(&config.networks).map_err(|error| format!("`networks`: {error}"))?;
+    address(webhook, &networks).map(drop)
+}
+
 /// An address may be posted to by `https`, or by `http` where it is a literal one of the networks that are named.
 fn address(text: &str, networks: &Networks) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| format!("`{text}` is no URL"))?;
@@ -269,6 +278,10 @@ mod tests {
         assert_eq!(of("acme", "https://acme.example/own").as_deref(), Some("https://acme.example/own"));
         assert_eq!(of("acme", "http://127.0.0.1/"), None, "no way into our own networks");
         assert_eq!(of("other", ""), None);
+        let refused = |webhook: &str| check(webhook, &Webhooks::default()).unwrap_err();
+        assert_eq!(refused("not a url"), "`not a url` is no URL");
+        assert!(refused("http://127.0.0.1/").ends_with("in none of `networks`"));
+        assert_eq!(check("https://acme.example/own", &Webhooks::default()), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use model::party::{ApiKey, Carries, Farm, OmsProfile, Route, Supplier, Tenant, W
 use model::{RouteId, SupplierId, TenantId};
 use runtime::Secret;
 use serde::{Deserialize, Serialize};
+use sms_router::replies::hooks;
 use store::{Parties, Store};
 use toml::{Table, Value};
 
@@ -221,6 +222,10 @@ impl Wanted {
         let store = &desk.engines.store;
         let there = store.parties().await.context("cannot read who takes part")?;
         self.check(&there)?;
+        for tenant in self.tenants.iter().filter(|tenant| !tenant.webhook.is_empty()) {
+            let checked = hooks::check(&tenant.webhook, &desk.config.sms_router.webhooks);
+            checked.map_err(|reason| anyhow::anyhow!("tenant `{}`: `webhook`: {reason}", tenant.id))?;
+        }
         let mut rows = Vec::new();
         let mut row = |kind, name: String, change| {
             rows.push(Row { kind, name, change });
