@@ -11,13 +11,15 @@ pub struct DoorLabel(pub Door);
 
 impl Label for DoorLabel {
     const NAME: &'static str = "door";
-    const ALL: &'static [Self] = &[DoorLabel(Door::Rest), DoorLabel(Door::Oms), DoorLabel(Door::Sms)];
+    const ALL: &'static [Self] =
+        &[DoorLabel(Door::Rest), DoorLabel(Door::Oms), DoorLabel(Door::Sms), DoorLabel(Door::Push)];
 
     fn value(self) -> &'static str {
         match self.0 {
             Door::Rest => "rest",
             Door::Oms => "oms",
             Door::Sms => "sms",
+            Door::Push => "push",
         }
     }
 }

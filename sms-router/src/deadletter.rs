@@ -268,7 +268,9 @@ fn header_of(lane: &Lane, payload: &Bytes) -> Option<Header> {
             let Event { message, delivery, deliveries, attempt, segments, .. } = event;
             Some(Header { account, message, delivery, deliveries, attempt, segments, ..Header::default() })
         }
-        Lane::Leases(_) | Lane::Inbox | Lane::Mail | Lane::Hooks | Lane::DeadLetter | Lane::Loads => None,
+        Lane::Leases(_) | Lane::Inbox | Lane::Mail | Lane::Hooks | Lane::Changes | Lane::DeadLetter | Lane::Loads => {
+            None
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub fn template(header: &Header, attempt: u32) -> Event {
         at_ms: 0,
         segments: header.segments,
         accepted_ms: header.accepted_ms,
+        notice: header.notice.clone(),
         step: None,
     }
 }

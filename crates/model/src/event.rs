@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
+use crate::push::Notice;
 use crate::record::{Amount, RecordError};
 use crate::{DeliveryId, MessageId, State, TenantId, Timestamp};
 
@@ -33,6 +34,9 @@ pub struct Event {
     /// When the delivery was accepted: with the message it says where its rows are kept. 0 from builds that did not tell.
     #[prost(int64, tag = "8")]
     pub accepted_ms: i64,
+    /// What the delivery is a notification of; absent: it is a message of the tenant's.
+    #[prost(message, optional, tag = "9")]
+    pub notice: Option<Notice>,
     /// What happened.
     #[prost(oneof = "Step", tags = "20, 21, 22, 23, 24, 25, 26")]
     pub step: Option<Step>,

@@ -25,6 +25,8 @@ pub enum Lane {
     Mail,
     /// Messages from handsets on their way to tenants' webhooks, keyed by tenant.
     Hooks,
+    /// What changed, and what became of notifications of it: keyed by (tenant, account).
+    Changes,
     /// Records that could not be read, with their headers.
     DeadLetter,
     /// What owners tell planners elsewhere of their routes' loads. Old in seconds; nothing is lost with it.
@@ -36,7 +38,7 @@ impl Lane {
     #[must_use]
     pub const fn partitions(&self) -> u32 {
         match self {
-            Lane::Accepted | Lane::Outcomes | Lane::Events => 4,
+            Lane::Accepted | Lane::Outcomes | Lane::Events | Lane::Changes => 4,
             Lane::Front(_)
             | Lane::Bulk(_)
             | Lane::Leases(_)
@@ -59,6 +61,7 @@ impl Lane {
             "inbox" => Some(Lane::Inbox),
             "mail" => Some(Lane::Mail),
             "hooks" => Some(Lane::Hooks),
+            "changes" => Some(Lane::Changes),
             "dead-letter" => Some(Lane::DeadLetter),
             "loads" => Some(Lane::Loads),
             _ => match name.split_once('.')? {
@@ -86,6 +89,7 @@ impl fmt::Display for Lane {
             Lane::Inbox => f.write_str("inbox"),
             Lane::Mail => f.write_str("mail"),
             Lane::Hooks => f.write_str("hooks"),
+            Lane::Changes => f.write_str("changes"),
             Lane::DeadLetter => f.write_str("dead-letter"),
             Lane::Loads => f.write_str("loads"),
         }
@@ -109,6 +113,7 @@ mod tests {
             Lane::Inbox,
             Lane::Mail,
             Lane::Hooks,
+            Lane::Changes,
             Lane::DeadLetter,
             Lane::Loads,
         ];

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod money;
 pub mod msisdn;
 pub mod party;
+pub mod push;
 pub mod record;
 pub mod refusal;
 pub mod reply;

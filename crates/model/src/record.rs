@@ -8,6 +8,7 @@ use prost::Message as _;
 
 pub use crate::binary::{Binary, BinaryPart};
 use crate::fetch::Fetch;
+use crate::push::Notice;
 use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp};
 
 /// The schema this build writes.
@@ -112,6 +113,9 @@ pub struct Header {
     /// It is a notice of a message that is to be fetched; absent: it is the message itself.
     #[prost(message, optional, tag = "40")]
     pub fetch: Option<Fetch>,
+    /// It tells a device that something changed; absent: it is a message of the tenant's.
+    #[prost(message, optional, tag = "41")]
+    pub notice: Option<Notice>,
 }
 
 /// The account a record belongs to, from the provider down.
@@ -171,6 +175,8 @@ pub enum Door {
     Oms = 1,
     /// `/sms`: the call of an HTTP SMS service.
     Sms = 2,
+    /// A change notification, a test of one, or settings: composed by us.
+    Push = 3,
 }
 
 /// What only the router and the farm need.

@@ -112,6 +112,7 @@ impl Story {
                 at_ms: ACCEPTED.0 + self.events + nth as i64,
                 segments: 2,
                 accepted_ms: ACCEPTED.0,
+                notice: None,
                 step: Some(step.clone()),
             };
             (self.events + nth as i64, event)

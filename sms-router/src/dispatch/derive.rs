@@ -187,6 +187,7 @@ fn event(envelope: &Bytes, attempt: u32, at: Timestamp, step: Step) -> Result<De
         at_ms: at.0,
         segments: heading.segments,
         accepted_ms: heading.accepted_ms,
+        notice: heading.notice.clone(),
         step: Some(step),
     };
     Ok((Lane::Events, Entry::new(heading.message, event.to_bytes())))

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use lease::record::Place;
 use model::fetch::Fetch;
+use model::push::Notice;
 use model::record::{OnUncertain, RecordError};
 use model::{DeliveryId, MessageId, TenantId, Timestamp};
 use prost::Message as _;
@@ -89,6 +90,9 @@ pub(super) struct Heading {
     /// Whether it is a notice of what is to be fetched.
     #[prost(message, optional, tag = "40")]
     pub(super) fetch: Option<Fetch>,
+    /// What it is a change notification of.
+    #[prost(message, optional, tag = "41")]
+    pub(super) notice: Option<Notice>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

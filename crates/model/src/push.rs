@@ -1,0 +1,14 @@
+//! Change notifications: whose devices are told, what they understand, and what travels to tell them. No I/O, no clock.
+
+mod account;
+mod change;
+mod client;
+mod device;
+
+pub use account::{ACCOUNT_DEVICES_MAX, Access, AccessRule, Account, SealedText};
+pub use change::{Change, ChangeKind, Dirty, Notice, Op, Told, Touched};
+pub use client::{ClientModel, Ota, San};
+pub use device::{
+    Channel, DEVICE_ID_CHARS_MAX, DEVICE_RESOURCES_MAX, Device, DeviceState, InboxBy, Number, Resource, Standing,
+    SyncKind,
+};
