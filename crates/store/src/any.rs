@@ -6,9 +6,9 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 #[cfg(feature = "cql")]
 use crate::cql::CqlStore;
 use crate::{
-    Cancelled, Claim, ContentRow, ContentTicket, Conversation, EmbeddedStore, Fate, InboundPart, InboundPlace,
-    InboundRow, InboundTaken, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, EmbeddedStore, Fate,
+    InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger, MessageView, NotificationRow, Parties, Projection,
+    ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, Usage, WindowRow,
 };
 
 /// Whichever engine the configuration names.
@@ -417,6 +417,84 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.content_octets(tenant, now).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.content_octets(tenant, now).await,
+        }
+    }
+
+    async fn document(&self, tenant: &TenantId, kind: DocumentKind, id: &str) -> Result<Option<(Revision, Document)>> {
+        match self {
+            AnyStore::Embedded(store) => store.document(tenant, kind, id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.document(tenant, kind, id).await,
+        }
+    }
+
+    async fn documents(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<(Revision, Document)>> {
+        match self {
+            AnyStore::Embedded(store) => store.documents(tenant, kind, after, max).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.documents(tenant, kind, after, max).await,
+        }
+    }
+
+    async fn replace_document(&self, was: Option<Revision>, document: Document) -> Result<Option<Revision>> {
+        match self {
+            AnyStore::Embedded(store) => store.replace_document(was, document).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.replace_document(was, document).await,
+        }
+    }
+
+    async fn remove_document(&self, tenant: &TenantId, kind: DocumentKind, id: &str, was: Revision) -> Result<bool> {
+        match self {
+            AnyStore::Embedded(store) => store.remove_document(tenant, kind, id, was).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.remove_document(tenant, kind, id, was).await,
+        }
+    }
+
+    async fn have_documents(&self, kind: DocumentKind, ids: &[(TenantId, String)]) -> Result<Vec<bool>> {
+        match self {
+            AnyStore::Embedded(store) => store.have_documents(kind, ids).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.have_documents(kind, ids).await,
+        }
+    }
+
+    async fn windows(&self, partition: u32) -> Result<Vec<WindowRow>> {
+        match self {
+            AnyStore::Embedded(store) => store.windows(partition).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.windows(partition).await,
+        }
+    }
+
+    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.windows_put(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.windows_put(rows).await,
+        }
+    }
+
+    async fn notifications_put(&self, rows: Vec<NotificationRow>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.notifications_put(rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.notifications_put(rows).await,
+        }
+    }
+
+    async fn notification(&self, tenant: &TenantId, id: MessageId) -> Result<Option<NotificationRow>> {
+        match self {
+            AnyStore::Embedded(store) => store.notification(tenant, id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.notification(tenant, id).await,
         }
     }
 

@@ -56,6 +56,12 @@ pub enum StoreError {
     /// What waits for phones could not be read or written.
     #[error("content for phones could not be read or written")]
     Content(#[source] EngineError),
+    /// Documents could not be read or written.
+    #[error("documents could not be read or written")]
+    Documents(#[source] EngineError),
+    /// Windows of notifications, or notifications, could not be read or written.
+    #[error("notifications could not be read or written")]
+    Notifications(#[source] EngineError),
     /// Old rows could not be removed.
     #[error("old rows could not be removed")]
     Purge(#[source] EngineError),

@@ -12,6 +12,7 @@ pub mod cql;
 mod delivery;
 mod error;
 mod inbound;
+mod push;
 mod sqlite;
 mod views;
 
@@ -27,6 +28,7 @@ pub use inbound::{
     CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
     PARTS_MS, TAKEN_MS,
 };
+pub use push::{Document, DocumentKind, NOTIFICATION_MS, NotificationRow, WindowRow};
 pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
@@ -250,6 +252,65 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Octets of all that waits for a tenant's recipients at `now`.
     fn content_octets(&self, tenant: &TenantId, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
+
+    /// A document, with its revision. One that is over may still be there: the caller looks at until when.
+    fn document(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<(Revision, Document)>>> + Send;
+
+    /// Documents of a tenant's and a kind whose ids come after `after`, in the order of the ids' octets: `max`, or all that are
+    /// left.
+    fn documents(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        after: &str,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<(Revision, Document)>>> + Send;
+
+    /// Puts a document in place of the revision `was`, or where there is none, as one step; returns its revision, which depends
+    /// on its body alone. `None`: somebody else was first, and nothing was changed. Of one that failed nobody knows whether it
+    /// is in.
+    fn replace_document(
+        &self,
+        was: Option<Revision>,
+        document: Document,
+    ) -> impl Future<Output = Result<Option<Revision>>> + Send;
+
+    /// Removes a document that has the revision `was`, as [`Store::replace_document`] replaces one; false if it has not.
+    fn remove_document(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        id: &str,
+        was: Revision,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// For each id, whether there is a document, in their order. It may be over.
+    fn have_documents(
+        &self,
+        kind: DocumentKind,
+        ids: &[(TenantId, String)],
+    ) -> impl Future<Output = Result<Vec<bool>>> + Send;
+
+    /// All windows of a partition of lane `changes`, in no order.
+    fn windows(&self, partition: u32) -> impl Future<Output = Result<Vec<WindowRow>>> + Send;
+
+    /// Puts windows, by (partition, tenant, account, device); one that is there is replaced, one whose state is empty removed.
+    fn windows_put(&self, rows: Vec<WindowRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts what is told of notifications, by id, until the time each names; one that is there is replaced.
+    fn notifications_put(&self, rows: Vec<NotificationRow>) -> impl Future<Output = Result<()>> + Send;
+
+    /// What is told of a tenant's notification. `None` also if it is another tenant's.
+    fn notification(
+        &self,
+        tenant: &TenantId,
+        id: MessageId,
+    ) -> impl Future<Output = Result<Option<NotificationRow>>> + Send;
 
     /// Removes, in bounded steps, ended deliveries accepted more than `keep_ms` (at least [`KEEP_MS_MIN`]) before `now`,
     /// with their timelines and claims, and what else was kept long enough. Totals stay. Returns how many deliveries went.

@@ -1,10 +1,12 @@
 //! The embedded engine: the common suite, any interleaving of stretches, and what only it can be asked.
 
 use embedded::Database;
-use model::{Lane, State};
+use model::{Lane, MessageId, State, Timestamp};
 use proptest::prelude::*;
 use store::conformance::{Story, conformance, corrected, ended, leased, retried, routed, submitted};
-use store::{EmbeddedStore, Ledger, MessageView, Projection, Store};
+use store::{
+    Document, DocumentKind, EmbeddedStore, KEEP_MS_MIN, Ledger, MessageView, NotificationRow, Projection, Store,
+};
 
 fn open(dir: &tempfile::TempDir) -> Database {
     Database::open(&dir.path().join("state.db"), &embedded::Options::default()).unwrap()
@@ -160,6 +162,32 @@ async fn stages_are_counted_from_live_rows_only() {
             .await
             .unwrap();
     assert!(plan.contains("COVERING INDEX live"), "stages are counted from live rows only: {plan}");
+}
+
+#[tokio::test]
+async fn what_is_over_is_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(open(&dir)).await.unwrap();
+    let (tenant, over) = (Story::new("acme", 0).tenant().clone(), Timestamp(1_000));
+    let put = |id: &str, until| Document {
+        tenant: tenant.clone(),
+        kind: DocumentKind::ChangeKey,
+        id: id.into(),
+        body: id.into(),
+        until,
+    };
+    let many = (0..1_200).map(|n| put(&format!("over-{n}"), Some(over)));
+    for document in many.chain([put("later", Some(over.plus_ms(1))), put("for ever", None)]) {
+        store.replace_document(None, document).await.unwrap().unwrap();
+    }
+    let notification =
+        |id, until| NotificationRow { tenant: tenant.clone(), id: MessageId(id), until, body: "b".into() };
+    store.notifications_put(vec![notification(1, over), notification(2, over.plus_ms(1))]).await.unwrap();
+    store.purge(over, KEEP_MS_MIN).await.unwrap();
+    let left = store.documents(&tenant, DocumentKind::ChangeKey, "", 9).await.unwrap();
+    assert_eq!(left.iter().map(|(_, document)| document.id.as_str()).collect::<Vec<_>>(), ["for ever", "later"]);
+    assert!(store.notification(&tenant, MessageId(1)).await.unwrap().is_none());
+    assert!(store.notification(&tenant, MessageId(2)).await.unwrap().is_some());
 }
 
 #[tokio::test]

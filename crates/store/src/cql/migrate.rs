@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { number: 3, name: "cancellation", text: include_str!("../../migrations/0003-cancellation.cql") },
     Step { number: 4, name: "inbound", text: include_str!("../../migrations/0004-inbound.cql") },
     Step { number: 5, name: "content", text: include_str!("../../migrations/0005-content.cql") },
+    Step { number: 6, name: "push", text: include_str!("../../migrations/0006-push.cql") },
 ];
 
 const SCOPE: &str = "carillon";

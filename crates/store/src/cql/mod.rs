@@ -20,6 +20,7 @@ mod parties;
 mod place;
 mod projection;
 mod purge;
+mod push;
 mod read;
 mod references;
 mod routers;
@@ -42,9 +43,9 @@ pub use faults::Faults;
 pub use options::{Identity, Login, Options, Replication, Tls};
 
 use crate::{
-    Cancelled, Claim, ContentRow, ContentTicket, Conversation, EngineError, Fate, InboundPart, InboundPlace,
-    InboundRow, InboundTaken, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, EngineError, Fate, InboundPart,
+    InboundPlace, InboundRow, InboundTaken, Ledger, MessageView, NotificationRow, Parties, Projection, ReferenceClosed,
+    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow,
 };
 use book::Book;
 use client::Client;
@@ -447,6 +448,48 @@ impl Store for CqlStore {
 
     async fn content_octets(&self, tenant: &TenantId, _now: Timestamp) -> Result<u64> {
         content::octets(self.engine(), tenant).await.map_err(failed(StoreError::Content))
+    }
+
+    async fn document(&self, tenant: &TenantId, kind: DocumentKind, id: &str) -> Result<Option<(Revision, Document)>> {
+        push::document(self.engine(), tenant, kind, id).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn documents(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<(Revision, Document)>> {
+        push::documents(self.engine(), tenant, kind, after, max).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn replace_document(&self, was: Option<Revision>, document: Document) -> Result<Option<Revision>> {
+        push::replace(self.engine(), was.as_ref(), &document).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn remove_document(&self, tenant: &TenantId, kind: DocumentKind, id: &str, was: Revision) -> Result<bool> {
+        push::remove(self.engine(), tenant, kind, id, &was).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn have_documents(&self, kind: DocumentKind, ids: &[(TenantId, String)]) -> Result<Vec<bool>> {
+        push::have(self.engine(), kind, ids).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn windows(&self, partition: u32) -> Result<Vec<WindowRow>> {
+        push::windows(self.engine(), partition).await.map_err(failed(StoreError::Notifications))
+    }
+
+    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
+        push::put_windows(self.engine(), &rows).await.map_err(failed(StoreError::Notifications))
+    }
+
+    async fn notifications_put(&self, rows: Vec<NotificationRow>) -> Result<()> {
+        push::put_notifications(self.engine(), &rows).await.map_err(failed(StoreError::Notifications))
+    }
+
+    async fn notification(&self, tenant: &TenantId, id: MessageId) -> Result<Option<NotificationRow>> {
+        push::notification(self.engine(), tenant, id).await.map_err(failed(StoreError::Notifications))
     }
 
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {

@@ -115,6 +115,27 @@ statements! {
         "UPDATE content_ticket USING TTL ? SET ended = ? WHERE ticket = ?";
     content_sizes: Repeatable, "read the sizes of content", "SELECT octets FROM content_size WHERE tenant = ?";
 
+    document: Serial, "read a document",
+        "SELECT body, until FROM document WHERE tenant = ? AND kind = ? AND shard = ? AND id = ?";
+    document_known: Repeatable, "look for a document",
+        "SELECT body, until FROM document WHERE tenant = ? AND kind = ? AND shard = ? AND id = ?";
+    documents_after: Repeatable, "list documents",
+        "SELECT id FROM document WHERE tenant = ? AND kind = ? AND shard = ? AND id > ? LIMIT ?";
+    document_replace: Conditional, "replace a document",
+        "UPDATE document USING TTL ? SET body = ?, until = ? WHERE tenant = ? AND kind = ? AND shard = ? AND id = ? \
+         IF body = ?";
+    document_remove: Conditional, "remove a document",
+        "DELETE FROM document WHERE tenant = ? AND kind = ? AND shard = ? AND id = ? IF body = ?";
+    windows: Repeatable, "read the windows",
+        "SELECT tenant, account, device, state FROM notify_window WHERE lane_partition = ? AND shard = ?";
+    window_put: Repeatable, "write a window",
+        "INSERT INTO notify_window (lane_partition, shard, tenant, account, device, state) VALUES (?, ?, ?, ?, ?, ?)";
+    window_drop: Repeatable, "remove a window",
+        "DELETE FROM notify_window WHERE lane_partition = ? AND shard = ? AND tenant = ? AND account = ? AND device = ?";
+    notification_put: Repeatable, "write a notification",
+        "INSERT INTO notification (id, tenant, until, body) VALUES (?, ?, ?, ?) USING TTL ?";
+    notification: Repeatable, "read a notification", "SELECT tenant, until, body FROM notification WHERE id = ?";
+
     told_put: Repeatable, "write a timeline",
         "INSERT INTO timeline (tenant, minute, shard, message, delivery, attempt, step, mark, at, lane_partition, told, \
          segments, deliveries, keyed, digest, route, link, reason, event) \

@@ -7,6 +7,7 @@ mod inbound;
 mod parties;
 mod projection;
 mod purge;
+mod push;
 mod read;
 mod routers;
 mod story;
@@ -22,9 +23,9 @@ use model::party::{ApiKey, Farm, OmsUser, Rate, Route, Supplier, Tenant, Wrapped
 use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 
 use crate::{
-    Cancelled, Claim, ContentRow, ContentTicket, Conversation, Fate, InboundPart, InboundPlace, InboundRow,
-    InboundTaken, KEEP_MS_MIN, Ledger, MessageView, Parties, Projection, ReferenceClosed, ReferenceRow, Result,
-    Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage,
+    Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, Fate, InboundPart, InboundPlace,
+    InboundRow, InboundTaken, KEEP_MS_MIN, Ledger, MessageView, NotificationRow, Parties, Projection, ReferenceClosed,
+    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -330,6 +331,62 @@ impl Store for EmbeddedStore {
         sum.await.map_err(|error| StoreError::Content(error.into()))
     }
 
+    async fn document(&self, tenant: &TenantId, kind: DocumentKind, id: &str) -> Result<Option<(Revision, Document)>> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        let done = self.database.read(move |c| push::document(c, &tenant, kind, &id));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn documents(
+        &self,
+        tenant: &TenantId,
+        kind: DocumentKind,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<(Revision, Document)>> {
+        let (tenant, after) = (tenant.clone(), after.to_owned());
+        let done = self.database.read(move |c| push::documents(c, &tenant, kind, &after, max));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn replace_document(&self, was: Option<Revision>, document: Document) -> Result<Option<Revision>> {
+        let done = self.database.write(move |tx| push::replace(tx, was.as_ref(), &document));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn remove_document(&self, tenant: &TenantId, kind: DocumentKind, id: &str, was: Revision) -> Result<bool> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        let done = self.database.write(move |tx| push::remove(tx, &tenant, kind, &id, &was));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn have_documents(&self, kind: DocumentKind, ids: &[(TenantId, String)]) -> Result<Vec<bool>> {
+        let ids = ids.to_vec();
+        let done = self.database.read(move |c| push::have(c, kind, &ids));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn windows(&self, partition: u32) -> Result<Vec<WindowRow>> {
+        let done = self.database.read(move |c| push::windows(c, partition));
+        done.await.map_err(|error| StoreError::Notifications(error.into()))
+    }
+
+    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
+        let done = self.database.write(move |tx| push::put_windows(tx, &rows));
+        done.await.map_err(|error| StoreError::Notifications(error.into()))
+    }
+
+    async fn notifications_put(&self, rows: Vec<NotificationRow>) -> Result<()> {
+        let done = self.database.write(move |tx| push::put_notifications(tx, &rows));
+        done.await.map_err(|error| StoreError::Notifications(error.into()))
+    }
+
+    async fn notification(&self, tenant: &TenantId, id: MessageId) -> Result<Option<NotificationRow>> {
+        let tenant = tenant.clone();
+        let done = self.database.read(move |c| push::notification(c, &tenant, id));
+        done.await.map_err(|error| StoreError::Notifications(error.into()))
+    }
+
     async fn purge(&self, now: Timestamp, keep_ms: i64) -> Result<u64> {
         let before_ms = now.0.saturating_sub(keep_ms.max(KEEP_MS_MIN));
         let (mut removed, mut after) = (0, Some(0));
@@ -353,6 +410,11 @@ impl Store for EmbeddedStore {
         let mut is_done = false;
         while !is_done {
             let step = self.database.write(move |tx| content::purge(tx, now));
+            is_done = step.await.map_err(|error| StoreError::Purge(error.into()))?;
+        }
+        let mut is_done = false;
+        while !is_done {
+            let step = self.database.write(move |tx| push::purge(tx, now));
             is_done = step.await.map_err(|error| StoreError::Purge(error.into()))?;
         }
         Ok(removed)

@@ -91,7 +91,21 @@ pub(super) const SCHEMA: &str = "
         ticket BLOB PRIMARY KEY, content BLOB NOT NULL, recipient BLOB NOT NULL, until_ms INTEGER NOT NULL,
         ended_ms INTEGER
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS content_ticket_age ON content_ticket (until_ms);";
+    CREATE INDEX IF NOT EXISTS content_ticket_age ON content_ticket (until_ms);
+
+    CREATE TABLE IF NOT EXISTS document (
+        tenant TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, until_ms INTEGER,
+        PRIMARY KEY (tenant, kind, id)
+    );
+    CREATE INDEX IF NOT EXISTS document_age ON document (until_ms) WHERE until_ms IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS notify_window (
+        lane_partition INTEGER NOT NULL, tenant TEXT NOT NULL, account TEXT NOT NULL, device TEXT NOT NULL,
+        state BLOB NOT NULL, PRIMARY KEY (lane_partition, tenant, account, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS notification (
+        id BLOB PRIMARY KEY, tenant TEXT NOT NULL, until_ms INTEGER NOT NULL, body TEXT NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS notification_age ON notification (until_ms);";
 
 /// Reads a count or a version: a number that is never below zero.
 pub(super) fn count(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
