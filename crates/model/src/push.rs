@@ -4,11 +4,13 @@ mod account;
 mod change;
 mod client;
 mod device;
+mod sealed;
 
-pub use account::{ACCOUNT_DEVICES_MAX, Access, AccessRule, Account, SealedText};
+pub use account::{ACCOUNT_DEVICES_MAX, Access, AccessRule, Account};
 pub use change::{Change, ChangeKind, Dirty, Notice, Op, Told, Touched};
 pub use client::{ClientModel, Ota, San};
 pub use device::{
     Channel, DEVICE_ID_CHARS_MAX, DEVICE_RESOURCES_MAX, Device, DeviceState, InboxBy, Number, Resource, Standing,
     SyncKind,
 };
+pub use sealed::SealedText;

@@ -1,5 +1,6 @@
 //! The protocols Carillon speaks, as bytes and values: no I/O, no clock, no knowledge of lanes, stores or roles.
 
+pub mod alert;
 pub mod at;
 pub mod binary;
 pub mod datagram;

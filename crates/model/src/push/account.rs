@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Device;
+use super::{Device, SealedText};
 use crate::TenantId;
 
 /// Devices one account may have.
@@ -65,22 +65,6 @@ impl Access {
             Access::On => true,
             Access::Off | Access::Listed => false,
         }
-    }
-}
-
-/// Something personal or secret, sealed with a data key of the tenant's.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SealedText {
-    /// The data key.
-    pub data_key: String,
-    /// What [`crate::seal::DataKey::seal_bytes`] made of it, in hexadecimal digits.
-    pub sealed: String,
-}
-
-impl std::fmt::Debug for SealedText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealedText(..)")
     }
 }
 
