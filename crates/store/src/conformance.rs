@@ -50,10 +50,7 @@ pub async fn conformance<S: Store>(open: impl AsyncFn() -> S) {
     an_arrival_is_known_where_it_was_first(open).await;
     parts_wait_for_each_other(open).await;
     content::waits_for_phones(open).await;
-    push::a_document_is_replaced_by_who_knows_it(open).await;
-    push::documents_are_listed_in_the_order_of_their_ids(open).await;
-    push::windows_are_kept_by_device(open).await;
-    push::notifications_are_told_whole(open).await;
+    Box::pin(push::what_notifications_need(open)).await;
 }
 
 /// A tenant and its two lanes, from which a test takes stretches.

@@ -8,6 +8,14 @@ use crate::{Document, DocumentKind, KEEP_MS_MIN, NotificationRow, Revision, Stor
 /// Later than any engine's clock while the suite runs: what lives until then is not over.
 const LATER: Timestamp = Timestamp(4_102_444_800_000);
 
+/// Each in a box: without optimisation a function's stack has room for all that it waits for.
+pub(super) async fn what_notifications_need<S: Store>(open: &impl AsyncFn() -> S) {
+    Box::pin(a_document_is_replaced_by_who_knows_it(open)).await;
+    Box::pin(documents_are_listed_in_the_order_of_their_ids(open)).await;
+    Box::pin(windows_are_kept_by_device(open)).await;
+    Box::pin(notifications_are_told_whole(open)).await;
+}
+
 fn tenant(name: &str) -> TenantId {
     TenantId::new(name).expect("a name of this suite")
 }
@@ -20,7 +28,7 @@ async fn find<S: Store>(store: &S, of: &Document) -> Option<(Revision, Document)
     store.document(&of.tenant, of.kind, &of.id).await.expect("readable")
 }
 
-pub(super) async fn a_document_is_replaced_by_who_knows_it<S: Store>(open: &impl AsyncFn() -> S) {
+async fn a_document_is_replaced_by_who_knows_it<S: Store>(open: &impl AsyncFn() -> S) {
     let (store, owner) = (open().await, tenant("papers"));
     let account = |body: &str| document(&owner, DocumentKind::Account, "ann@acme.example", body);
     assert_eq!(find(&store, &account("")).await, None);
@@ -73,7 +81,7 @@ async fn replace_is_first<S: Store>(store: &S, put: &Document) -> bool {
     store.replace_document(None, put.clone()).await.expect("writable").is_some()
 }
 
-pub(super) async fn documents_are_listed_in_the_order_of_their_ids<S: Store>(open: &impl AsyncFn() -> S) {
+async fn documents_are_listed_in_the_order_of_their_ids<S: Store>(open: &impl AsyncFn() -> S) {
     let (store, owner) = (open().await, tenant("shelf"));
     let ids = ["Zoe", "anna", "anna2", "o'neil/1", "zoë", "~"];
     for id in ids.iter().rev() {
@@ -99,7 +107,7 @@ pub(super) async fn documents_are_listed_in_the_order_of_their_ids<S: Store>(ope
     assert!(store.have_documents(DocumentKind::OptOut, &[]).await.expect("readable").is_empty());
 }
 
-pub(super) async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -> S) {
+async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -> S) {
     let store = open().await;
     let window = |partition, owner: &str, device: &str, state: &[u8]| WindowRow {
         partition,
@@ -124,7 +132,7 @@ pub(super) async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -
     assert_eq!(store.windows(1).await.expect("readable"), []);
 }
 
-pub(super) async fn notifications_are_told_whole<S: Store>(open: &impl AsyncFn() -> S) {
+async fn notifications_are_told_whole<S: Store>(open: &impl AsyncFn() -> S) {
     let store = open().await;
     let row = |id: u128, body: &str| NotificationRow {
         tenant: tenant("bell"),

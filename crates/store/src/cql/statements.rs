@@ -27,8 +27,8 @@ macro_rules! statements {
         impl Statements {
             /// Prepares them all.
             pub(super) async fn prepare(session: &Session) -> Result<Self, CqlError> {
-                // At once: one after the other is a second of waiting.
-                let made = vec![$(prepare(session, Kind::$kind, $what, $cql)),*];
+                // At once: one after the other is a second of waiting. Each in a box: all of them are more than a stack holds.
+                let made = vec![$(Box::pin(prepare(session, Kind::$kind, $what, $cql))),*];
                 let mut made = futures_util::future::try_join_all(made).await?.into_iter();
                 let mut next = || made.next().expect("there are as many as were asked for");
                 Ok(Statements { $($name: next(),)* })
