@@ -152,27 +152,56 @@ impl Acceptor {
     /// [`Refusal::Busy`]: the lane is full, nothing was taken. [`Refusal::Unavailable`]: not known to be durable in time;
     /// safe to repeat with a key (what landed nevertheless ends as `rejected`). [`Refusal::KeyReused`].
     pub async fn accept(&self, snapshot: &Snapshot, submission: &Submission) -> Result<Accepted, Refusal> {
-        let tenant = &submission.tenant.id;
-        let digest = digest(submission);
-        let id = match &submission.key {
-            Some(key) => MessageId::derived(tenant, key),
-            None => MessageId::fresh(submission.received, rand::random()),
-        };
-        if let Some((accepted, first)) = self.recent.find(tenant, id, submission.received) {
-            return if first == digest { Ok(accepted) } else { Err(Refusal::KeyReused) };
-        }
+        let accepted = self.accept_all(snapshot, std::slice::from_ref(submission)).await?;
+        Ok(accepted[0])
+    }
+
+    /// Makes several messages durable with one append, and tells what became of each, in their order. It is all or none as far
+    /// as an append to several partitions of the lane is.
+    ///
+    /// # Errors
+    /// As [`Acceptor::accept`].
+    pub async fn accept_all(&self, snapshot: &Snapshot, submissions: &[Submission]) -> Result<Vec<Accepted>, Refusal> {
         // From here on, and not from the request's arrival: its body may have been long on its way.
         let answer_by = clock::now().plus_ms(i64::try_from(self.accept_ms_max).unwrap_or(i64::MAX));
-        let entries = self.entries(snapshot, submission, id, digest, answer_by)?;
-        let deliveries = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
-        self.append(&Lane::Accepted, entries, answer_by).await?;
-        let accepted = Accepted { id, at: submission.received, deliveries };
-        self.recent.note(tenant.clone(), accepted, digest);
+        let mut taken = Vec::with_capacity(submissions.len());
+        let mut entries = Vec::new();
+        for submission in submissions {
+            let digest = digest(submission);
+            let id = match &submission.key {
+                Some(key) => MessageId::derived(&submission.tenant.id, key),
+                None => MessageId::fresh(submission.received, rand::random()),
+            };
+            if let Some((accepted, first)) = self.recent.find(&submission.tenant.id, id, submission.received) {
+                if first != digest {
+                    return Err(Refusal::KeyReused);
+                }
+                taken.push((accepted, None));
+                continue;
+            }
+            let mut own = self.entries(snapshot, submission, id, digest, answer_by)?;
+            let deliveries = u32::try_from(own.len()).map_err(|_| Refusal::TooManyRecipients)?;
+            entries.append(&mut own);
+            taken.push((Accepted { id, at: submission.received, deliveries }, Some(digest)));
+        }
+        if !entries.is_empty() {
+            self.append(&Lane::Accepted, entries, answer_by).await?;
+        }
+        let fresh = submissions
+            .iter()
+            .zip(&taken)
+            .filter_map(|(submission, (accepted, digest))| Some((submission, *accepted, (*digest)?)));
+        fresh.for_each(|(submission, accepted, digest)| self.count(submission, accepted, digest));
+        Ok(taken.into_iter().map(|(accepted, _)| accepted).collect())
+    }
+
+    /// Remembers what became durable.
+    fn count(&self, submission: &Submission, accepted: Accepted, digest: [u8; 16]) {
+        self.recent.note(submission.tenant.id.clone(), accepted, digest);
         let label = DoorLabel(submission.door);
-        self.metrics.deliveries_accepted.with(label).add(u64::from(deliveries));
+        self.metrics.deliveries_accepted.with(label).add(u64::from(accepted.deliveries));
         let took_ms = clock::now().since_ms(submission.received);
         self.metrics.accept_seconds.with(label).observe(took_ms as f64 / 1000.0);
-        Ok(accepted)
     }
 
     /// Makes a letter to a user's mailbox durable; it is mailed under the user's own address.

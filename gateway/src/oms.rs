@@ -9,6 +9,7 @@ mod hand_over;
 mod peer;
 mod profile;
 mod refusal;
+mod repeats;
 mod reply;
 mod session;
 mod sign_up;

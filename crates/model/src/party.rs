@@ -79,6 +79,9 @@ pub struct OmsProfile {
     /// Words no text may have, in any case.
     #[serde(default)]
     pub words_refused: Vec<String>,
+    /// Whether what a user sends again within ten minutes, same content ids, recipient and text, is taken for a repeat.
+    #[serde(default)]
+    pub drops_repeats: bool,
     /// Whether result documents declare `utf-16`, as some old clients' services do.
     #[serde(default)]
     pub declares_utf16: bool,
@@ -153,6 +156,7 @@ impl Default for OmsProfile {
             mms: None,
             request_bytes_max: 0,
             words_refused: Vec::new(),
+            drops_repeats: false,
             declares_utf16: false,
             info_in_base_namespace: false,
             sign_up: None,

@@ -1,6 +1,7 @@
 //! Messages of known users become durable, or the client hears why not. Knows what is accepted together and the order of
 //! the checks that need more than the document; must not know documents.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use wire::oms::response::{ErrorCode, ErrorItem, Outcome};
 
 use super::profile::{is_by_notice, subscription};
 use super::refusal::error_code;
+use super::repeats::{Fingerprint, Repeats, Sight};
 use super::session::Session;
 use crate::accept::{Part, Submission};
 use crate::content::Left;
@@ -33,6 +35,15 @@ struct Attempt {
     recipients: Vec<Recipient>,
     parts: Vec<Part>,
     send_time: SendTime,
+    /// Where repeats are told from new messages: what each recipient's is known by.
+    repeats: Option<Known>,
+}
+
+/// What tells a repeat.
+struct Known {
+    fingerprint: Fingerprint,
+    /// The key of each recipient's message, by recipient.
+    keys: HashMap<Msisdn, String>,
 }
 
 impl Attempt {
@@ -40,7 +51,7 @@ impl Attempt {
         let Checked { failures, recipients, texts, multimedia, send_time, .. } = checked;
         let texts = texts.into_iter().map(Part::text);
         let parts = texts.chain(multimedia.map(Part::multimedia)).collect();
-        Attempt { user, failures, recipients, parts, send_time }
+        Attempt { user, failures, recipients, parts, send_time, repeats: None }
     }
 
     fn ask(&self) -> Ask {
@@ -97,6 +108,7 @@ impl Session<'_> {
     /// the messages of a user in their order. Returns only when all is decided.
     pub(super) async fn hand_over(&self, items: Vec<Item<'_>>) -> Vec<Outcome> {
         let mut attempts: Vec<Result<Attempt, ErrorItem>> = items.into_iter().map(|item| self.check(item)).collect();
+        join_all(attempts.iter_mut().flatten().map(|attempt| self.pass_over_repeats(attempt))).await;
         self.meter(&mut attempts.iter_mut().flatten().collect::<Vec<_>>()).await;
         join_all(attempts.iter_mut().flatten().map(|attempt| self.accept(attempt))).await;
         let users: Vec<Option<Arc<OmsUser>>> =
@@ -119,7 +131,30 @@ impl Session<'_> {
         };
         let (subscription, now) = (subscription(&item.user), self.received.0);
         let checked = check::message(item.data, &self.profile, subscription, now, complete, is_routable)?;
-        Ok(Attempt::new(item.user, checked))
+        let mut attempt = Attempt::new(item.user, checked);
+        if self.tenant.oms.drops_repeats {
+            let fingerprint = Fingerprint::of(&attempt.user, item.data, &attempt.parts);
+            attempt.repeats = Some(Known { fingerprint, keys: HashMap::new() });
+        }
+        Ok(attempt)
+    }
+
+    /// Takes out the recipients who were sent the same a moment ago: they are neither counted nor sent to, and no failure.
+    async fn pass_over_repeats(&self, attempt: &mut Attempt) {
+        let Some(known) = &mut attempt.repeats else { return };
+        let numbers: Vec<Msisdn> = attempt.recipients.iter().map(|recipient| recipient.number.clone()).collect();
+        let repeats = Repeats { acceptor: &self.gateway.acceptor, store: &self.gateway.store };
+        match repeats.look(&attempt.user, &known.fingerprint, &numbers, self.received).await {
+            Ok(sights) => {
+                for (number, sight) in numbers.into_iter().zip(sights) {
+                    if let Sight::New(key) = sight {
+                        known.keys.insert(number, key);
+                    }
+                }
+                attempt.recipients.retain(|recipient| known.keys.contains_key(&recipient.number));
+            }
+            Err(refusal) => attempt.fail_all(refusal),
+        }
     }
 
     /// Takes from the users' allowances, once per user.
@@ -148,12 +183,26 @@ impl Session<'_> {
         }
         let accepted = async {
             let submission = self.announced(self.submission(attempt), &attempt.user).await?;
-            self.gateway.acceptor.accept(&self.snapshot, &submission).await
+            match &attempt.repeats {
+                Some(known) => self.accept_each(submission, &known.keys).await,
+                None => self.gateway.acceptor.accept(&self.snapshot, &submission).await.map(drop),
+            }
         };
         if let Err(refusal) = accepted.await {
             self.gateway.meter.give_back(&attempt.user, attempt.deliveries(), self.received).await;
             attempt.fail_all(refusal);
         }
+    }
+
+    /// Makes each recipient's a message of its own. Should some become durable and others not, the answer is a refusal of all,
+    /// and what is durable is not sent again when the client repeats it.
+    async fn accept_each(&self, submission: Submission, keys: &HashMap<Msisdn, String>) -> Result<(), Refusal> {
+        let of = |recipient: &Msisdn| {
+            let key = keys.get(recipient).cloned();
+            Submission { key, recipients: vec![recipient.clone()], ..submission.clone() }
+        };
+        let each: Vec<Submission> = submission.recipients.iter().map(of).collect();
+        self.gateway.acceptor.accept_all(&self.snapshot, &each).await.map(drop)
     }
 
     /// Whether a multimedia message for this number waits here, since no route carries it.

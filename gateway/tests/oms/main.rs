@@ -133,6 +133,22 @@ async fn each_call_is_a_message_of_its_own() {
 }
 
 #[tokio::test]
+async fn where_the_tenant_wants_it_a_repeat_is_sent_to_nobody_twice() {
+    let service = Service::start(Setup::new().oms(|oms| oms.drops_repeats = true)).await;
+    let (ann, ben, cleo) = ("+447700900123", "+447700900124", "+447700900125");
+    assert_eq!(codes(&service.post(Message::to(&[ann, ben]).call()).await), ["ok"]);
+    assert_eq!(codes(&service.post(Message::to(&[ben, cleo]).call()).await), ["ok"], "as for what is sent");
+    assert_eq!(codes(&service.post(Message::to(&[ann, ben]).call()).await), ["ok"]);
+    assert_eq!(codes(&service.post(Message::to(&[ann]).texts(&["another"]).call()).await), ["ok"]);
+    let both = batch(&[Message::to(&[ann]), Message::to(&[ann]).texts(&["third"])]);
+    assert!(!service.post(both).await.body.contains("failure"));
+    let mut sent: Vec<String> = service.sent().await.into_iter().map(|sent| sent.content.recipient).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [ann, ann, ann, ben, cleo], "the text once each, and two other texts");
+    assert!(service.sent().await.iter().all(|sent| sent.header.keyed && sent.header.deliveries == 1));
+}
+
+#[tokio::test]
 async fn bad_recipients_are_listed_and_the_good_ones_are_sent() {
     let service = Service::start(Setup::new()).await;
     let reply = service.post(Message::to(&["+447700900123", "1;2", "+33612345678"]).call()).await;
