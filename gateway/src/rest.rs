@@ -6,6 +6,7 @@ mod inbound;
 mod ledger;
 mod messages;
 mod octets;
+mod opt_outs;
 pub(crate) mod request;
 pub(crate) mod user_document;
 mod users;
@@ -36,6 +37,11 @@ pub fn router() -> Router<Arc<Gateway>> {
         .route("/v1/ledger", get(ledger::show).fallback(method_not_allowed))
         .route("/v1/inbound", get(inbound::list).fallback(method_not_allowed))
         .route("/v1/operator/inbound", get(inbound::list_of_operator).fallback(method_not_allowed))
+        .route("/v1/opt-outs", get(opt_outs::list).fallback(method_not_allowed))
+        .route(
+            "/v1/opt-outs/{number}",
+            get(opt_outs::show).put(opt_outs::put).delete(opt_outs::remove).fallback(method_not_allowed),
+        )
         .route("/v1/webhook", get(inbound::webhook).fallback(method_not_allowed))
         .route("/v1/oms/users", get(users::list).fallback(method_not_allowed))
         .route(

@@ -19,6 +19,8 @@ pub struct Snapshot {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     keys: HashMap<String, Arc<KeyHolder>>,
     users: HashMap<(TenantId, String), Arc<OmsUser>>,
+    /// Tenants that may have numbers which opted out.
+    opt_outs: HashSet<TenantId>,
     short: HashSet<String>,
     multimedia: HashSet<String>,
     has_multimedia_route: bool,
@@ -58,6 +60,7 @@ impl Snapshot {
         let keys = parties.api_keys.into_iter().filter_map(holder).collect();
         let user = |user: OmsUser| ((user.tenant.clone(), user.user_id.clone()), Arc::new(user));
         let users = parties.oms_users.into_iter().map(user).collect();
+        let opt_outs = parties.opt_outs.into_iter().collect();
         let numbers = master.number_key();
         let version = parties.version;
         let (installation, master) = (master.installation(), master.clone());
@@ -66,6 +69,7 @@ impl Snapshot {
             tenants,
             keys,
             users,
+            opt_outs,
             short,
             multimedia,
             has_multimedia_route,
@@ -80,6 +84,12 @@ impl Snapshot {
     #[must_use]
     pub fn key_holder(&self, key: &str) -> Option<&Arc<KeyHolder>> {
         self.keys.get(&self.master.api_key_hash(key))
+    }
+
+    /// Whether a tenant may have numbers that opted out.
+    #[must_use]
+    pub fn has_opt_outs(&self, tenant: &TenantId) -> bool {
+        self.opt_outs.contains(tenant)
     }
 
     /// A tenant by name.

@@ -139,6 +139,7 @@ fn acme(id: &TenantId) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms: OmsProfile::default(),
     }
@@ -196,4 +197,37 @@ async fn a_question_waits_a_moment_for_the_state() {
         house.project().await;
     });
     assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_tenant_keeps_the_list_of_numbers_that_want_nothing() {
+    let house = House::open().await;
+    let base = house.doors[0].replace("/messages", "/opt-outs");
+    let at = |number: &str| format!("{base}/{number}");
+    let put = |number: &str| house.client.put(at(number));
+    assert_eq!(House::reply(put("+447400123456")).await.status, 201);
+    let again = House::reply(put("07400%20123456")).await;
+    assert_eq!(
+        (again.status, again.body["number"].as_str(), again.body["by"].as_str()),
+        (200, Some("+447400123456"), Some("test"))
+    );
+    assert_eq!(House::reply(put("+447400123457")).await.status, 201);
+    let nobody = House::reply(put("ann")).await;
+    assert_eq!((nobody.status, nobody.body["type"].as_str().unwrap().ends_with("invalid-recipient")), (422, true));
+    // The list is whole, page by page, at every gateway.
+    let base = house.doors[1].replace("/messages", "/opt-outs");
+    let first = House::reply(house.client.get(format!("{base}?limit=1"))).await.body;
+    let next = first["next"].as_str().expect("there is another page");
+    let second = House::reply(house.client.get(format!("{base}?limit=1&cursor={next}"))).await.body;
+    assert!(second.get("next").is_none());
+    let mut numbers: Vec<&str> = [&first, &second].map(|page| page["optOuts"][0]["number"].as_str().unwrap()).into();
+    numbers.sort_unstable();
+    assert_eq!(numbers, ["+447400123456", "+447400123457"]);
+    assert_eq!(House::reply(house.client.get(format!("{base}?limit=0"))).await.status, 422);
+    for _ in 0..2 {
+        let removed = house.client.delete(at("+447400123456")).bearer_auth(KEY).send().await.unwrap();
+        assert_eq!(removed.status().as_u16(), 204);
+    }
+    assert_eq!(House::reply(house.client.get(at("+447400123456"))).await.status, 404);
+    assert_eq!(house.store.parties().await.unwrap().opt_outs, [TenantId::new("acme").unwrap()]);
 }

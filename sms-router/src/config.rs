@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use model::{RouterName, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::replies::orders::Orders;
+
 /// Settings of the router role. `example.toml` says why one would change each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +69,8 @@ pub struct Config {
     pub restored_at: Timestamp,
     /// Where tenants get what comes to them and is no user's reply.
     pub webhooks: Webhooks,
+    /// Words by which phones give orders.
+    pub orders: Orders,
     /// Where farms attach.
     pub control: Control,
 }
@@ -192,6 +196,7 @@ impl Default for Config {
             farm_lost_seconds: 600,
             restored_at: Timestamp(0),
             webhooks: Webhooks::default(),
+            orders: Orders::default(),
             control: Control::default(),
         }
     }

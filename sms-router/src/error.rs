@@ -93,6 +93,9 @@ pub enum RouterError {
     /// The schedule could not be read or written.
     #[error("the schedule could not be read or written")]
     Schedule(#[source] StoreError),
+    /// The numbers that opted out could not be read or written.
+    #[error("the numbers that opted out could not be read or written")]
+    OptOuts(#[source] StoreError),
     /// What was due could not be appended.
     #[error("what was due could not be appended")]
     Due(#[source] BusError),

@@ -89,6 +89,7 @@ impl<B: Bus, S: Store> Keeper<B, S> {
             routes: parties.routes.iter().map(|route| (route.id.clone(), route.clone())).collect(),
             weights: parties.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.weight)).collect(),
             tenants: parties.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.clone())).collect(),
+            opt_outs: parties.opt_outs.iter().cloned().collect(),
         })
     }
 

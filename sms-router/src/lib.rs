@@ -14,6 +14,7 @@ pub mod keys;
 pub mod loads;
 pub mod metrics;
 mod oldest;
+mod opt_outs;
 pub mod outcome;
 mod parts;
 pub mod pipeline;

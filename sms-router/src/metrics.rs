@@ -90,6 +90,8 @@ labels! {
     Expired = "expired",
     /// No route leads to it.
     NoRoute = "no-route",
+    /// The number wants nothing more from the tenant.
+    OptedOut = "opted-out",
     /// It was taken after its caller had been told that it was not.
     NotAnswered = "not-answered",
     /// A repeat of a request.
@@ -149,6 +151,8 @@ labels! {
     Phone = "phone",
     /// The tenant's webhook; its list has it too.
     Webhook = "webhook",
+    /// Us: it was an order (`STOP`, `START`); the tenant's list has it.
+    Order = "order",
     /// The tenant's list.
     Tenant = "tenant",
     /// The operator's list.

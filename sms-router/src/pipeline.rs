@@ -17,6 +17,7 @@ use store::{Claim, ScheduledRow, Store};
 use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, PlannedAs};
+use crate::opt_outs::{self, OptedOut};
 use crate::routing::{Loads, Turn, Unreadable};
 use crate::schedule::{Gate, Maker};
 use crate::seen::{Seen, Sight};
@@ -46,6 +47,8 @@ pub struct Pipeline<B, S, L> {
 struct Work {
     appended: Vec<(Lane, Entry)>,
     rows: Vec<ScheduledRow>,
+    /// Of the batch, what is for numbers that want nothing.
+    opted_out: OptedOut,
     up_to: i64,
     full: bool,
 }
@@ -127,7 +130,9 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         self.forget().await?;
         let records = decode(batch);
         let claims = self.claims(&records).await?;
-        let mut work = Work { appended: Vec::with_capacity(2 * records.len()), rows: vec![], up_to: from, full: false };
+        let opted_out = self.opted_out(&records).await?;
+        let appended = Vec::with_capacity(2 * records.len());
+        let mut work = Work { appended, rows: vec![], opted_out, up_to: from, full: false };
         for (index, (read, record)) in records.into_iter().enumerate() {
             if index % DECISIONS_MAX == DECISIONS_MAX - 1 {
                 tokio::task::yield_now().await;
@@ -195,6 +200,8 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
             self.schedule(record, now, work)?;
         } else if header.expires_ms > 0 && header.expires() <= now {
             self.end(header, now, State::Expired, "", PlannedAs::Expired, work);
+        } else if work.opted_out.has(header) {
+            self.end(header, now, State::Rejected, opt_outs::REASON, PlannedAs::OptedOut, work);
         } else {
             let waited = u64::try_from(now.since_ms(Timestamp(header.accepted_ms))).unwrap_or(0);
             match self.desk.routing.route(snapshot, record, now)? {
@@ -246,6 +253,12 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         let origin = Origin { lane: lane.clone(), partition: *partition, offset: read.offset };
         let reason = error.to_string();
         work.appended.push(deadletter::entry(&origin, read.payload.clone(), reason, self.desk.clock.now()));
+    }
+
+    async fn opted_out(&self, records: &[Decoded]) -> Result<OptedOut, RouterError> {
+        let headers = records.iter().filter_map(|(_, record)| Some(&record.as_ref().ok()?.header));
+        let found = OptedOut::among(&self.desk.store, &self.desk.world.snapshot(), headers).await;
+        found.map_err(RouterError::OptOuts)
     }
 
     /// The store's claims on the keyed ids that are not known here.

@@ -13,7 +13,7 @@
 //! * Firing is a commit on the maker's behalf: one that lost its share is refused, and what it planned counts for nothing.
 //!   Its last puts may still land, also after its successor fired and cleared the row. The successor remembers what it
 //!   fired, and clears such a row without appending it.
-//! * A cancelled row ends instead of being planned; one that was put back with its plan goes on. What was cancelled stays so,
+//! * A cancelled row, or one for a number that opted out, ends instead of being planned; one that was put back with its plan goes on. What was cancelled stays so,
 //!   and what fired is not asked again: a repeat ends the same way.
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +30,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
+use crate::opt_outs::{self, OptedOut};
 use crate::routing::{Hop, Loads, Turn, Unreadable};
 use crate::{RouterError, step};
 
@@ -184,6 +185,24 @@ pub struct Schedule<B, S, L> {
 /// A row that is due, with its record if that can be read.
 type DueRow = (ScheduledRow, Result<Record, RecordError>);
 
+/// What is not to be sent, though it is due.
+struct Barred {
+    taken_back: TakenBack,
+    opted_out: OptedOut,
+}
+
+/// How a delivery ends that is barred.
+type End = (State, &'static str);
+
+impl Barred {
+    fn end(&self, header: &Header) -> Option<End> {
+        if self.taken_back.has(header) {
+            return Some((State::Cancelled, ""));
+        }
+        self.opted_out.has(header).then_some((State::Rejected, opt_outs::REASON))
+    }
+}
+
 /// Up to when what was accepted is taken back.
 #[derive(Default)]
 struct TakenBack(BTreeMap<Cancelled, Timestamp>);
@@ -262,10 +281,10 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
                 (row, record)
             })
             .collect();
-        let taken_back = self.taken_back(&rows).await?;
+        let barred = Barred { taken_back: self.taken_back(&rows).await?, opted_out: self.opted_out(&rows).await? };
         let mut due = Due { late, ..Due::default() };
         for (row, record) in rows {
-            self.take(row, record, &taken_back, now, &mut due);
+            self.take(row, record, &barred, now, &mut due);
         }
         let gone = due.done.len() + due.late.len();
         if !due.planned.is_empty() {
@@ -310,6 +329,12 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         Ok(TakenBack(asked.into_iter().zip(said).filter_map(|(subject, at)| Some((subject, at?))).collect()))
     }
 
+    async fn opted_out(&self, rows: &[DueRow]) -> Result<OptedOut, RouterError> {
+        let headers = rows.iter().filter_map(|(_, record)| Some(&record.as_ref().ok()?.header));
+        let found = OptedOut::among(&self.desk.store, &self.desk.world.snapshot(), headers).await;
+        found.map_err(RouterError::OptOuts)
+    }
+
     /// Commits on the maker's behalf, so that it counts only while the maker has its share.
     async fn commit(&self, appended: Vec<(Lane, Entry)>, done: &[ScheduledRow]) -> Result<(), RouterError> {
         let mut passage = self.gate.0.lock().await;
@@ -323,35 +348,30 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         &self,
         row: ScheduledRow,
         record: Result<Record, RecordError>,
-        taken_back: &TakenBack,
+        barred: &Barred,
         now: Timestamp,
         due: &mut Due,
     ) {
-        match record.map_err(Unreadable::from).and_then(|record| self.turn(record, taken_back, now)) {
-            Ok((record, Some(turn))) => self.follow(row, (record, turn), now, due),
-            Ok((record, None)) => self.end(row, &record, (State::Cancelled, ""), now, due),
+        match record.map_err(Unreadable::from).and_then(|record| self.turn(record, barred, now)) {
+            Ok((record, Ok(turn))) => self.follow(row, (record, turn), now, due),
+            Ok((record, Err(end))) => self.end(row, &record, end, now, due),
             Err(error) => self.bury(row, &error, now, due),
         }
     }
 
-    /// `None`: it is cancelled.
-    fn turn(
-        &self,
-        record: Record,
-        taken_back: &TakenBack,
-        now: Timestamp,
-    ) -> Result<(Record, Option<Turn>), Unreadable> {
+    /// The inner error is how it ends instead.
+    fn turn(&self, record: Record, barred: &Barred, now: Timestamp) -> Result<(Record, Result<Turn, End>), Unreadable> {
         let snapshot = self.desk.world.snapshot();
         let turn = if !record.body()?.candidates.is_empty() {
             Turn::Routed(Box::new(self.desk.routing.again(&snapshot, record.clone())?))
-        } else if taken_back.has(&record.header) {
-            return Ok((record, None));
+        } else if let Some(end) = barred.end(&record.header) {
+            return Ok((record, Err(end)));
         } else if record.header.expires_ms > 0 && record.header.expires() <= now {
-            return Ok((record, Some(Turn::NoRoute)));
+            return Ok((record, Ok(Turn::NoRoute)));
         } else {
             self.desk.routing.route(&snapshot, &record, now)?
         };
-        Ok((record, Some(turn)))
+        Ok((record, Ok(turn)))
     }
 
     fn follow(&self, row: ScheduledRow, (record, turn): (Record, Turn), now: Timestamp, due: &mut Due) {

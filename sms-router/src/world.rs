@@ -1,6 +1,6 @@
 //! What the role knows of tenants, routes, prices and keys: one immutable snapshot at a time. Reads no store itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::keyring::Keyring;
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub weights: HashMap<TenantId, u32>,
     /// The tenants.
     pub tenants: HashMap<TenantId, Tenant>,
+    /// Tenants that may have numbers which opted out.
+    pub opt_outs: HashSet<TenantId>,
 }
 
 /// The newest snapshot. Clones share it.

@@ -3,12 +3,13 @@
 mod support;
 
 use bus::{Bus as _, Entry};
+use model::record::Door;
 use model::reply::Words;
-use model::{Lane, MessageId, Timestamp};
+use model::{Lane, MessageId, Msisdn, State, Timestamp};
 use sms_router::config::Config;
 use sms_router::deadletter;
 use sms_router::outcome::{Inbound, Kind};
-use store::{InboundOwner, InboundPlace, InboundRow, Store as _};
+use store::{Conversation, DocumentKind, InboundOwner, InboundPlace, InboundRow, Store as _};
 use support::{House, IMSI, NOW, NUMBER};
 use wire::tpdu::{Address, Incoming, delivers};
 use wire::udh::Reference;
@@ -139,4 +140,88 @@ async fn what_can_t_be_read_goes_to_the_dead_letters_and_keeps_nobody_waiting() 
     assert_eq!(texts(&house).await, ["hello"]);
     let page = deadletter::list(&house.bus, 0, 100).await.unwrap();
     assert_eq!((page.letters.len(), page.letters[0].letter.lane.as_str()), (1, "inbox"));
+}
+
+/// What the lists say was done about each message.
+async fn done_of(house: &House, owner: InboundOwner) -> Vec<String> {
+    listed(house, owner).await.into_iter().map(|row| row.goes_to).collect()
+}
+
+async fn opt_outs(house: &House) -> usize {
+    house.desk.store.documents(&house.tenant, DocumentKind::OptOut, "", 100).await.unwrap().len()
+}
+
+async fn say(house: &House, text: &str, nth: u64) {
+    put(house, &heard(house, text, nth)).await;
+    house.sort_inbox(PARTITION).await.unwrap();
+    house.desk.keeper.refresh(&house.desk.world).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_number_that_says_stop_gets_nothing_until_it_says_start() {
+    let house = open(true).await;
+    let later = house.message(1).with(|header| header.not_before_ms = NOW.plus_ms(60_000).0);
+    let ours = |id| house.message(id);
+    house.accept(std::slice::from_ref(&later)).await;
+    house.plan().await;
+    say(&house, " Stop.", 1).await;
+    let other = house.message_to(3, "+447700900999");
+    let alert = ours(4).with(|header| header.door = Door::Push as i32);
+    house.accept(&[ours(2), other.clone(), alert.clone()]).await;
+    house.plan().await;
+    house.desk.clock.set(NOW.plus_ms(60_000));
+    house.fire().await;
+    for sent in [ours(2), later] {
+        let (state, reason) = house.ending(&sent).await;
+        assert_eq!((state, reason.as_str()), (State::Rejected, "opted out"));
+    }
+    for sent in [other, alert] {
+        assert_eq!(house.story(&sent).await, ["routed"]);
+    }
+    say(&house, "START", 2).await;
+    house.accept(&[ours(5)]).await;
+    house.plan().await;
+    assert_eq!(house.story(&ours(5)).await, ["routed"]);
+    assert_eq!(done_of(&house, InboundOwner::Tenant(house.tenant.clone())).await, ["opt-out", "opt-in"]);
+    assert_eq!(opt_outs(&house).await, 0);
+}
+
+#[tokio::test]
+async fn an_order_that_is_obeyed_again_after_a_kill_changes_nothing() {
+    let house = open(true).await;
+    put(&house, &heard(&house, "STOP", 1)).await;
+    house.bus.fail_after(0);
+    house.sort_inbox(PARTITION).await.unwrap_err();
+    let first = house.desk.store.documents(&house.tenant, DocumentKind::OptOut, "", 2).await.unwrap();
+    assert_eq!(first.len(), 1, "obeyed before it is answered for");
+    house.bus.heal();
+    house.sort_inbox(PARTITION).await.unwrap();
+    assert_eq!(house.desk.store.documents(&house.tenant, DocumentKind::OptOut, "", 2).await.unwrap(), first);
+    assert_eq!(done_of(&house, InboundOwner::Tenant(house.tenant.clone())).await, ["opt-out"]);
+}
+
+#[tokio::test]
+async fn an_order_that_concerns_nobody_s_list_is_a_message() {
+    let nobody_s = open(false).await;
+    say(&nobody_s, "stop", 1).await;
+    assert_eq!(texts(&nobody_s).await, ["stop"]);
+    assert_eq!(opt_outs(&nobody_s).await, 0);
+    let house = open(true).await;
+    for (nth, text) in ["start", "stop it", "STOP"].into_iter().enumerate() {
+        say(&house, text, nth as u64 + 1).await;
+    }
+    let mut done = done_of(&house, InboundOwner::Tenant(house.tenant.clone())).await;
+    done.sort_unstable();
+    assert_eq!(done, ["", "", "opt-out"]);
+}
+
+#[tokio::test]
+async fn over_a_shared_sim_stop_is_for_who_wrote_last() {
+    let house = open(false).await;
+    let number_hash = house.master.number_key().hash(&Msisdn::parse(NUMBER).unwrap());
+    let (tenant, user) = (house.tenant.clone(), "server-1".to_owned());
+    let last = Conversation { account: IMSI.into(), number_hash, tenant, user, is_oms: false, at: NOW };
+    house.desk.store.converse(vec![last]).await.unwrap();
+    say(&house, "STOP", 1).await;
+    assert_eq!((opt_outs(&house).await, texts(&house).await.len()), (1, 0));
 }

@@ -488,3 +488,21 @@ async fn who_came_proves_what_was_uncertain() {
     house.settle().await;
     assert_eq!(house.ledger().await.finals[&State::Delivered], 1);
 }
+
+#[tokio::test]
+async fn whom_a_tenant_wrote_to_is_remembered_if_it_hears_answers() {
+    for hears_answers in [false, true] {
+        let house = House::open_with(Config { references_flush_ms: 1, ..Config::default() }).await;
+        let tenant = store::Store::parties(&house.desk.store).await.unwrap().tenants.remove(0);
+        let tenant = model::party::Tenant { hears_answers, ..tenant };
+        store::Store::put_tenant(&house.desk.store, tenant).await.unwrap();
+        house.desk.keeper.refresh(&house.desk.world).await.unwrap();
+        let sent = house.message(1);
+        let record = routed(&house, &sent).await;
+        house.outcome(&record, OutcomeKind::Sent, &[9]).await;
+        house.settle().await;
+        let number_hash = sent.header.recipient_hash.clone().try_into().unwrap();
+        let found = store::Store::conversation(&house.desk.store, IMSI, number_hash).await.unwrap();
+        assert_eq!(found.map(|last| last.tenant), hears_answers.then(|| house.tenant.clone()));
+    }
+}

@@ -250,6 +250,7 @@ fn tenant(id: TenantId) -> Tenant {
         segments_max: 10,
         validity_seconds: 86_400,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms: OmsProfile {
             service_provider: "Carillon demo".into(),

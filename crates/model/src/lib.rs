@@ -11,6 +11,7 @@ pub mod lane;
 pub mod lifecycle;
 pub mod money;
 pub mod msisdn;
+pub mod opt_out;
 pub mod party;
 pub mod push;
 pub mod record;

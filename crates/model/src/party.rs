@@ -28,6 +28,10 @@ pub struct Tenant {
     pub validity_seconds: u32,
     /// Whether what may have been sent is sent again.
     pub resend_uncertain: bool,
+    /// Whether it is remembered which phones it wrote to, so that what they answer through a SIM or account that others use, too, is
+    /// known to be for it. Of messages of OMS users it always is.
+    #[serde(default)]
+    pub hears_answers: bool,
     /// Where the tenant gets what phones send it and is no user's reply; empty: where the router's settings say, or nowhere.
     #[serde(default)]
     pub webhook: String,

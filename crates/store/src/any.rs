@@ -126,6 +126,14 @@ impl Store for AnyStore {
         }
     }
 
+    async fn put_opt_outs(&self, tenant: &TenantId) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.put_opt_outs(tenant).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.put_opt_outs(tenant).await,
+        }
+    }
+
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         match self {
             AnyStore::Embedded(store) => store.replace_deck(rates).await,
@@ -463,6 +471,14 @@ impl Store for AnyStore {
             AnyStore::Embedded(store) => store.have_documents(kind, ids).await,
             #[cfg(feature = "cql")]
             AnyStore::Cql(store) => store.have_documents(kind, ids).await,
+        }
+    }
+
+    async fn tenants_with(&self, kind: DocumentKind, id: &str) -> Result<Vec<TenantId>> {
+        match self {
+            AnyStore::Embedded(store) => store.tenants_with(kind, id).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.tenants_with(kind, id).await,
         }
     }
 

@@ -101,6 +101,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Puts a data key. A key that is there is never changed.
     fn put_data_key(&self, key: WrappedKey) -> impl Future<Output = Result<u64>> + Send;
 
+    /// Says that a tenant may have numbers that opted out ([`DocumentKind::OptOut`]). It stays said; said again, nothing changes.
+    fn put_opt_outs(&self, tenant: &TenantId) -> impl Future<Output = Result<()>> + Send;
+
     /// Replaces the price deck, whole or not at all, and returns the deck's version, one above the last.
     fn replace_deck(&self, rates: Vec<Rate>) -> impl Future<Output = Result<u64>> + Send;
 
@@ -295,6 +298,10 @@ pub trait Store: Clone + Send + Sync + 'static {
         kind: DocumentKind,
         ids: &[(TenantId, String)],
     ) -> impl Future<Output = Result<Vec<bool>>> + Send;
+
+    /// The tenants that have, or had, a document of this id, in no order. Only of kinds that are
+    /// [found by their id](DocumentKind::is_found_by_id).
+    fn tenants_with(&self, kind: DocumentKind, id: &str) -> impl Future<Output = Result<Vec<TenantId>>> + Send;
 
     /// All windows of a partition of lane `changes`, in no order.
     fn windows(&self, partition: u32) -> impl Future<Output = Result<Vec<WindowRow>>> + Send;

@@ -43,6 +43,12 @@ impl DocumentKind {
             DocumentKind::OptOut => "opt-out",
         }
     }
+
+    /// Whether the tenants that have one can be found, by whoever does not know whose it is.
+    #[must_use]
+    pub const fn is_found_by_id(self) -> bool {
+        matches!(self, DocumentKind::NumberOwner)
+    }
 }
 
 /// A document of a tenant's: opaque here.

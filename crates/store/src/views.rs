@@ -29,6 +29,8 @@ pub struct Parties {
     pub farms: Vec<Farm>,
     /// Data keys, wrapped.
     pub data_keys: Vec<WrappedKey>,
+    /// Tenants that may have numbers which opted out: only theirs are looked up.
+    pub opt_outs: Vec<TenantId>,
 }
 
 /// A router replica that farms can attach to.

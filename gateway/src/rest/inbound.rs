@@ -26,6 +26,8 @@ use crate::snapshot::Snapshot;
 const LISTED_MAX: usize = 200;
 /// Messages one answer lists if the caller does not say.
 const LISTED: usize = 100;
+/// What rows call orders of a phone's.
+const ORDERS: [&str; 4] = ["opt-out", "opt-in", "push-off", "push-on"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,9 @@ struct View {
     mail: Option<Way>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<Way>,
+    /// What it ordered, where it was an order: `opt-out`, `opt-in`, `push-off`, `push-on`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    order: &'static str,
     /// The message by which it went to the user's own phone.
     #[serde(skip_serializing_if = "String::is_empty")]
     sent_on_as: String,
@@ -177,6 +182,7 @@ fn view(snapshot: &Snapshot, row: InboundRow) -> Result<View, SealError> {
         })
     };
     let sent_on_as = goes_to.iter().find_map(|word| word.strip_prefix("phone:")).unwrap_or_default().to_owned();
+    let order = ORDERS.into_iter().find(|order| goes_to.contains(order)).unwrap_or_default();
     let multimedia = words.multimedia.map(|multimedia| Multimedia {
         subject: multimedia.subject,
         media: multimedia.media.into_iter().map(medium).collect(),
@@ -192,6 +198,7 @@ fn view(snapshot: &Snapshot, row: InboundRow) -> Result<View, SealError> {
         webhook: way("webhook"),
         user_id: row.user,
         multimedia,
+        order,
         sent_on_as,
     })
 }

@@ -61,6 +61,7 @@ pub(crate) fn tenant(name: &str) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms: OmsProfile {
             service_provider: "Example Telecom".into(),

@@ -113,6 +113,7 @@ fn tenant(profile: &Value) -> Tenant {
         segments_max: 10,
         validity_seconds: 3600,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms: oms(profile),
     }

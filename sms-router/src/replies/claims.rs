@@ -3,9 +3,11 @@
 use bus::Bus;
 use model::party::OmsUser;
 use model::seal::NumberKey;
-use model::{Msisdn, Timestamp};
-use store::{CONVERSATION_MS, InboundOwner, Store};
+use model::{Msisdn, TenantId, Timestamp};
+use store::{CONVERSATION_MS, Conversation, InboundOwner, Store};
 
+use super::orders::Order;
+use super::stops;
 use crate::RouterError;
 use crate::desk::Desk;
 use crate::routing::Loads;
@@ -17,6 +19,8 @@ pub(super) struct Said<'a> {
     pub(super) account: &'a str,
     /// The sender, as the network told it.
     pub(super) from: &'a str,
+    /// The text, if it is one.
+    pub(super) text: &'a str,
     /// When lane `inbox` took it.
     pub(super) received: Timestamp,
 }
@@ -26,11 +30,21 @@ pub(super) struct Claim {
     pub(super) owner: InboundOwner,
     /// The user it is a reply to.
     pub(super) user: Option<OmsUser>,
+    /// What it ordered, if it was an order and was obeyed: then it goes nowhere but into the list.
+    pub(super) order: Option<Order>,
+}
+
+impl Claim {
+    fn of_tenant(tenant: TenantId) -> Self {
+        Claim { owner: InboundOwner::Tenant(tenant), user: None, order: None }
+    }
 }
 
 /// Those who may claim a message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Claimant {
+    /// The list of numbers that want nothing more: its words are orders of the phone's.
+    OptOuts,
     /// Who wrote to the phone last through that account, within the window.
     Conversation,
     /// The tenant the account belongs to, for its webhook and its list.
@@ -39,53 +53,74 @@ enum Claimant {
     Operator,
 }
 
-/// In the order in which they are asked; the first that wants it has it. Words that are orders to us (`PUSH`, `STOP`) would come
-/// before all of these.
-const CLAIMANTS: [Claimant; 3] = [Claimant::Conversation, Claimant::Owner, Claimant::Operator];
+/// In the order in which they are asked; the first that wants it has it (spec OMS, 11.8).
+const CLAIMANTS: [Claimant; 4] = [Claimant::OptOuts, Claimant::Conversation, Claimant::Owner, Claimant::Operator];
 
-/// Whom a message is for: always somebody.
-///
-/// # Errors
-/// The store is away.
-pub(super) async fn of<B: Bus, S: Store, L: Loads>(
-    desk: &Desk<B, S, L>,
-    numbers: &NumberKey,
-    snapshot: &Snapshot,
-    said: &Said<'_>,
-) -> Result<Claim, RouterError> {
-    for claimant in CLAIMANTS {
-        let claim = match claimant {
-            Claimant::Conversation => conversation(desk, numbers, snapshot, said).await?,
-            Claimant::Owner => owner(desk, snapshot, said),
-            Claimant::Operator => break,
-        };
-        if let Some(claim) = claim {
-            return Ok(claim);
+/// A message that nobody has yet, and what its claimants are asked with.
+pub(super) struct Hearing<'a, B, S, L> {
+    pub(super) desk: &'a Desk<B, S, L>,
+    pub(super) numbers: &'a NumberKey,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) said: Said<'a>,
+}
+
+impl<B: Bus, S: Store, L: Loads> Hearing<'_, B, S, L> {
+    /// Whom the message is for: always somebody. An order is obeyed before it is answered for; obeyed again, nothing changes.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(super) async fn claim(&self) -> Result<Claim, RouterError> {
+        for claimant in CLAIMANTS {
+            let claim = match claimant {
+                Claimant::OptOuts => self.opt_outs().await?,
+                Claimant::Conversation => self.conversation().await?,
+                Claimant::Owner => self.owner().map(Claim::of_tenant),
+                Claimant::Operator => break,
+            };
+            if let Some(claim) = claim {
+                return Ok(claim);
+            }
         }
+        Ok(Claim { owner: InboundOwner::Operator, user: None, order: None })
     }
-    Ok(Claim { owner: InboundOwner::Operator, user: None })
-}
 
-async fn conversation<B: Bus, S: Store, L: Loads>(
-    desk: &Desk<B, S, L>,
-    numbers: &NumberKey,
-    snapshot: &Snapshot,
-    said: &Said<'_>,
-) -> Result<Option<Claim>, RouterError> {
-    let Ok(number) = Msisdn::parse(said.from) else { return Ok(None) };
-    let found = desk.store.conversation(said.account, numbers.hash(&number)).await.map_err(RouterError::Inbound)?;
-    let since = said.received.plus_ms(-CONVERSATION_MS);
-    let known = found.filter(|last| last.at >= since && snapshot.tenants.contains_key(&last.tenant));
-    let Some(last) = known else { return Ok(None) };
-    let user = match last.is_oms {
-        true => desk.store.oms_user(&last.tenant, &last.user).await.map_err(RouterError::Inbound)?,
-        false => None,
-    };
-    Ok(Some(Claim { owner: InboundOwner::Tenant(last.tenant), user: user.map(|(_, user)| user) }))
-}
+    /// The number, if the sender is one.
+    pub(super) fn number(&self) -> Option<Msisdn> {
+        Msisdn::parse(self.said.from).ok()
+    }
 
-fn owner<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, snapshot: &Snapshot, said: &Said<'_>) -> Option<Claim> {
-    let tenant = desk.config.inbound_owners.get(said.account)?;
-    let is_there = snapshot.tenants.contains_key(tenant);
-    is_there.then(|| Claim { owner: InboundOwner::Tenant(tenant.clone()), user: None })
+    /// The tenant who wrote to the phone last through that account, or else the one the account belongs to.
+    pub(super) async fn correspondent(&self) -> Result<Option<TenantId>, RouterError> {
+        Ok(self.last().await?.map(|last| last.tenant).or_else(|| self.owner()))
+    }
+
+    async fn opt_outs(&self) -> Result<Option<Claim>, RouterError> {
+        let order = self.desk.config.orders.of(self.said.text);
+        let Some(order @ (Order::Stop | Order::Start)) = order else { return Ok(None) };
+        let tenant = stops::obey(self, order).await?;
+        Ok(tenant.map(|tenant| Claim { order: Some(order), ..Claim::of_tenant(tenant) }))
+    }
+
+    async fn conversation(&self) -> Result<Option<Claim>, RouterError> {
+        let Some(last) = self.last().await? else { return Ok(None) };
+        let user = match last.is_oms {
+            true => self.desk.store.oms_user(&last.tenant, &last.user).await.map_err(RouterError::Inbound)?,
+            false => None,
+        };
+        Ok(Some(Claim { user: user.map(|(_, user)| user), ..Claim::of_tenant(last.tenant) }))
+    }
+
+    /// The last that was written to the phone through that account, if it is not too long ago.
+    async fn last(&self) -> Result<Option<Conversation>, RouterError> {
+        let Some(number) = self.number() else { return Ok(None) };
+        let found = self.desk.store.conversation(self.said.account, self.numbers.hash(&number)).await;
+        let since = self.said.received.plus_ms(-CONVERSATION_MS);
+        let is_known = |last: &Conversation| last.at >= since && self.snapshot.tenants.contains_key(&last.tenant);
+        Ok(found.map_err(RouterError::Inbound)?.filter(is_known))
+    }
+
+    fn owner(&self) -> Option<TenantId> {
+        let tenant = self.desk.config.inbound_owners.get(self.said.account)?;
+        self.snapshot.tenants.contains_key(tenant).then(|| tenant.clone())
+    }
 }

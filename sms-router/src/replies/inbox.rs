@@ -20,7 +20,7 @@ use wire::mail::MailAddress;
 use wire::reassembly::join_octets;
 use wire::tpdu::{Deliver, UserData};
 
-use super::claims::{self, Claim, Said};
+use super::claims::{Claim, Hearing, Said};
 use super::hooks::Hooks;
 use super::onward::{Budget, Onward};
 use super::parts::{Kept, Parts, Taken, text};
@@ -296,8 +296,10 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
 
     /// Gives a message to whom it is for.
     async fn claim(&self, whole: Whole, snapshot: &Snapshot, work: &mut Work) -> Result<(), RouterError> {
-        let said = Said { account: &whole.account, from: &whole.words.from, received: whole.received };
-        let Claim { owner, user } = claims::of(&self.desk, &self.keys.numbers, snapshot, &said).await?;
+        let Words { from, text, .. } = &whole.words;
+        let said = Said { account: &whole.account, from, text, received: whole.received };
+        let hearing = Hearing { desk: &self.desk, numbers: &self.keys.numbers, snapshot, said };
+        let Claim { owner, user, order } = hearing.claim().await?;
         let key = match &owner {
             InboundOwner::Tenant(tenant) => snapshot.keyring.newest(tenant).map_or(&self.keys.inbound, |(_, key)| key),
             InboundOwner::Operator => &self.keys.inbound,
@@ -306,7 +308,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             InboundOwner::Tenant(tenant) => snapshot.tenants.get(tenant),
             InboundOwner::Operator => None,
         };
-        let mut goes_to = Vec::new();
+        let mut goes_to: Vec<String> = order.map(|order| order.as_str().to_owned()).into_iter().collect();
         if user.as_ref().is_some_and(|user| is_mailed(user, &whole.words)) {
             goes_to.push(MAILBOX.to_owned());
         }
@@ -337,6 +339,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
         let taken = match goes_to.first().map(String::as_str) {
             Some(MAILBOX) => TakenBy::Mailbox,
             Some(WEBHOOK) => TakenBy::Webhook,
+            Some(_) if order.is_some() => TakenBy::Order,
             Some(_) => TakenBy::Phone,
             None if tenant.is_some() => TakenBy::Tenant,
             None => TakenBy::Operator,

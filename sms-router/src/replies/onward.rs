@@ -115,6 +115,7 @@ pub(super) mod tests {
             segments_max: 10,
             validity_seconds: 3_600,
             resend_uncertain: false,
+            hears_answers: false,
             webhook: String::new(),
             oms: model::party::OmsProfile::default(),
         }

@@ -382,13 +382,15 @@ impl<L: Loads> Settlement<L> {
         work.append(step::entry(header, header.attempt, at, Step::Ended(ended)));
     }
 
-    /// A reply may come to what was, or may have been, handed over for a user of the OMS door; until others write to the phone.
+    /// A reply may come to what was, or may have been, handed over for a user of the OMS door or a tenant that hears answers; until
+    /// others write to the phone.
     fn converse(&mut self, header: &Header, outcome: &Outcome, work: &Work) {
         let (is_oms, number_hash) = (header.door() == Door::Oms, hash(&header.recipient_hash));
-        if outcome.imsi.is_empty() || !self.talks.is_kept(number_hash, is_oms, work.now) {
+        let Ok(tenant) = header.tenant() else { return };
+        let hears = || work.snapshot.tenants.get(&tenant).is_some_and(|tenant| tenant.hears_answers);
+        if outcome.imsi.is_empty() || !self.talks.is_kept(number_hash, is_oms || hears(), work.now) {
             return;
         }
-        let Ok(tenant) = header.tenant() else { return };
         let user = header.account.user.clone();
         let (account, at) = (outcome.imsi.clone(), at(outcome, work));
         self.book.converse(Conversation { account, number_hash, tenant, user, is_oms, at });

@@ -1,7 +1,7 @@
-//! Which phones users of the OMS door wrote to of late, by keyed hashes. Knows no rows.
+//! Which phones were written to of late by who hears answers, by keyed hashes. Knows no rows.
 //!
-//! Only those users get replies, so only what they send is remembered in the store, and what others then send to the same
-//! phones: a reply belongs to the last one. Messages to any other phone cost nothing here.
+//! Only users of the OMS door get replies, and some tenants hear answers; so only what these send is remembered in the store, and
+//! what others then send to the same phones: a reply belongs to the last one. Messages to any other phone cost nothing here.
 
 use std::collections::HashSet;
 
@@ -32,18 +32,18 @@ impl Talks {
         numbers.into_iter().for_each(|number| self.spans[0].note(number));
     }
 
-    /// Whether it is to be remembered that something was handed over for this number.
-    pub fn is_kept(&mut self, number: [u8; 16], is_oms: bool, now: Timestamp) -> bool {
+    /// Whether it is to be remembered that something was handed over for this number. `is_awaited`: its sender hears answers.
+    pub fn is_kept(&mut self, number: [u8; 16], is_awaited: bool, now: Timestamp) -> bool {
         if now >= self.began.plus_ms(CONVERSATION_MS) {
             let ended = std::mem::take(&mut self.spans[0]);
             let is_of_late = now < self.began.plus_ms(2 * CONVERSATION_MS);
             self.spans[1] = if is_of_late { ended } else { Numbers::default() };
             self.began = now;
         }
-        if is_oms {
+        if is_awaited {
             self.spans[0].note(number);
         }
-        is_oms || self.spans.iter().any(|span| span.is_everything || span.known.contains(&number))
+        is_awaited || self.spans.iter().any(|span| span.is_everything || span.known.contains(&number))
     }
 }
 

@@ -554,6 +554,7 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         segments_max: 10,
         validity_seconds: 3_600,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms,
     };

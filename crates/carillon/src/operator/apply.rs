@@ -178,6 +178,7 @@ fn tenant(given: Table) -> anyhow::Result<Tenant> {
         segments_max: 10,
         validity_seconds: 86_400,
         resend_uncertain: false,
+        hears_answers: false,
         webhook: String::new(),
         oms: OmsProfile::default(),
     };

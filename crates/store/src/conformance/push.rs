@@ -105,6 +105,14 @@ async fn documents_are_listed_in_the_order_of_their_ids<S: Store>(open: &impl As
     let had = store.have_documents(DocumentKind::OptOut, &ask).await.expect("readable");
     assert_eq!(had, [true, false, false], "a document may be empty");
     assert!(store.have_documents(DocumentKind::OptOut, &[]).await.expect("readable").is_empty());
+    for owner in ["shelf", "shelf-2"] {
+        let number = document(&tenant(owner), DocumentKind::NumberOwner, "0f", "a device");
+        assert!(replace_is_first(&store, &number).await);
+    }
+    let mut having = store.tenants_with(DocumentKind::NumberOwner, "0f").await.expect("readable");
+    having.sort_unstable();
+    assert_eq!(having, [tenant("shelf"), tenant("shelf-2")]);
+    assert!(store.tenants_with(DocumentKind::NumberOwner, "1f").await.expect("readable").is_empty());
 }
 
 async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -> S) {

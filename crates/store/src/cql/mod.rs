@@ -299,6 +299,11 @@ impl Store for CqlStore {
         self.put(Kind::DataKey, key.tenant.as_str(), &key.id, &key).await
     }
 
+    async fn put_opt_outs(&self, tenant: &TenantId) -> Result<()> {
+        let put = parties::replace(self.engine(), Kind::OptOuts, (tenant.as_str(), ""), None, tenant);
+        put.await.map(drop).map_err(failed(StoreError::Parties))
+    }
+
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         parties::replace_deck(self.engine(), &rates).await.map_err(failed(StoreError::Parties))
     }
@@ -474,6 +479,10 @@ impl Store for CqlStore {
 
     async fn have_documents(&self, kind: DocumentKind, ids: &[(TenantId, String)]) -> Result<Vec<bool>> {
         push::have(self.engine(), kind, ids).await.map_err(failed(StoreError::Documents))
+    }
+
+    async fn tenants_with(&self, kind: DocumentKind, id: &str) -> Result<Vec<TenantId>> {
+        push::tenants_with(self.engine(), kind, id).await.map_err(failed(StoreError::Documents))
     }
 
     async fn windows(&self, partition: u32) -> Result<Vec<WindowRow>> {

@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Route,
     Farm,
     DataKey,
+    OptOuts,
 }
 
 impl Kind {
@@ -32,6 +33,7 @@ impl Kind {
             Kind::Route => "route",
             Kind::Farm => "farm",
             Kind::DataKey => "data-key",
+            Kind::OptOuts => "opt-outs",
         }
     }
 }
@@ -242,7 +244,7 @@ pub(super) async fn snapshot(engine: &Engine) -> Result<Parties, CqlError> {
 }
 
 async fn read(engine: &Engine, version: &Version) -> Result<Parties, CqlError> {
-    let (tenants, api_keys, oms_users, suppliers, routes, farms, data_keys, rates) = tokio::try_join!(
+    let (tenants, api_keys, oms_users, suppliers, routes, farms, data_keys, opt_outs, rates) = tokio::try_join!(
         records(engine, Kind::Tenant),
         records(engine, Kind::ApiKey),
         records(engine, Kind::OmsUser),
@@ -250,11 +252,12 @@ async fn read(engine: &Engine, version: &Version) -> Result<Parties, CqlError> {
         records(engine, Kind::Route),
         records(engine, Kind::Farm),
         records(engine, Kind::DataKey),
+        records(engine, Kind::OptOuts),
         rates(engine, version),
     )?;
     let deck = PriceDeck { version: unsigned(version.deck_version), rates };
     let version = unsigned(version.number);
-    Ok(Parties { version, tenants, api_keys, oms_users, suppliers, routes, deck, farms, data_keys })
+    Ok(Parties { version, tenants, api_keys, oms_users, suppliers, routes, deck, farms, data_keys, opt_outs })
 }
 
 async fn records<T: DeserializeOwned>(engine: &Engine, kind: Kind) -> Result<Vec<T>, CqlError> {

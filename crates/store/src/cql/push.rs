@@ -87,6 +87,11 @@ pub(super) async fn replace(
     was: Option<&Revision>,
     document: &Document,
 ) -> Result<Option<Revision>, CqlError> {
+    if was.is_none() && document.kind.is_found_by_id() {
+        // Before the document, so that nothing is there that is not found.
+        let row = (document.kind.name(), &document.id, document.tenant.as_str());
+        engine.client.write(&engine.statements.document_tenant_put, row).await?;
+    }
     let until = document.until.map(|until| CqlTimestamp(until.0));
     let key = (document.tenant.as_str(), document.kind.name(), shard(document.id.as_bytes()), &document.id);
     let lives = document.until.map_or(0, seconds);
@@ -120,6 +125,13 @@ pub(super) async fn have(
         }
     };
     engine.client.all(ids.iter().map(look).collect()).await
+}
+
+/// Rows stay when their document goes: another of the same name may just have come.
+pub(super) async fn tenants_with(engine: &Engine, kind: DocumentKind, id: &str) -> Result<Vec<TenantId>, CqlError> {
+    let rows: Vec<(String,)> = engine.client.rows(&engine.statements.document_tenants, (kind.name(), id)).await?;
+    let tenant = |(name,): (String,)| TenantId::new(&name).map_err(|_| CqlError::Row { table: "document_tenant" });
+    rows.into_iter().map(tenant).collect()
 }
 
 pub(super) async fn windows(engine: &Engine, partition: u32) -> Result<Vec<WindowRow>, CqlError> {

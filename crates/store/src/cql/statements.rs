@@ -126,6 +126,10 @@ statements! {
          IF body = ?";
     document_remove: Conditional, "remove a document",
         "DELETE FROM document WHERE tenant = ? AND kind = ? AND shard = ? AND id = ? IF body = ?";
+    document_tenant_put: Repeatable, "note whose a document is",
+        "INSERT INTO document_tenant (kind, id, tenant) VALUES (?, ?, ?)";
+    document_tenants: Repeatable, "look whose documents are",
+        "SELECT tenant FROM document_tenant WHERE kind = ? AND id = ?";
     windows: Repeatable, "read the windows",
         "SELECT tenant, account, device, state FROM notify_window WHERE lane_partition = ? AND shard = ?";
     window_put: Repeatable, "write a window",

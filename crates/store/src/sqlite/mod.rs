@@ -121,6 +121,12 @@ impl Store for EmbeddedStore {
         self.put(Put::new(Kind::DataKey, key.tenant.as_str(), &key.id, &key)).await
     }
 
+    async fn put_opt_outs(&self, tenant: &TenantId) -> Result<()> {
+        let put = Put::new(Kind::OptOuts, tenant.as_str(), "", tenant);
+        let done = self.database.write(move |tx| put.replace(tx, None).map(drop));
+        done.await.map_err(|error| StoreError::Parties(error.into()))
+    }
+
     async fn replace_deck(&self, rates: Vec<Rate>) -> Result<u64> {
         self.database
             .write(move |tx| parties::replace_deck(tx, &rates))
@@ -363,6 +369,12 @@ impl Store for EmbeddedStore {
     async fn have_documents(&self, kind: DocumentKind, ids: &[(TenantId, String)]) -> Result<Vec<bool>> {
         let ids = ids.to_vec();
         let done = self.database.read(move |c| push::have(c, kind, &ids));
+        done.await.map_err(|error| StoreError::Documents(error.into()))
+    }
+
+    async fn tenants_with(&self, kind: DocumentKind, id: &str) -> Result<Vec<TenantId>> {
+        let id = id.to_owned();
+        let done = self.database.read(move |c| push::tenants_with(c, kind, &id));
         done.await.map_err(|error| StoreError::Documents(error.into()))
     }
 

@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Route,
     Farm,
     DataKey,
+    OptOuts,
 }
 
 impl Kind {
@@ -31,6 +32,7 @@ impl Kind {
             Kind::Route => "route",
             Kind::Farm => "farm",
             Kind::DataKey => "data-key",
+            Kind::OptOuts => "opt-outs",
         }
     }
 }
@@ -161,7 +163,7 @@ pub(super) fn snapshot(connection: &Connection) -> rusqlite::Result<Result<Parti
     let tx = connection.unchecked_transaction()?;
     let (version, deck) = (number(&tx, PARTIES)?, number(&tx, DECK)?);
     let rates = rates(&tx)?;
-    let [tenants, api_keys, oms_users, suppliers, routes, farms, data_keys] = [
+    let [tenants, api_keys, oms_users, suppliers, routes, farms, data_keys, opt_outs] = [
         texts(&tx, Kind::Tenant)?,
         texts(&tx, Kind::ApiKey)?,
         texts(&tx, Kind::OmsUser)?,
@@ -169,6 +171,7 @@ pub(super) fn snapshot(connection: &Connection) -> rusqlite::Result<Result<Parti
         texts(&tx, Kind::Route)?,
         texts(&tx, Kind::Farm)?,
         texts(&tx, Kind::DataKey)?,
+        texts(&tx, Kind::OptOuts)?,
     ];
     let build = || {
         Ok(Parties {
@@ -181,6 +184,7 @@ pub(super) fn snapshot(connection: &Connection) -> rusqlite::Result<Result<Parti
             deck: PriceDeck { version: deck, rates: rates? },
             farms: records(&farms)?,
             data_keys: records(&data_keys)?,
+            opt_outs: records(&opt_outs)?,
         })
     };
     Ok(build())

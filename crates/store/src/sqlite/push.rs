@@ -83,6 +83,12 @@ pub(super) fn have(
     ids.iter().map(|(tenant, id)| find.exists(params![tenant.as_str(), kind.name(), id])).collect()
 }
 
+pub(super) fn tenants_with(connection: &Connection, kind: DocumentKind, id: &str) -> rusqlite::Result<Vec<TenantId>> {
+    // The kind is written out, so that the index of that kind is used.
+    let find = format!("SELECT tenant FROM document WHERE kind = '{}' AND id = ?1", kind.name());
+    connection.prepare_cached(&find)?.query_map([id], |row| super::inbound::tenant(row, 0))?.collect()
+}
+
 pub(super) fn windows(connection: &Connection, partition: u32) -> rusqlite::Result<Vec<WindowRow>> {
     let find = "SELECT tenant, account, device, state FROM notify_window WHERE lane_partition = ?1";
     let mut find = connection.prepare_cached(find)?;

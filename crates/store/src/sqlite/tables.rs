@@ -98,6 +98,7 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (tenant, kind, id)
     );
     CREATE INDEX IF NOT EXISTS document_age ON document (until_ms) WHERE until_ms IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS document_number ON document (id) WHERE kind = 'number-owner';
     CREATE TABLE IF NOT EXISTS notify_window (
         lane_partition INTEGER NOT NULL, tenant TEXT NOT NULL, account TEXT NOT NULL, device TEXT NOT NULL,
         state BLOB NOT NULL, PRIMARY KEY (lane_partition, tenant, account, device)
