@@ -61,6 +61,12 @@ pub struct Config {
     pub inbound_owners: BTreeMap<String, TenantId>,
     /// Replies a user's own phone gets in an hour, at most; what is more stays in the list.
     pub replies_per_phone_hour_max: u32,
+    /// How long changes of an account are gathered before its devices are told, at most 30,000.
+    pub notify_window_ms: u64,
+    /// How long a notification is worth anything.
+    pub notify_valid_minutes: u32,
+    /// Notifications in a row that fail for good before their device is disabled.
+    pub notify_failures_max: u32,
     /// Where replies are mailed to.
     pub mail: Mail,
     /// How long a farm, or a journal of it, may stay away before what was granted to it ends as `uncertain`.
@@ -192,6 +198,9 @@ impl Default for Config {
             inbound_parts_seconds_max: 86_400,
             inbound_owners: BTreeMap::new(),
             replies_per_phone_hour_max: 60,
+            notify_window_ms: 5_000,
+            notify_valid_minutes: 1_440,
+            notify_failures_max: 5,
             mail: Mail::default(),
             farm_lost_seconds: 600,
             restored_at: Timestamp(0),

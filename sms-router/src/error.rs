@@ -124,6 +124,18 @@ pub enum RouterError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What change notifications need could not be read or written.
+    #[error("what change notifications need could not be read or kept")]
+    Notify(#[source] StoreError),
+    /// What is known of a device can't be read: a later build wrote it.
+    #[error("what is known of a device that is notified can't be read")]
+    NotifyRow(#[source] prost::DecodeError),
+    /// An account could not be changed: others were first again and again.
+    #[error("an account was changed by others `{times}` times in a row")]
+    NotifyContended {
+        /// How often.
+        times: u32,
+    },
     /// Steps could not be carried into the store.
     #[error("lane `{lane}` partition `{partition}` could not be projected")]
     Project {

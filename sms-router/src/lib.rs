@@ -13,6 +13,7 @@ pub mod farms;
 pub mod keys;
 pub mod loads;
 pub mod metrics;
+pub mod notify;
 mod oldest;
 mod opt_outs;
 pub mod outcome;

@@ -59,6 +59,22 @@ pub struct Metrics {
     pub price_table: Gauge,
     /// Whether the newest price deck was refused.
     pub deck_refused: Gauge,
+    /// Changes and devices they concern, by what became of them.
+    pub notify_changes: CounterBy<ChangeAs>,
+    /// Windows that are open.
+    pub notify_windows_open: Gauge,
+    /// Windows that were closed, by what came of them.
+    pub notices: CounterBy<NoticeAs>,
+    /// Packages that notifications took.
+    pub notify_packages: Counter,
+    /// Packages of notifications that ended, by state.
+    pub notify_ends: CounterBy<EndedAs>,
+    /// Time from the first change to the channel.
+    pub notify_seconds: Histogram,
+    /// Notifications that came to their channel later than is promised.
+    pub push_deadline_missed: Counter,
+    /// Devices disabled since they failed for good again and again.
+    pub notify_disabled: Counter,
     /// Parts that failed and were started again.
     pub restarts: CounterBy<Part>,
 }
@@ -227,6 +243,44 @@ labels! {
     Mail = "mail",
     /// Lane `hooks`.
     Hooks = "hooks",
+    /// Lane `changes`.
+    Changes = "changes",
+}
+
+labels! {
+    /// What became of a change, for each device of its account.
+    ChangeAs, "result",
+    /// The resource is to be told of.
+    Marked = "marked",
+    /// It was to be told of already.
+    Merged = "merged",
+    /// The change came from that device.
+    Origin = "origin",
+    /// The device does not have the resource, or does not want to hear of it.
+    NotMapped = "not-mapped",
+    /// The device is disabled.
+    Disabled = "disabled",
+    /// Its model can't be notified.
+    NoPush = "no-push",
+    /// Its account may not use push.
+    NoAccess = "no-access",
+    /// There is no such account, or device.
+    Unknown = "unknown",
+    /// It was taken after its caller had been told that it was not.
+    NotAnswered = "not-answered",
+}
+
+labels! {
+    /// What came of a window.
+    NoticeAs, "result",
+    /// A notification.
+    Sent = "sent",
+    /// Nothing: an earlier notification, not confirmed yet, tells of all of it.
+    Covered = "covered",
+    /// Nothing yet: no way leads to the device.
+    NoRoute = "no-route",
+    /// Nothing yet: it can't be made.
+    Unmade = "unmade",
 }
 
 labels! {
@@ -252,6 +306,25 @@ labels! {
     Mailer = "mailer",
     /// Messages to tenants' webhooks.
     Hooks = "hooks",
+    /// What changed, to devices.
+    Notifier = "notifier",
+}
+
+impl EndedAs {
+    /// The label of a final state.
+    #[must_use]
+    pub const fn of(state: State) -> Option<Self> {
+        Some(match state {
+            State::Sent => EndedAs::Sent,
+            State::Delivered => EndedAs::Delivered,
+            State::Failed => EndedAs::Failed,
+            State::Expired => EndedAs::Expired,
+            State::Cancelled => EndedAs::Cancelled,
+            State::Rejected => EndedAs::Rejected,
+            State::Uncertain => EndedAs::Uncertain,
+            State::Accepted | State::Scheduled | State::Routed | State::Leased | State::Submitted => return None,
+        })
+    }
 }
 
 impl Metrics {
@@ -322,6 +395,37 @@ impl Metrics {
                 "carillon_router_price_deck_refused",
                 "1 while the newest price deck is refused, else 0.",
             ),
+            notify_changes: registry.counter_by(
+                "carillon_router_notify_changes_total",
+                "Changes, once for each device of the account, by what became of them.",
+            ),
+            notify_windows_open: gauge(
+                "carillon_router_notify_windows_open",
+                "Devices with changes that wait for their window to close.",
+            ),
+            notices: registry
+                .counter_by("carillon_router_notices_total", "Windows of changes that closed, by what came of them."),
+            notify_packages: counter(
+                "carillon_router_notice_packages_total",
+                "Packages of change notifications handed to a channel.",
+            ),
+            notify_ends: registry.counter_by(
+                "carillon_router_notice_ends_total",
+                "Packages of change notifications that ended, by final state.",
+            ),
+            notify_seconds: registry.histogram(
+                "carillon_router_notify_seconds",
+                "Time from the first change of a window until its notification has its channel.",
+                SECONDS,
+            ),
+            push_deadline_missed: counter(
+                "carillon_router_push_coalesce_deadline_missed_total",
+                "Notifications that came to their channel more than 30 s after the first change, by our fault.",
+            ),
+            notify_disabled: counter(
+                "carillon_router_notify_disabled_total",
+                "Devices disabled since too many notifications in a row failed for good.",
+            ),
             restarts: registry
                 .counter_by("carillon_router_restarts_total", "Parts that failed and were started again."),
         }
@@ -329,16 +433,8 @@ impl Metrics {
 
     /// Counts a final state.
     pub fn count_end(&self, state: State) {
-        let label = match state {
-            State::Sent => EndedAs::Sent,
-            State::Delivered => EndedAs::Delivered,
-            State::Failed => EndedAs::Failed,
-            State::Expired => EndedAs::Expired,
-            State::Cancelled => EndedAs::Cancelled,
-            State::Rejected => EndedAs::Rejected,
-            State::Uncertain => EndedAs::Uncertain,
-            State::Accepted | State::Scheduled | State::Routed | State::Leased | State::Submitted => return,
-        };
-        self.ended.with(label).increment();
+        if let Some(label) = EndedAs::of(state) {
+            self.ended.with(label).increment();
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use bus::{Bus, Entry, Group, Read};
 use model::Lane;
-use model::event::Event;
+use model::event::{Event, Step};
+use model::push::{Change, ChangeKind, Told};
 use model::record::{Record, RecordError};
 use runtime::Stop;
 use store::{AcceptedRow, Projection, Store};
@@ -51,10 +52,10 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
             let (next, ()) = tokio::try_join!(self.desk.read(&self.source, from, stop), self.mark(done.take()))?;
             let Some(batch) = next else { return Ok(()) };
             self.desk.metrics.batch.with(self.label).observe(batch.len() as f64);
-            let (projection, letters) = self.stretch(batch);
-            if !letters.is_empty() {
-                // Before the store's position passes them; a letter that is written twice tells of the same event.
-                self.desk.commit(&self.source, from, letters).await?;
+            let (projection, told) = self.stretch(batch);
+            if !told.is_empty() {
+                // Before the store's position passes them; what is written twice tells of the same event.
+                self.desk.commit(&self.source, from, told).await?;
             }
             from = projection.next_offset;
             self.desk.store.project(projection).await.map_err(failed)?;
@@ -69,11 +70,12 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         }
     }
 
-    /// What the store takes of a batch, and what goes to the dead letters: events nobody can read. Records of lane `accepted`
+    /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, and the dead letters of
+    /// events nobody can read. Records of lane `accepted`
     /// are the planner's to bury, and those taken too late under a key were never handed over; here they count for nothing.
     fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
         let next_offset = batch.last().map_or(0, |read| read.offset + 1);
-        let (mut accepted, mut events, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut accepted, mut events, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for read in batch {
             let offset = read.offset;
             if self.source.lane == Lane::Accepted {
@@ -84,12 +86,15 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
                 continue;
             }
             match event(&read) {
-                Ok(event) => events.push((offset, event)),
-                Err(error) => letters.push(self.bury(read, &error)),
+                Ok(event) => {
+                    told.extend(told_of(&event));
+                    events.push((offset, event));
+                }
+                Err(error) => told.push(self.bury(read, &error)),
             }
         }
         let Source { lane, partition, .. } = self.source.clone();
-        (Projection { lane, partition, next_offset, accepted, events }, letters)
+        (Projection { lane, partition, next_offset, accepted, events }, told)
     }
 
     fn bury(&self, read: Read, error: &RecordError) -> (Lane, Entry) {
@@ -99,6 +104,25 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         let origin = Origin { lane, partition, offset: read.offset };
         deadletter::entry(&origin, read.payload, error.to_string(), self.desk.clock.now())
     }
+}
+
+/// What the notifier is told of the end of a notification's package.
+fn told_of(event: &Event) -> Option<(Lane, Entry)> {
+    let notice = event.notice.as_ref().filter(|notice| notice.seq > 0)?;
+    let Some(Step::Ended(ended)) = &event.step else { return None };
+    let tenant = event.tenant().ok()?;
+    let told = Told {
+        notice: notice.clone(),
+        state: ended.state,
+        reason: ended.reason.clone(),
+        delivery: event.delivery,
+        at_ms: event.at_ms,
+        permanent: ended.permanent,
+    };
+    let key = Change::partition_key(&tenant, &notice.account);
+    let (tenant, account) = (event.tenant.clone(), notice.account.clone());
+    let change = Change { tenant, account, answer_by_ms: 0, kind: Some(ChangeKind::Told(told)) };
+    Some((Lane::Changes, Entry::new(key, change.to_bytes())))
 }
 
 /// An event; one of a kind this build does not know is not read as nothing.

@@ -3,7 +3,7 @@
 use bus::Entry;
 use lease::record::Queue;
 use model::event::Step;
-use model::record::{Body, Candidate, Header, Record, RecordError};
+use model::record::{Body, Candidate, Header, Record, RecordError, Service};
 use model::seal::SealError;
 use model::{Lane, Msisdn, RouteId, TenantId, Timestamp};
 use prost::Message as _;
@@ -89,6 +89,14 @@ impl<L: Loads> Routing<L> {
         let hop = record.header.hop + 1;
         let step = step::routed(&body.candidates[0], &plan, hop, &country);
         Ok(Turn::Routed(Box::new(self.hop(snapshot, record, &body, &route, step))))
+    }
+
+    /// Whether any route leads to a number for a short message of so many segments, however the routes are at the moment.
+    #[must_use]
+    pub fn leads(&self, snapshot: &Snapshot, number: &Msisdn, segments: u32, now: Timestamp) -> bool {
+        let (country, service) = (self.countries.country(number), Service::Sms);
+        let request = Request { number, country, service, segments, now };
+        !snapshot.table.plan(&request, &self.loads).candidates.is_empty()
     }
 
     /// Hands a delivery on to the next of its candidates, at that one's own price; `None` if none is left.

@@ -17,6 +17,7 @@ use crate::farms::{self, Doors};
 use crate::keys::Keeper;
 use crate::loads::Roads;
 use crate::metrics::{Metrics, Part};
+use crate::notify::Notifier;
 use crate::parts::{Kept, keep};
 use crate::pipeline::Pipeline;
 use crate::project::Projector;
@@ -30,7 +31,7 @@ use crate::settle::{REFERENCES, Settler};
 use crate::shares::share;
 use crate::tidings::{LISTENERS, Planning};
 use crate::world::World;
-use crate::{Clock, Config, RouterError, tidings, upkeep};
+use crate::{Clock, Config, RouterError, notify, tidings, upkeep};
 
 const PRICES: &str = "prices";
 const ROUTER: &str = "router";
@@ -54,13 +55,14 @@ pub struct Deps<B, S> {
 }
 
 /// The lanes every installation has, and who reads them; those of routes come and go with the routes.
-pub const LANES: [(Lane, &[Group]); 8] = [
+pub const LANES: [(Lane, &[Group]); 9] = [
     (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
     (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
     (Lane::Events, &[Group::PROJECTION]),
     (Lane::Inbox, &[inbox::READERS]),
     (Lane::Mail, &[mailer::MAILERS]),
     (Lane::Hooks, &[mailer::POSTERS]),
+    (Lane::Changes, &[notify::NOTIFIERS]),
     (Lane::DeadLetter, &[OPERATOR]),
     (Lane::Loads, &[LISTENERS]),
 ];
@@ -100,6 +102,7 @@ pub async fn run<B: Bus, S: Store>(
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
     phases.share_inbox(&desk, &Keys::of(&master), &hooks);
+    phases.share_changes(&desk, &notify::Keys::of(&master));
     phases.share_way(&desk, Way::Hooks(hooks));
     match post {
         Some(post) => phases.share_way(&desk, Way::Mail(post)),
@@ -259,6 +262,17 @@ impl Phases {
             vec![keep(&of, &replying, Part::Inbox, move |desk, stop| {
                 let inbox = Inbox::new(desk, keys.clone(), hooks.clone(), partition);
                 async move { inbox.run(&stop).await }
+            })]
+        });
+    }
+
+    fn share_changes<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &notify::Keys) {
+        let (of, replying, keys) = (desk.clone(), self.replying.clone(), keys.clone());
+        share(desk, notify::NOTIFIERS, Lane::Changes, &self.replying, move |partition| {
+            let keys = keys.clone();
+            vec![keep(&of, &replying, Part::Notifier, move |desk, stop| {
+                let notifier = Notifier::new(desk, keys.clone(), partition);
+                async move { notifier.run(&stop).await }
             })]
         });
     }

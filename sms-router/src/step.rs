@@ -47,7 +47,7 @@ pub fn ended(state: State, reason: impl Into<String>) -> Step {
 /// The step into a final state that is also the hand-over.
 #[must_use]
 pub fn ended_with(state: State, reason: impl Into<String>, submitted: Option<Submitted>) -> Ended {
-    Ended { state: u32::from(state.rank()), reason: reason.into(), network_ms: 0, correction: false, submitted }
+    Ended { state: u32::from(state.rank()), reason: reason.into(), submitted, ..Ended::default() }
 }
 
 /// The step into a route's lane by a plan; `candidate` is its first.

@@ -11,6 +11,7 @@ use store::Store;
 
 use crate::desk::{Desk, Source};
 use crate::metrics::{LagOf, Metrics};
+use crate::notify::NOTIFIERS;
 use crate::replies::{inbox, mailer};
 use crate::routing::Loads;
 use crate::{RouterError, deck, oldest, tidings};
@@ -159,7 +160,7 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
 }
 
 /// The lanes outside of dispatch, and who reads them.
-const LAGS: [(LagOf, Group, Lane); 7] = [
+const LAGS: [(LagOf, Group, Lane); 8] = [
     (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
     (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
     (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
@@ -167,6 +168,7 @@ const LAGS: [(LagOf, Group, Lane); 7] = [
     (LagOf::Inbox, inbox::READERS, Lane::Inbox),
     (LagOf::Mail, mailer::MAILERS, Lane::Mail),
     (LagOf::Hooks, mailer::POSTERS, Lane::Hooks),
+    (LagOf::Changes, NOTIFIERS, Lane::Changes),
 ];
 
 /// What is shown while it lives.

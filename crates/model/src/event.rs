@@ -173,6 +173,9 @@ pub struct Ended {
     /// The modem and references that handed it over, where a hand-over and the end are one step (no receipt to come).
     #[prost(message, optional, tag = "5")]
     pub submitted: Option<Submitted>,
+    /// Of a failure, whether the same message would fail again; false where that is not known.
+    #[prost(bool, tag = "6")]
+    pub permanent: bool,
 }
 
 /// Details of [`Step::KeyReused`].

@@ -5,6 +5,7 @@ mod change;
 mod client;
 mod device;
 mod sealed;
+mod trace;
 
 pub use account::{ACCOUNT_DEVICES_MAX, Access, AccessRule, Account};
 pub use change::{Change, ChangeKind, Dirty, Notice, Op, Told, Touched};
@@ -14,3 +15,4 @@ pub use device::{
     SyncKind,
 };
 pub use sealed::SealedText;
+pub use trace::{Confirmed, ConfirmedBy, NoticeState, PackageEnd, SPARED_MAX, Spared, Trace};

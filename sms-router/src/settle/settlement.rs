@@ -322,6 +322,7 @@ impl<L: Loads> Settlement<L> {
         let mut ended = step::ended_with(state, reason, None);
         ended.network_ms = receipt.network_ms;
         ended.correction = waiting.uncertain;
+        ended.permanent = state == State::Failed && class(receipt) == StatusClass::Permanent;
         self.tell_end(owner, waiting, state, Step::Ended(ended), Timestamp(receipt.at_ms), work);
     }
 
@@ -378,6 +379,7 @@ impl<L: Loads> Settlement<L> {
         let handed_over = matches!(state, State::Sent | State::Uncertain).then(|| submitted(outcome));
         let mut ended = step::ended_with(state, outcome.reason.clone(), handed_over);
         ended.correction = correction;
+        ended.permanent = state == State::Failed && outcome.kind() == OutcomeKind::FailedForGood;
         let at = at(outcome, work);
         work.append(step::entry(header, header.attempt, at, Step::Ended(ended)));
     }

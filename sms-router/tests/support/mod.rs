@@ -24,6 +24,7 @@ use sms_router::country::Countries;
 use sms_router::desk::Desk;
 use sms_router::keys::Keeper;
 use sms_router::metrics::Metrics;
+use sms_router::notify::{self, NOTIFIERS, Notifier};
 use sms_router::outcome::{Fact, Kind, Receipt, partition_key};
 use sms_router::pipeline::Pipeline;
 use sms_router::planner::{Conditions, Fitness};
@@ -294,6 +295,21 @@ impl House {
         let inbox = Inbox::new(self.desk.clone(), Keys::of(&self.master), hooks, partition);
         let run = async move |stop: Stop| inbox.run(&stop).await;
         self.run_until_taken(READERS, Lane::Inbox, partition, run).await
+    }
+
+    /// Tells devices of what changed, in one partition, until all of the lane was taken and what is waited for has come.
+    pub(crate) async fn notify(
+        &self,
+        partition: u32,
+        done: impl Future<Output = ()>,
+    ) -> Result<(), sms_router::RouterError> {
+        let notifier = Notifier::new(self.desk.clone(), notify::Keys::of(&self.master), partition);
+        let (stop, taken) = (Stop::new(30), self.taken(NOTIFIERS, &Lane::Changes, partition));
+        let (until, all) = (stop.clone(), async {
+            taken.await;
+            done.await;
+        });
+        self.run_until(all, stop, async move || notifier.run(&until).await).await
     }
 
     /// The gate between a planner or settler and the firing of its rows.

@@ -91,6 +91,9 @@ pub struct Told {
     /// When.
     #[prost(int64, tag = "5")]
     pub at_ms: i64,
+    /// Whether another attempt would end the same.
+    #[prost(bool, tag = "6")]
+    pub permanent: bool,
 }
 
 /// What a short message is a notification of: travels with its record and with its events.
