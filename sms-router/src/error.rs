@@ -96,6 +96,17 @@ pub enum RouterError {
     /// The numbers that opted out could not be read or written.
     #[error("the numbers that opted out could not be read or written")]
     OptOuts(#[source] StoreError),
+    /// A device could not be looked up or changed.
+    #[error("a device could not be looked up or changed")]
+    Devices(#[source] StoreError),
+    /// Others were first too often.
+    #[error("could not {what}: others were first {times} times")]
+    Contended {
+        /// What was to be done.
+        what: &'static str,
+        /// How often it was tried.
+        times: u32,
+    },
     /// What was due could not be appended.
     #[error("what was due could not be appended")]
     Due(#[source] BusError),

@@ -3,13 +3,14 @@
 mod support;
 
 use bus::{Bus as _, Entry};
+use model::push::{Account, Change, ChangeKind, DeviceState};
 use model::record::Door;
 use model::reply::Words;
-use model::{Lane, MessageId, Msisdn, State, Timestamp};
+use model::{Lane, MessageId, Msisdn, State, TenantId, Timestamp};
 use sms_router::config::Config;
 use sms_router::deadletter;
 use sms_router::outcome::{Inbound, Kind};
-use store::{Conversation, DocumentKind, InboundOwner, InboundPlace, InboundRow, Store as _};
+use store::{Conversation, Document, DocumentKind, InboundOwner, InboundPlace, InboundRow, Store as _};
 use support::{House, IMSI, NOW, NUMBER};
 use wire::tpdu::{Address, Incoming, delivers};
 use wire::udh::Reference;
@@ -224,4 +225,97 @@ async fn over_a_shared_sim_stop_is_for_who_wrote_last() {
     house.desk.store.converse(vec![last]).await.unwrap();
     say(&house, "STOP", 1).await;
     assert_eq!((opt_outs(&house).await, texts(&house).await.len()), (1, 0));
+}
+
+/// Ann's phone, which has the number, is a device of this tenant's.
+async fn register(house: &House, tenant: &TenantId) {
+    let hash = hex(&house.master.number_key().hash(&Msisdn::parse(NUMBER).unwrap()));
+    let account = format!(
+        r#"{{"tenant": "{tenant}", "id": "ann@acme.example", "server_id": "acme", "sync_url": "https://sync.acme.example/",
+            "devices": {{"phone": {{"id": "phone", "model": "any", "channels": ["sms"],
+                "number": {{"hash": "{hash}", "sealed": {{"data_key": "k", "sealed": ""}}}},
+                "standing": {{"state": "enabled", "since": "2026-11-22T00:00:00Z"}}}}}}}}"#
+    );
+    let documents = [
+        (DocumentKind::NumberOwner, hash.as_str(), "phone"),
+        (DocumentKind::DeviceOwner, "phone", "ann@acme.example"),
+        (DocumentKind::Account, "ann@acme.example", &account),
+    ];
+    for (kind, id, body) in documents {
+        let document = Document { tenant: tenant.clone(), kind, id: id.into(), body: body.into(), until: None };
+        house.desk.store.replace_document(None, document).await.unwrap().unwrap();
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+async fn state(house: &House, tenant: &TenantId) -> DeviceState {
+    let found = house.desk.store.document(tenant, DocumentKind::Account, "ann@acme.example").await.unwrap();
+    serde_json::from_str::<Account>(&found.unwrap().1.body).unwrap().devices["phone"].standing.state
+}
+
+/// How often the router was told to look at the phone, and how many messages go to it.
+async fn consequences(house: &House) -> (usize, usize) {
+    let changes =
+        house.entries(&Lane::Changes).await.into_iter().map(|entry| Change::read(entry).unwrap().kind.unwrap());
+    let touched = changes.filter(|kind| matches!(kind, ChangeKind::Touched(touched) if touched.device == "phone"));
+    (touched.count(), house.entries(&Lane::Accepted).await.len())
+}
+
+#[tokio::test]
+async fn a_phone_pauses_its_device_and_is_answered_once_a_day() {
+    let house = open(false).await;
+    let acme = house.tenant.clone();
+    register(&house, &acme).await;
+    for (nth, (text, then)) in
+        [("push off", DeviceState::Paused), ("Push Off", DeviceState::Paused), (" PUSH ON ", DeviceState::Enabled)]
+            .into_iter()
+            .enumerate()
+    {
+        house.desk.clock.set(NOW.plus_ms(nth as i64));
+        say(&house, text, nth as u64 + 1).await;
+        assert_eq!(state(&house, &acme).await, then, "{text}");
+        assert_eq!(consequences(&house).await, (nth + 1, 1), "{text}");
+    }
+    house.desk.clock.set(NOW.plus_ms(24 * 60 * 60 * 1_000));
+    say(&house, "push off", 4).await;
+    assert_eq!(consequences(&house).await, (4, 2));
+    let done = done_of(&house, InboundOwner::Tenant(acme)).await;
+    assert_eq!((done.len(), done.iter().filter(|done| *done == "push-off").count()), (4, 3));
+}
+
+#[tokio::test]
+async fn a_kill_while_a_device_is_paused_answers_it_once() {
+    let house = open(false).await;
+    register(&house, &house.tenant).await;
+    put(&house, &heard(&house, "PUSH OFF", 1)).await;
+    house.bus.fail_after(0);
+    house.sort_inbox(PARTITION).await.unwrap_err();
+    assert_eq!((state(&house, &house.tenant).await, consequences(&house).await), (DeviceState::Paused, (0, 0)));
+    house.bus.heal();
+    house.sort_inbox(PARTITION).await.unwrap();
+    assert_eq!(consequences(&house).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_number_of_two_tenants_is_that_of_who_wrote_last() {
+    let house = open(false).await;
+    let other: TenantId = "other".parse().unwrap();
+    let tenant = house.desk.store.parties().await.unwrap().tenants.remove(0);
+    house.desk.store.put_tenant(model::party::Tenant { id: other.clone(), ..tenant }).await.unwrap();
+    house.desk.keeper.refresh(&house.desk.world).await.unwrap();
+    for tenant in [&house.tenant, &other] {
+        register(&house, tenant).await;
+    }
+    say(&house, "PUSH OFF", 1).await;
+    assert_eq!(texts(&house).await, ["PUSH OFF"], "nobody can say whose");
+    let number_hash = house.master.number_key().hash(&Msisdn::parse(NUMBER).unwrap());
+    let user = String::new();
+    let last = Conversation { account: IMSI.into(), number_hash, tenant: other.clone(), user, is_oms: false, at: NOW };
+    house.desk.store.converse(vec![last]).await.unwrap();
+    say(&house, "PUSH OFF", 2).await;
+    let states = (state(&house, &house.tenant).await, state(&house, &other).await);
+    assert_eq!(states, (DeviceState::Enabled, DeviceState::Paused));
 }

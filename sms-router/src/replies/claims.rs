@@ -1,12 +1,13 @@
 //! Who gets a message from a handset: those who may claim it, asked one after the other. Knows the order, no mail and no lane.
 
-use bus::Bus;
+use bus::{Bus, Entry};
 use model::party::OmsUser;
 use model::seal::NumberKey;
-use model::{Msisdn, TenantId, Timestamp};
+use model::{Lane, MessageId, Msisdn, TenantId, Timestamp};
 use store::{CONVERSATION_MS, Conversation, InboundOwner, Store};
 
 use super::orders::Order;
+use super::pauses::{self, Obeyed};
 use super::stops;
 use crate::RouterError;
 use crate::desk::Desk;
@@ -23,6 +24,8 @@ pub(super) struct Said<'a> {
     pub(super) text: &'a str,
     /// When lane `inbox` took it.
     pub(super) received: Timestamp,
+    /// The message an answer to it becomes.
+    pub(super) answer: MessageId,
 }
 
 /// Who gets it.
@@ -32,17 +35,21 @@ pub(super) struct Claim {
     pub(super) user: Option<OmsUser>,
     /// What it ordered, if it was an order and was obeyed: then it goes nowhere but into the list.
     pub(super) order: Option<Order>,
+    /// What is to be appended for the order.
+    pub(super) appended: Vec<(Lane, Entry)>,
 }
 
 impl Claim {
     fn of_tenant(tenant: TenantId) -> Self {
-        Claim { owner: InboundOwner::Tenant(tenant), user: None, order: None }
+        Claim { owner: InboundOwner::Tenant(tenant), user: None, order: None, appended: Vec::new() }
     }
 }
 
 /// Those who may claim a message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Claimant {
+    /// The device that has the number: a word of its own pauses it.
+    Device,
     /// The list of numbers that want nothing more: its words are orders of the phone's.
     OptOuts,
     /// Who wrote to the phone last through that account, within the window.
@@ -54,7 +61,8 @@ enum Claimant {
 }
 
 /// In the order in which they are asked; the first that wants it has it (spec OMS, 11.8).
-const CLAIMANTS: [Claimant; 4] = [Claimant::OptOuts, Claimant::Conversation, Claimant::Owner, Claimant::Operator];
+const CLAIMANTS: [Claimant; 5] =
+    [Claimant::Device, Claimant::OptOuts, Claimant::Conversation, Claimant::Owner, Claimant::Operator];
 
 /// A message that nobody has yet, and what its claimants are asked with.
 pub(super) struct Hearing<'a, B, S, L> {
@@ -72,6 +80,7 @@ impl<B: Bus, S: Store, L: Loads> Hearing<'_, B, S, L> {
     pub(super) async fn claim(&self) -> Result<Claim, RouterError> {
         for claimant in CLAIMANTS {
             let claim = match claimant {
+                Claimant::Device => self.device().await?,
                 Claimant::OptOuts => self.opt_outs().await?,
                 Claimant::Conversation => self.conversation().await?,
                 Claimant::Owner => self.owner().map(Claim::of_tenant),
@@ -81,7 +90,7 @@ impl<B: Bus, S: Store, L: Loads> Hearing<'_, B, S, L> {
                 return Ok(claim);
             }
         }
-        Ok(Claim { owner: InboundOwner::Operator, user: None, order: None })
+        Ok(Claim { owner: InboundOwner::Operator, user: None, order: None, appended: Vec::new() })
     }
 
     /// The number, if the sender is one.
@@ -92,6 +101,14 @@ impl<B: Bus, S: Store, L: Loads> Hearing<'_, B, S, L> {
     /// The tenant who wrote to the phone last through that account, or else the one the account belongs to.
     pub(super) async fn correspondent(&self) -> Result<Option<TenantId>, RouterError> {
         Ok(self.last().await?.map(|last| last.tenant).or_else(|| self.owner()))
+    }
+
+    async fn device(&self) -> Result<Option<Claim>, RouterError> {
+        let order = self.desk.config.orders.of(self.said.text);
+        let Some(order @ (Order::PushOff | Order::PushOn)) = order else { return Ok(None) };
+        let obeyed = pauses::obey(self, order).await?;
+        let claim = |Obeyed { tenant, appended }| Claim { order: Some(order), appended, ..Claim::of_tenant(tenant) };
+        Ok(obeyed.map(claim))
     }
 
     async fn opt_outs(&self) -> Result<Option<Claim>, RouterError> {

@@ -297,9 +297,13 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
     /// Gives a message to whom it is for.
     async fn claim(&self, whole: Whole, snapshot: &Snapshot, work: &mut Work) -> Result<(), RouterError> {
         let Words { from, text, .. } = &whole.words;
-        let said = Said { account: &whole.account, from, text, received: whole.received };
+        let mut other = whole.id.to_bytes();
+        other.reverse();
+        let answer = id_of(other, whole.received);
+        let said = Said { account: &whole.account, from, text, received: whole.received, answer };
         let hearing = Hearing { desk: &self.desk, numbers: &self.keys.numbers, snapshot, said };
-        let Claim { owner, user, order } = hearing.claim().await?;
+        let Claim { owner, user, order, appended } = hearing.claim().await?;
+        work.appended.extend(appended);
         let key = match &owner {
             InboundOwner::Tenant(tenant) => snapshot.keyring.newest(tenant).map_or(&self.keys.inbound, |(_, key)| key),
             InboundOwner::Operator => &self.keys.inbound,
@@ -316,9 +320,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
             && let Some(phone) = self.phones.phone(user, &whole.words)
             && let Some((_, key)) = snapshot.keyring.newest(&tenant.id)
         {
-            let mut other = whole.id.to_bytes();
-            other.reverse();
-            let (id, words, received) = (id_of(other, whole.received), &whole.words, whole.received);
+            let (id, words, received) = (answer, &whole.words, whole.received);
             let onward = Onward { tenant, user, phone: &phone, words, id, received };
             work.appended.push((Lane::Accepted, onward.entry(key, &self.keys.numbers)));
             goes_to.push(format!("{PHONE}{id}"));

@@ -61,31 +61,9 @@ pub(super) struct Onward<'a> {
 impl Onward<'_> {
     /// The entry of lane `accepted`.
     pub(super) fn entry(&self, key: &DataKey, numbers: &NumberKey) -> Entry {
-        let Onward { tenant, user, phone, id, received, .. } = self;
-        let text = self.text();
-        let header = Header {
-            schema_version: SCHEMA_VERSION,
-            account: Account {
-                provider: tenant.provider.clone(),
-                reseller: tenant.reseller.clone(),
-                tenant: tenant.id.as_str().to_owned(),
-                user: user.user_id.clone(),
-            },
-            message: id.to_bytes().to_vec(),
-            deliveries: 1,
-            accepted_ms: received.0,
-            expires_ms: received.0 + i64::from(tenant.validity_seconds) * 1_000,
-            data_key: key.id().to_owned(),
-            segments: wire::segment::count(&text),
-            recipient_hash: numbers.hash(phone).to_vec(),
-            receipt: true,
-            door: Door::Rest.into(),
-            ..Header::default()
-        };
-        let content = Content { recipient: phone.to_string(), text, ..Content::default() };
-        let body = Body { sealed: key.seal(&header, &content), ..Body::default() };
-        let record = Record { header, body: body.encode_to_vec().into() };
-        Entry::new(Bytes::copy_from_slice(&id.to_bytes()), record.to_bytes())
+        let Onward { tenant, user, phone, id, received, .. } = *self;
+        let text = Text { tenant, user: &user.user_id, phone, text: self.text(), id, received };
+        text.entry(key, numbers)
     }
 
     /// Who said what: a short message cannot come from the phone that sent the reply.
@@ -97,6 +75,48 @@ impl Onward<'_> {
             None => text.clone(),
         };
         format!("{from}: {said}").chars().take(CHARACTERS_MAX).collect()
+    }
+}
+
+/// A text that we write to a phone in a tenant's name.
+pub(super) struct Text<'a> {
+    pub(super) tenant: &'a Tenant,
+    /// The user it is for; empty: none.
+    pub(super) user: &'a str,
+    pub(super) phone: &'a Msisdn,
+    pub(super) text: String,
+    /// The message it becomes.
+    pub(super) id: MessageId,
+    pub(super) received: Timestamp,
+}
+
+impl Text<'_> {
+    /// The entry of lane `accepted`.
+    pub(super) fn entry(&self, key: &DataKey, numbers: &NumberKey) -> Entry {
+        let Text { tenant, user, phone, text, id, received } = self;
+        let header = Header {
+            schema_version: SCHEMA_VERSION,
+            account: Account {
+                provider: tenant.provider.clone(),
+                reseller: tenant.reseller.clone(),
+                tenant: tenant.id.as_str().to_owned(),
+                user: (*user).to_owned(),
+            },
+            message: id.to_bytes().to_vec(),
+            deliveries: 1,
+            accepted_ms: received.0,
+            expires_ms: received.0 + i64::from(tenant.validity_seconds) * 1_000,
+            data_key: key.id().to_owned(),
+            segments: wire::segment::count(text),
+            recipient_hash: numbers.hash(phone).to_vec(),
+            receipt: true,
+            door: Door::Rest.into(),
+            ..Header::default()
+        };
+        let content = Content { recipient: phone.to_string(), text: text.clone(), ..Content::default() };
+        let body = Body { sealed: key.seal(&header, &content), ..Body::default() };
+        let record = Record { header, body: body.encode_to_vec().into() };
+        Entry::new(Bytes::copy_from_slice(&id.to_bytes()), record.to_bytes())
     }
 }
 

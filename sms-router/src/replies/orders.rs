@@ -26,6 +26,10 @@ pub struct Orders {
     /// Followed by `OFF` or `ON`: its device wants no change notifications for now, or wants them again. Empty: there is no such
     /// word.
     pub push: String,
+    /// What a device is told that said so, at most once a day; empty: nothing.
+    pub push_off_answer: String,
+    /// The same, for the other word.
+    pub push_on_answer: String,
 }
 
 impl Default for Orders {
@@ -35,6 +39,8 @@ impl Default for Orders {
             stop: words(&["STOP", "STOPALL", "UNSUBSCRIBE"]),
             start: words(&["START", "UNSTOP"]),
             push: "PUSH".to_owned(),
+            push_off_answer: "Push is off. Send PUSH ON to switch it on.".to_owned(),
+            push_on_answer: "Push is on. Send PUSH OFF to switch it off.".to_owned(),
         }
     }
 }
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn words_are_the_operator_s() {
-        let orders = Orders { stop: vec!["arrêt".into()], start: Vec::new(), push: String::new() };
+        let orders =
+            Orders { stop: vec!["arrêt".into()], start: Vec::new(), push: String::new(), ..Orders::default() };
         assert_eq!(orders.of("ARRÊT"), Some(Order::Stop));
         assert_eq!(
             (orders.of("STOP"), orders.of("START"), orders.of("PUSH OFF"), orders.of(" OFF")),

@@ -165,6 +165,12 @@ pub enum InboxBy {
 }
 
 impl Device {
+    /// Whether its number is one that no other device of the tenant may have.
+    #[must_use]
+    pub fn holds_number(&self) -> bool {
+        self.number.is_some() && matches!(self.standing.state, DeviceState::Enabled | DeviceState::Paused)
+    }
+
     /// The state at `now`: a pause may be over by itself.
     #[must_use]
     pub fn state_at(&self, now: Timestamp) -> DeviceState {
