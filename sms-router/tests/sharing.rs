@@ -256,11 +256,11 @@ async fn send(house: &House, ids: std::ops::Range<u128>) {
     assert_eq!((routed.len(), distinct.len()), (ids.end as usize, ids.end as usize), "each once");
 }
 
-/// Parts of the first of two routers: half of four partitions of three groups, one of two routes, and the lanes of one partition
+/// Parts of the first of two routers: half of four partitions of four groups, one of two routes, and the lanes of one partition
 /// that messages from handsets go through.
-const FIRST: usize = 9;
+const FIRST: usize = 11;
 /// Parts of the second.
-const SECOND: usize = 7;
+const SECOND: usize = 9;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routers_come_and_go_and_each_message_goes_once() {
