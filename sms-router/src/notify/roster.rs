@@ -112,7 +112,7 @@ impl<S: Store> Roster<S> {
         Ok(household)
     }
 
-    /// Several accounts as they are, in their order.
+    /// Several accounts as they are, with models and rules as they are, in their order.
     ///
     /// # Errors
     /// The store is away.
@@ -120,6 +120,8 @@ impl<S: Store> Roster<S> {
         &self,
         ids: &[(TenantId, String)],
     ) -> Result<Vec<Option<Arc<Household>>>, RouterError> {
+        self.models.invalidate_all();
+        self.rules.invalidate_all();
         let mut all = Vec::with_capacity(ids.len());
         for ids in ids.chunks(READS_MAX) {
             let reads: Vec<_> = ids.iter().map(|(tenant, id)| self.fresh(tenant, id)).collect();
