@@ -3,6 +3,7 @@
 //! Knows the public protocols (REST, OMS, the ledger), Kannel's door and the simulated network's record; must not know anything of the
 //! server's inside.
 
+mod changes;
 mod chart;
 mod client;
 mod comparison;
@@ -28,6 +29,7 @@ mod verify;
 
 use std::time::{Duration, Instant, SystemTime};
 
+pub use changes::{ChangesOptions, ChangesReport};
 pub use comparison::Comparison;
 pub use options::{CompareOptions, Door, Options, ScenarioOptions, Until, Verify, Watch};
 pub use report::Report;
@@ -48,6 +50,14 @@ use crate::server::Server;
 /// As [`run`]. A check that is not met is no error but a bad report.
 pub async fn run_scenario(options: &ScenarioOptions) -> anyhow::Result<ScenarioReport> {
     stage::run(options).await
+}
+
+/// Runs a load of change notifications and says what came of it.
+///
+/// # Errors
+/// As [`run`]. Windows that stay open are no error but a bad report.
+pub async fn run_changes(options: &ChangesOptions) -> anyhow::Result<ChangesReport> {
+    changes::run(options).await
 }
 
 /// Holds two results against each other.

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{CompareOptions, Options, ScenarioOptions};
+use loadtest::{ChangesOptions, CompareOptions, Options, ScenarioOptions};
 
 #[derive(Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -20,6 +20,8 @@ struct CommandLine {
 enum Command {
     /// Runs a scenario: phases one after the other, streams side by side, checks, charts.
     Scenario(ScenarioOptions),
+    /// Posts change events for many devices and counts the notifications that come of them.
+    Changes(ChangesOptions),
     /// Shows two results side by side.
     Compare(CompareOptions),
     /// Does a part of another process's work.
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| match line.command {
         None => runtime.block_on(single(line.options)),
         Some(Command::Scenario(options)) => runtime.block_on(scenario(&options)),
+        Some(Command::Changes(options)) => runtime.block_on(changes(&options)),
         Some(Command::Compare(options)) => compare(&options),
         Some(Command::Part) => runtime.block_on(loadtest::part()).map(|()| true),
     });
@@ -51,6 +54,12 @@ async fn single(options: Options) -> anyhow::Result<bool> {
     let json = options.json;
     let report = loadtest::run(options).await?;
     println!("{}", if json { report.json() } else { report.to_string() });
+    Ok(report.is_good())
+}
+
+async fn changes(options: &ChangesOptions) -> anyhow::Result<bool> {
+    let report = loadtest::run_changes(options).await?;
+    println!("{}", if options.json { report.json() } else { report.to_string() });
     Ok(report.is_good())
 }
 

@@ -216,7 +216,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (name, pid) = text.split_once('=').ok_or("it is no NAME=PID")?;
         let pid = pid.parse().map_err(|_| format!("`{pid}` is no process id"))?;
         Ok(Self { name: name.to_owned(), pid })

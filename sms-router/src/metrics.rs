@@ -4,6 +4,11 @@ use model::State;
 use runtime::Registry;
 use runtime::metrics::{COUNTS, Counter, CounterBy, Gauge, GaugeBy, Histogram, HistogramBy, Label, SECONDS};
 
+/// Bounds for how long a device waits to be told: close around the usual window and the longest.
+const WINDOWS: &[f64] = &[
+    0.1, 0.5, 1.0, 2.5, 4.0, 5.0, 5.1, 5.25, 5.5, 6.0, 7.5, 10.0, 15.0, 20.0, 25.0, 30.0, 30.5, 31.0, 35.0, 60.0, 300.0,
+];
+
 /// All metrics of the router role but those of the dispatcher.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -416,7 +421,7 @@ impl Metrics {
             notify_seconds: registry.histogram(
                 "carillon_router_notify_seconds",
                 "Time from the first change of a window until its notification has its channel.",
-                SECONDS,
+                WINDOWS,
             ),
             push_deadline_missed: counter(
                 "carillon_router_push_coalesce_deadline_missed_total",
