@@ -44,6 +44,14 @@ const ORACLE_PACKAGES: &[Package] = &[
     Package { name: "openssl", probe: || command::succeeds("openssl", &["version"]) },
 ];
 
+/// A mail server that runs the example hook. Debian's package may start a daemon of its own, which nothing here touches.
+const DOVECOT_PACKAGES: &[Package] = &[
+    Package { name: "dovecot-core", probe: || command::succeeds("/usr/sbin/dovecot", &["--version"]) },
+    Package { name: "dovecot-lmtpd", probe: || Path::new("/usr/lib/dovecot/lmtp").exists() },
+    Package { name: "dovecot-sieve", probe: || Path::new("/usr/lib/dovecot/modules/lib90_sieve_plugin.so").exists() },
+    Package { name: "curl", probe: || command::succeeds("curl", &["--version"]) },
+];
+
 /// What the product is compared with. Its daemons live in sbin, which is not in everybody's path.
 const KANNEL_PACKAGES: &[Package] =
     &[Package { name: "kannel", probe: || command::succeeds("/usr/sbin/bearerbox", &["--version"]) }];
@@ -79,7 +87,7 @@ pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     prepare_toolchain(root)?;
     let wanted: Vec<&Package> = PACKAGES.iter().chain(JAVA_PACKAGES).collect();
     system_packages(&wanted, Recommended::Too)?;
-    let oracles: Vec<&Package> = ORACLE_PACKAGES.iter().collect();
+    let oracles: Vec<&Package> = ORACLE_PACKAGES.iter().chain(DOVECOT_PACKAGES).collect();
     system_packages(&oracles, Recommended::Not)?;
     python_clients(root)
 }

@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Smpp,
     /// A mail server of another maker takes the replies of a real process.
     Mail,
+    /// A mail server of another maker tells a real process of new mail, by the example hook.
+    Hook,
     /// tshark, libwbxml and openssl agree with what the codecs write.
     Oracles,
     /// An outside validator finds every result document of the OMS door valid.
@@ -141,6 +143,7 @@ impl Step {
             Self::Soap => "soap",
             Self::Smpp => "smpp",
             Self::Mail => "mail",
+            Self::Hook => "hook",
             Self::Oracles => "oracles",
             Self::Oms => "oms",
             Self::Deploy => "deploy",
@@ -162,6 +165,7 @@ impl Step {
             Self::Soap => "independent SOAP clients against a real process",
             Self::Smpp => "a real process against service centres of other makers",
             Self::Mail => "replies of a real process in a real mail server, also after kill -9",
+            Self::Hook => "mails through a real Dovecot with the example hook, and what the phone gets",
             Self::Oracles => "tshark, libwbxml and openssl read what we write",
             Self::Oms => "the OMS fixtures, and their answers before an outside validator",
             Self::Deploy => {
@@ -200,6 +204,7 @@ impl Step {
             Self::Soap => soap::run(root),
             Self::Smpp => smpp::run(root),
             Self::Mail => mail::run(root),
+            Self::Hook => mail::hook(root),
             Self::Oracles => oracles::run(root),
             Self::Oms => oms::run(root, &EVERYTHING),
             Self::Deploy => deploy::run(root),

@@ -453,4 +453,5 @@ def main():
     print(f"{len(mailboxes.read())} mails were right in {time.monotonic() - began:.1f} s")
 
 
-main()
+if __name__ == "__main__":
+    main()
