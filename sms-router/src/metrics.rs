@@ -151,6 +151,8 @@ labels! {
     Delivered = "delivered",
     /// A part will not arrive.
     Failed = "failed",
+    /// A later message took its place.
+    Replaced = "replaced",
     /// The network goes on trying.
     Temporary = "temporary",
     /// It came before its outcome.

@@ -124,7 +124,7 @@ async fn statuses_are_told_apart() {
         (PERMANENT, State::Failed, "status 0x41"),
         (EXPIRED, State::Expired, "status 0x46"),
         (GAVE_UP, State::Failed, "status 0x60"),
-        (REPLACED, State::Sent, "replaced by a later message"),
+        (REPLACED, State::Failed, "replaced"),
         (0xff, State::Failed, "status 0xff"),
     ];
     for (status, state, reason) in cases {

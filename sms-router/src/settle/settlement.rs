@@ -295,9 +295,9 @@ impl<L: Loads> Settlement<L> {
                 let whole = self.book.deliver(owner, part, work.offset);
                 (ReceiptAs::Delivered, whole.map(|waiting| (waiting, State::Delivered)))
             }
-            // Not delivered and no error: it was handed over, and that is all there is to say.
+            // Final, not delivered and no error (3GPP 23.040, 9.2.3.15): another message took its place, so it is not sent again.
             StatusClass::Replaced => {
-                (ReceiptAs::Delivered, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Sent)))
+                (ReceiptAs::Replaced, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Failed)))
             }
             StatusClass::Permanent | StatusClass::TemporaryFinal => {
                 (ReceiptAs::Failed, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Failed)))
@@ -315,7 +315,7 @@ impl<L: Loads> Settlement<L> {
         let (state, reason) = match state {
             State::Delivered if waiting.is_delivered() => (State::Delivered, String::new()),
             State::Delivered => (State::Sent, "a part's reference was used again".to_owned()),
-            State::Sent => (State::Sent, "replaced by a later message".to_owned()),
+            State::Failed if class(receipt) == StatusClass::Replaced => (State::Failed, "replaced".to_owned()),
             State::Failed if receipt.status == VALIDITY_EXPIRED => (State::Expired, status()),
             state => (state, status()),
         };
