@@ -9,6 +9,7 @@ pub mod http_template;
 pub mod mail;
 pub mod mm7;
 pub mod mms;
+pub mod ne1;
 pub mod oms;
 pub mod ota_settings;
 pub mod provisioning;

@@ -16,7 +16,7 @@ use std::{
 use decoders::DECODERS;
 use serde_json::Value;
 use wire::tpdu::{from_hex, to_hex};
-use wire::{mms, oms};
+use wire::{mms, ne1, oms};
 
 const INPUTS: u64 = 100_000;
 const SEED: u64 = 0x5ca1_ab1e;
@@ -92,6 +92,16 @@ fn corpus() -> Vec<Vec<u8>> {
     };
     corpus.push(notice.encode().unwrap());
     corpus.push(vec![0x8c, 0x83, 0x98, 0x54, 0x31, 0, 0x8d, 0x92, 0x95, 0x81, 0x91, 0x80]);
+    let line = ne1::Line { account: "ann@acme.example".into(), resource: "INBOX".into(), ..ne1::Line::default() };
+    let envelope = ne1::Envelope {
+        tenant: "acme",
+        key_id: "mail-1",
+        sent_ms: 1_700_000_000_000,
+        nonce: "n-1",
+        wants_answer: true,
+    };
+    corpus.push(envelope.write(&[line], b"key").unwrap());
+    corpus.push(b"NE1 acme k 1 n - -\nC a@b c\nC a@b c add 2 d%20e\n".to_vec());
     corpus.push(b"number=%2B49151&data=AQYD&udh=BQQLhCPw&binary=1&dcs=245".to_vec());
     assert!(corpus.len() > 200, "only {} inputs to begin with", corpus.len());
     corpus

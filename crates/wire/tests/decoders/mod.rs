@@ -9,7 +9,7 @@ use wire::{
     at, gsm7,
     http_template::{Call, Message, Payload, Template},
     mail::{Charset, MailAddress, Part, Reply},
-    mm7, mms, oms, ota_settings, provisioning,
+    mm7, mms, ne1, oms, ota_settings, provisioning,
     reassembly::{Arrival, Reassembly, join_octets, join_text},
     san::{Notification, Received},
     service::{Indication, Loading},
@@ -33,6 +33,7 @@ pub(crate) const DECODERS: &[Decoder] = &[
     ("mail", mails),
     ("mm7", mm7_messages),
     ("mms", mms_pdus),
+    ("ne1", ne1_datagram),
     ("oms", oms_call),
     ("oms_document", oms_document),
     ("oms_utf16", oms_in_utf16),
@@ -259,6 +260,21 @@ fn check_notification(
     let _ = received.verify(b"password", b"nonce");
     if let Ok(written) = received.notification.encode_unsigned() {
         assert_eq!(decode(&written).map(|again| again.notification).as_ref(), Ok(&received.notification));
+    }
+}
+
+fn ne1_datagram(octets: &[u8]) {
+    let Ok(received) = ne1::Received::parse(octets) else { return };
+    let _ = (received.is_sealed_with(b"key"), received.is_of(0), received.answer(1, 0));
+    let lines: Vec<ne1::Line> = received.lines().flatten().collect();
+    let ne1::Received { tenant, key_id, sent_ms, nonce, wants_answer, .. } = &received;
+    let (sent_ms, wants_answer) = (*sent_ms, *wants_answer);
+    let envelope = ne1::Envelope { tenant, key_id, sent_ms, nonce, wants_answer };
+    // Every field says all that it can, so what was short may not fit any more.
+    if let Ok(written) = envelope.write(&lines, b"key") {
+        let again = ne1::Received::parse(&written).expect("what was written can be read");
+        assert!(again.is_sealed_with(b"key"));
+        assert_eq!(again.lines().collect::<Option<Vec<_>>>(), Some(lines));
     }
 }
 
