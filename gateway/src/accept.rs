@@ -7,11 +7,13 @@ use std::time::Duration;
 use bus::{AnyBus, Bus, BusError, Entry};
 use bytes::Bytes;
 use model::party::{OmsUser, Tenant};
+use model::push::Change;
 use model::record::{
     Account, Binary, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
 use model::reply::{MailRecord, Words};
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
+use wire::datagram::NOTIFICATION_MINUTES;
 
 use crate::clock;
 use crate::content::Notice;
@@ -47,6 +49,8 @@ pub struct Submission {
     pub order_key: Option<String>,
     /// The installations it came through, the first one first, divided by commas; empty if it begins here.
     pub path: String,
+    /// What it is a change notification of; `None`: a message of the tenant's.
+    pub tells: Option<model::push::Notice>,
     /// When the request arrived.
     pub received: Timestamp,
 }
@@ -227,6 +231,23 @@ impl Acceptor {
         self.append(&Lane::Mail, vec![entry], Timestamp(i64::MAX)).await
     }
 
+    /// Makes what changed durable, all of it or nothing, and returns only then. A repeat does no harm.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]: the lane is full, nothing was taken. [`Refusal::Unavailable`]: not known to be durable in time.
+    pub async fn note_changes(&self, changes: &[Change]) -> Result<(), Refusal> {
+        let entry = |change: &Change| {
+            let tenant = change.tenant().map_err(|_| Refusal::Malformed)?;
+            Ok(Entry::new(Change::partition_key(&tenant, &change.account), change.to_bytes()))
+        };
+        let entries = changes.iter().map(entry).collect::<Result<Vec<Entry>, Refusal>>()?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let answer_by = clock::now().plus_ms(i64::try_from(self.accept_ms_max).unwrap_or(i64::MAX));
+        self.append(&Lane::Changes, entries, answer_by).await
+    }
+
     /// A message this replica accepted a moment ago.
     #[must_use]
     pub fn recent(&self, tenant: &model::TenantId, id: MessageId) -> Option<Accepted> {
@@ -293,7 +314,12 @@ impl Acceptor {
     fn header(&self, snapshot: &Snapshot, submission: &Submission, id: MessageId, digest: [u8; 16]) -> Header {
         let tenant = &submission.tenant;
         let begin = submission.not_before.map_or(submission.received, |due| due.max(submission.received));
-        let validity_ms = i64::from(tenant.validity_seconds) * 1000;
+        // A day-old "something changed" is worth no more than the next one (push-wire.md, 5).
+        let validity_seconds = match submission.tells {
+            Some(_) => NOTIFICATION_MINUTES * 60,
+            None => tenant.validity_seconds,
+        };
+        let validity_ms = i64::from(validity_seconds) * 1000;
         let order_key = |key: &String| snapshot.numbers().hash_text(&format!("{}\0{key}", tenant.id)).to_vec();
         let on_uncertain = if tenant.resend_uncertain { OnUncertain::Resend } else { OnUncertain::Keep };
         Header {
@@ -322,6 +348,7 @@ impl Acceptor {
             on_uncertain: on_uncertain.into(),
             door: submission.door.into(),
             order_key: submission.order_key.as_ref().map(order_key).unwrap_or_default(),
+            notice: submission.tells.clone(),
             ..Header::default()
         }
     }

@@ -117,6 +117,7 @@ fn submission(
     let path = path(headers, snapshot.installation())?;
     let recipient = recipient(call, &tenant.default_country, snapshot)?;
     Ok(Submission {
+        tells: None,
         user: holder.name.clone(),
         door: Door::Sms,
         // Apart from the keys of the other door: nobody repeats there what came here.

@@ -55,8 +55,38 @@ pub struct Config {
     pub replies_domain: String,
     /// Where multimedia messages wait for phones.
     pub content: Content,
+    /// Datagrams that say what changed.
+    pub events: Events,
     /// What a connection may do.
     pub http: HttpLimits,
+}
+
+/// Where datagrams are taken that say what changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Whether any are taken.
+    pub enabled: bool,
+    /// Where they come to (UDP).
+    pub listen: SocketAddr,
+    /// Whether one without a seal is taken; only ever at a loopback address.
+    pub allow_unsigned: bool,
+    /// Nonces remembered, against replays; what comes while there is no room is dropped.
+    pub nonces_max: usize,
+    /// Datagrams in work at a time; more are dropped, and sent again.
+    pub datagrams_max: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Events {
+            enabled: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7411)),
+            allow_unsigned: false,
+            nonces_max: 500_000,
+            datagrams_max: 256,
+        }
+    }
 }
 
 /// Where multimedia messages wait that no route carries, and for how long.
@@ -104,6 +134,7 @@ impl Default for Config {
             failed_logins_address_max: 600,
             replies_domain: "replies.example.invalid".into(),
             content: Content::default(),
+            events: Events::default(),
             http: HttpLimits::default(),
         }
     }

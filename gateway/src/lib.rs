@@ -16,6 +16,7 @@ pub mod network;
 pub mod number;
 pub mod oms;
 pub mod problem;
+mod push;
 mod recent;
 pub mod rest;
 pub mod run;

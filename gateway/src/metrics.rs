@@ -5,6 +5,8 @@ use model::record::Door;
 use runtime::Registry;
 use runtime::metrics::{Counter, CounterBy, Gauge, HistogramBy, Label};
 
+use crate::push::Fault;
+
 /// The door a request came through, as a label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DoorLabel(pub Door);
@@ -45,6 +47,96 @@ impl Label for RefusalLabel {
     }
 }
 
+/// Who said what changed, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceLabel {
+    /// `POST /v1/changes`.
+    Http,
+    /// A datagram.
+    Datagram,
+}
+
+impl Label for SourceLabel {
+    const NAME: &'static str = "source";
+    const ALL: &'static [Self] = &[SourceLabel::Http, SourceLabel::Datagram];
+
+    fn value(self) -> &'static str {
+        match self {
+            SourceLabel::Http => "http",
+            SourceLabel::Datagram => "datagram",
+        }
+    }
+}
+
+/// Why a line counts for nothing, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FaultLabel(pub(crate) Fault);
+
+impl Label for FaultLabel {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &[FaultLabel(Fault::ALL[0]), FaultLabel(Fault::ALL[1]), FaultLabel(Fault::ALL[2])];
+
+    fn value(self) -> &'static str {
+        self.0.word()
+    }
+}
+
+/// What became of a datagram, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatagramLabel {
+    /// Its lines are in.
+    Taken,
+    /// It is none.
+    Malformed,
+    /// Nobody knows the tenant, or the key.
+    Unknown,
+    /// Its seal is not good, or missing.
+    Forged,
+    /// Its time is not about now.
+    Late,
+    /// It was here before.
+    Replayed,
+    /// There is no room to work on it, or to remember it.
+    Full,
+    /// The lane or the state is away.
+    Failed,
+}
+
+impl DatagramLabel {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            DatagramLabel::Taken => "taken",
+            DatagramLabel::Malformed => "malformed",
+            DatagramLabel::Unknown => "unknown",
+            DatagramLabel::Forged => "forged",
+            DatagramLabel::Late => "late",
+            DatagramLabel::Replayed => "replayed",
+            DatagramLabel::Full => "full",
+            DatagramLabel::Failed => "failed",
+        }
+    }
+}
+
+impl Label for DatagramLabel {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &[
+        DatagramLabel::Taken,
+        DatagramLabel::Malformed,
+        DatagramLabel::Unknown,
+        DatagramLabel::Forged,
+        DatagramLabel::Late,
+        DatagramLabel::Replayed,
+        DatagramLabel::Full,
+        DatagramLabel::Failed,
+    ];
+
+    fn value(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// The gateway's metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -62,6 +154,12 @@ pub struct Metrics {
     pub content_fetched: Counter,
     /// Multimedia messages that phones did not want.
     pub content_rejected: Counter,
+    /// Lines about changes that are in the lane.
+    pub changes_taken: CounterBy<SourceLabel>,
+    /// Lines about changes that count for nothing.
+    pub changes_rejected: CounterBy<(SourceLabel, FaultLabel)>,
+    /// Datagrams about changes.
+    pub event_datagrams: CounterBy<DatagramLabel>,
     /// Requests in work.
     pub requests_in_work: Gauge,
     /// Version of the parties' snapshot in use.
@@ -91,6 +189,16 @@ impl Metrics {
                 .counter("carillon_gateway_content_fetched_total", "Multimedia messages that phones fetched here."),
             content_rejected: registry
                 .counter("carillon_gateway_content_rejected_total", "Multimedia messages that phones did not want."),
+            changes_taken: registry
+                .counter_by("carillon_gateway_changes_taken_total", "Lines about changes made durable, by source."),
+            changes_rejected: registry.counter_by(
+                "carillon_gateway_changes_rejected_total",
+                "Lines about changes that count for nothing, by source and reason.",
+            ),
+            event_datagrams: registry.counter_by(
+                "carillon_gateway_event_datagrams_total",
+                "Datagrams about changes, by what became of them.",
+            ),
             requests_in_work: registry.gauge("carillon_gateway_requests_in_work", "Requests in work."),
             parties_version: registry
                 .gauge("carillon_gateway_parties_version", "Version of the tenants' snapshot in use."),

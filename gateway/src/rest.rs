@@ -1,10 +1,11 @@
 //! The REST door: routes, authentication, and the answers to what is not there. Speaks problem documents (RFC 9457).
 
 mod cancel;
+pub(crate) mod conditions;
 mod follow;
 mod inbound;
 mod ledger;
-mod messages;
+pub(crate) mod messages;
 mod octets;
 mod opt_outs;
 pub(crate) mod request;
@@ -60,7 +61,7 @@ pub async fn not_found() -> Problem {
     Problem::new(Refusal::NotFound, "there is nothing at this path; messages are posted to `/v1/messages`")
 }
 
-async fn method_not_allowed() -> Problem {
+pub(crate) async fn method_not_allowed() -> Problem {
     Problem::from(Refusal::MethodNotAllowed)
 }
 
@@ -96,7 +97,12 @@ pub(crate) struct RestProblem(Problem);
 
 impl RestProblem {
     pub(crate) fn of(gateway: &Gateway, problem: Problem) -> Self {
-        gateway.metrics.refused.with((DoorLabel(Door::Rest), RefusalLabel(problem.refusal))).increment();
+        Self::at(gateway, Door::Rest, problem)
+    }
+
+    /// A problem of another door that speaks as this one does.
+    pub(crate) fn at(gateway: &Gateway, door: Door, problem: Problem) -> Self {
+        gateway.metrics.refused.with((DoorLabel(door), RefusalLabel(problem.refusal))).increment();
         RestProblem(problem)
     }
 }

@@ -14,7 +14,7 @@ use model::{Lane, Refusal};
 use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsError, TlsFiles};
 use runtime::{Again, Health, Registry, Stop};
 use store::{AnyStore, Store, StoreError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Notify, Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::standing::Standing;
-use crate::{calls, oms, rest};
+use crate::{calls, oms, push, rest};
 
 /// The readiness condition of this role: the doors are open.
 const GATEWAY: &str = "gateway";
@@ -55,6 +55,25 @@ pub struct Deps {
 pub struct Listeners {
     /// For the public doors.
     pub public: TcpListener,
+    /// For datagrams that say what changed; `None`: nobody sends any.
+    pub events: Option<UdpSocket>,
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    /// The system's, with the address it is about.
+    pub async fn bind(config: &Config) -> Result<Self, (SocketAddr, std::io::Error)> {
+        let listen = config.listen;
+        let public = TcpListener::bind(listen).await.map_err(|error| (listen, error))?;
+        let listen = config.events.listen;
+        let events = match config.events.enabled {
+            true => Some(UdpSocket::bind(listen).await.map_err(|error| (listen, error))?),
+            false => None,
+        };
+        Ok(Listeners { public, events })
+    }
 }
 
 /// What all handlers share.
@@ -73,6 +92,10 @@ pub struct Gateway {
     pub meter: Meter,
     /// Where multimedia messages wait for phones.
     pub(crate) shelf: Shelf,
+    /// Takes in what changed.
+    pub(crate) intake: push::Intake,
+    /// Whose turn it is to claim what belongs to one device of a tenant's.
+    pub(crate) turns: push::Turns,
     /// How many codes are sent to phones.
     pub(crate) codes: oms::CodeBudget,
     /// What is counted.
@@ -91,7 +114,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// A lane this role writes could not be opened.
-    #[error("cannot open the lanes `accepted`, `mail` and `outcomes`")]
+    #[error("cannot open the lanes `accepted`, `mail`, `outcomes` and `changes`")]
     Lane(#[source] BusError),
     /// The parties could not be read.
     #[error("cannot read tenants and prices from the store")]
@@ -156,6 +179,8 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         passwords: Passwords::new(&config, metrics.clone()),
         meter: Meter::new(deps.store.clone()),
         shelf: Shelf::new(deps.store.clone(), config.content.clone()),
+        intake: push::Intake::default(),
+        turns: push::Turns::default(),
         codes: oms::CodeBudget::new(),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
@@ -168,6 +193,9 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
     let health = deps.health.clone();
     let refresh = refresh(Arc::clone(&gateway), deps, publish, stop.clone());
     drop(stop.spawn("parties refresh", refresh));
+    if let Some(socket) = listeners.events {
+        drop(stop.spawn("event datagrams", push::events::serve(Arc::clone(&gateway), socket, stop.clone())));
+    }
     let (limits, router) = (gateway.config.http, router(&gateway));
     health.ready(GATEWAY);
     runtime::http::serve(listeners.public, router, limits, tls, stop).await;
@@ -178,8 +206,8 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
 async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
     deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
     deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
-    // For letters to users, and for what phones fetched; who reads them says so.
-    for lane in [Lane::Mail, Lane::Outcomes] {
+    // For letters to users, for what phones fetched, and for what changed; who reads them says so.
+    for lane in [Lane::Mail, Lane::Outcomes, Lane::Changes] {
         deps.bus.create(&lane).await.map_err(GatewayError::Lane)?;
     }
     load(deps).await
@@ -208,6 +236,7 @@ fn router(gateway: &Arc<Gateway>) -> axum::Router {
         .merge(calls::router())
         .merge(oms::router(gateway))
         .merge(content::door::router())
+        .merge(push::router())
         .fallback(rest::not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), bounded))
         .layer(CatchPanicLayer::new())

@@ -24,6 +24,7 @@ pub struct Snapshot {
     short: HashSet<String>,
     multimedia: HashSet<String>,
     has_multimedia_route: bool,
+    has_short_route: bool,
     ring: Keyring,
     numbers: NumberKey,
     installation: String,
@@ -49,8 +50,8 @@ impl Snapshot {
         let [short, multimedia] = [Carries::Sms, Carries::Mms].map(|carries| {
             reachable(parties.routes.iter().filter(|route| route.carries == carries), &parties.deck, now)
         });
-        let is_multimedia = |route: &Route| route.enabled && route.carries == Carries::Mms;
-        let has_multimedia_route = parties.routes.iter().any(is_multimedia);
+        let has_route = |carries| parties.routes.iter().any(|route| route.enabled && route.carries == carries);
+        let (has_multimedia_route, has_short_route) = (has_route(Carries::Mms), has_route(Carries::Sms));
         let tenants: HashMap<_, _> =
             parties.tenants.into_iter().map(|tenant| (tenant.id.clone(), Arc::new(tenant))).collect();
         let holder = |key: model::party::ApiKey| {
@@ -73,6 +74,7 @@ impl Snapshot {
             short,
             multimedia,
             has_multimedia_route,
+            has_short_route,
             ring,
             numbers,
             installation,
@@ -135,6 +137,12 @@ impl Snapshot {
     #[must_use]
     pub fn has_multimedia_route(&self) -> bool {
         self.has_multimedia_route
+    }
+
+    /// Whether there is any enabled route for short messages: without one no device hears of anything.
+    #[must_use]
+    pub fn has_short_route(&self) -> bool {
+        self.has_short_route
     }
 
     /// The data keys.

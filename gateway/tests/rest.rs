@@ -53,7 +53,7 @@ impl House {
                 registry: Registry::new(),
                 health: Health::new(),
             };
-            let running = gateway::run(config.clone(), deps, Listeners { public }, stop.clone());
+            let running = gateway::run(config.clone(), deps, Listeners { public, events: None }, stop.clone());
             tokio::spawn(async move { running.await.expect("the gateway starts") });
         }
         House { bus, store, doors, client: reqwest::Client::new(), stop, _folder: folder }

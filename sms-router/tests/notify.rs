@@ -436,7 +436,9 @@ async fn what_is_switched_off_is_dropped_and_counted() {
 #[tokio::test]
 async fn an_account_without_access_is_not_told_even_if_it_lost_it_meanwhile() {
     let mut scene = Scene::open().await;
-    scene.put(DocumentKind::AccessRule, "acme.example", &AccessRule { access: Access::Listed }).await;
+    scene
+        .put(DocumentKind::AccessRule, "acme.example", &AccessRule { access: Access::Listed, ..AccessRule::default() })
+        .await;
     scene.change("inbox").await;
     scene.work(0).await;
     assert_eq!(scene.changes(ChangeAs::NoAccess), 1);

@@ -5,12 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use model::{FarmName, Timestamp};
 use runtime::Stop;
 use sim::ModemConfig;
 use store::{AnyStore, Store};
-use tokio::net::TcpListener;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
@@ -42,12 +40,10 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     prepare_farm(&mut config, data, &modems)?;
     prepare_control(&mut config, data)?;
 
-    let public = TcpListener::bind(config.gateway.listen).await;
-    let public =
-        public.with_context(|| format!("cannot listen on `{}` for the public doors", config.gateway.listen))?;
+    let doors = single::doors(&config).await?;
     let control = sms_router::listen(&config.sms_router.control, &roles.control).await?;
     let addresses = demo::Addresses {
-        public: public.local_addr()?,
+        public: doors.public.local_addr()?,
         ops: process.ops,
         control: control.as_ref().map_or(config.sms_router.control.listen, control::Server::address),
         tls: !config.gateway.tls_certificate_file.as_os_str().is_empty(),
@@ -58,7 +54,7 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<ExitCode> {
     drop(process.stop.spawn("operator", desk));
     process.health.not_ready(single::ROUTER, "starting");
     process.health.not_ready(single::GATEWAY, "starting");
-    roles.start(config, &engines, &process, &master, Sockets { public, control });
+    roles.start(config, &engines, &process, &master, Sockets { doors, control });
     process.started();
     match demo {
         Some((demo, fresh)) => tell(demo.at(&addresses, &modems), fresh, data)?,

@@ -9,7 +9,6 @@ use runtime::Stop;
 use runtime::stop::Drained;
 use sim::Network;
 use sms_router::farms::LocalFarm;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +42,7 @@ pub(crate) struct Roles {
 
 /// Sockets that are already bound.
 pub(crate) struct Sockets {
-    pub(crate) public: TcpListener,
+    pub(crate) doors: gateway::Listeners,
     pub(crate) control: Option<control::Server>,
 }
 
@@ -91,8 +90,8 @@ impl Roles {
             registry: process.registry.clone(),
             health: process.health.clone(),
         };
-        let listeners = gateway::Listeners { public: sockets.public };
-        self.spawn("gateway", &self.gateway, gateway::run(config.gateway, deps, listeners, self.gateway.clone()));
+        let serving = gateway::run(config.gateway, deps, sockets.doors, self.gateway.clone());
+        self.spawn("gateway", &self.gateway, serving);
     }
 
     /// Waits for the stop, or for a role that ends without being told to.

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use model::keyring::MasterKey;
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 use crate::cli::Common;
 use crate::config::{Config, Door};
@@ -31,9 +30,7 @@ pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
     println!("gateway starts, health and metrics on {}", process.ops);
     runtime::expiry::register(&process.registry, doctor::machine::files(&config, &common.data));
     let (engines, master) = open(&config, common, &config.member("gateway"), &process).await?;
-    let public = TcpListener::bind(config.gateway.listen).await;
-    let public =
-        public.with_context(|| format!("cannot listen on `{}` for the public doors", config.gateway.listen))?;
+    let listeners = doors(&config).await?;
     let deps = gateway::Deps {
         bus: engines.bus.clone(),
         store: engines.store.clone(),
@@ -43,12 +40,20 @@ pub(crate) async fn gateway(common: &Common) -> anyhow::Result<ExitCode> {
     };
     process.health.not_ready(GATEWAY, "starting");
     process.started();
-    println!("gateway listens on {}, health and metrics on {}", public.local_addr()?, process.ops);
+    println!("gateway listens on {}, health and metrics on {}", listeners.public.local_addr()?, process.ops);
     let stop = process.stop.phase();
-    let serving = gateway::run(config.gateway, deps, gateway::Listeners { public }, stop.clone());
+    let serving = gateway::run(config.gateway, deps, listeners, stop.clone());
     let code = process.until_stopped(stop, serving).await;
     engines.close().await;
     code
+}
+
+/// The gateway's sockets.
+pub(crate) async fn doors(config: &Config) -> anyhow::Result<gateway::Listeners> {
+    let bound = gateway::Listeners::bind(&config.gateway).await;
+    bound.map_err(|(address, error)| {
+        anyhow::Error::new(error).context(format!("cannot listen on `{address}` for the public doors"))
+    })
 }
 
 /// Runs the router alone: it routes what a gateway accepted, and hands out to farms that attach.

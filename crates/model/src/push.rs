@@ -7,12 +7,12 @@ mod device;
 mod sealed;
 mod trace;
 
-pub use account::{ACCOUNT_DEVICES_MAX, Access, AccessRule, Account};
+pub use account::{ACCOUNT_BYTES_MAX, ACCOUNT_DEVICES_MAX, Access, AccessRule, Account, SYNC_PATH};
 pub use change::{Change, ChangeKind, Dirty, Notice, Op, Told, Touched};
 pub use client::{ClientModel, Ota, San};
 pub use device::{
-    Channel, DEVICE_ID_CHARS_MAX, DEVICE_RESOURCES_MAX, Device, DeviceState, InboxBy, Number, Resource, Standing,
-    SyncKind,
+    Channel, DEVICE_ID_CHARS_MAX, DEVICE_RESOURCES_MAX, Device, DeviceState, INBOX, InboxBy, Number, Resource,
+    Standing, SyncKind,
 };
 pub use sealed::SealedText;
 pub use trace::{Confirmed, ConfirmedBy, NoticeState, PackageEnd, SPARED_MAX, Spared, Trace};

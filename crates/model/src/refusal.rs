@@ -37,6 +37,18 @@ pub enum Refusal {
     Changed,
     /// The message was here before, or came through too many installations.
     Loop,
+    /// Devices of this model can't be notified.
+    PushNotSupported,
+    /// Devices of this model take no settings over the air.
+    OtaNotSupported,
+    /// No service of the tenant leads to the device: nothing is queued.
+    NoWayOut,
+    /// Another device has the number, or somebody says this one has another.
+    NumberConflict,
+    /// The name belongs to another.
+    Taken,
+    /// An address to synchronise at can't be read.
+    BadSyncUrl,
     /// Too many requests.
     RateLimited,
     /// A queue is full; later it will not be.
@@ -49,7 +61,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 21] = [
+    pub const ALL: [Refusal; 27] = [
         Refusal::Unauthorized,
         Refusal::Forbidden,
         Refusal::Malformed,
@@ -67,6 +79,12 @@ impl Refusal {
         Refusal::TooLate,
         Refusal::Changed,
         Refusal::Loop,
+        Refusal::PushNotSupported,
+        Refusal::OtaNotSupported,
+        Refusal::NoWayOut,
+        Refusal::NumberConflict,
+        Refusal::Taken,
+        Refusal::BadSyncUrl,
         Refusal::RateLimited,
         Refusal::Busy,
         Refusal::Unavailable,
@@ -94,6 +112,12 @@ impl Refusal {
             Refusal::TooLate => "too-late",
             Refusal::Changed => "changed",
             Refusal::Loop => "loop",
+            Refusal::PushNotSupported => "push_not_supported",
+            Refusal::OtaNotSupported => "ota_not_supported",
+            Refusal::NoWayOut => "no_route",
+            Refusal::NumberConflict => "number_conflict",
+            Refusal::Taken => "taken",
+            Refusal::BadSyncUrl => "bad_sync_url",
             Refusal::RateLimited => "rate-limited",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
@@ -110,7 +134,12 @@ impl Refusal {
             Refusal::Forbidden => 403,
             Refusal::NotFound => 404,
             Refusal::MethodNotAllowed => 405,
-            Refusal::TooLate => 409,
+            Refusal::TooLate
+            | Refusal::PushNotSupported
+            | Refusal::OtaNotSupported
+            | Refusal::NoWayOut
+            | Refusal::NumberConflict
+            | Refusal::Taken => 409,
             Refusal::Changed => 412,
             Refusal::BodyTooLarge => 413,
             Refusal::UnsupportedMediaType => 415,
@@ -120,7 +149,8 @@ impl Refusal {
             | Refusal::NoRoute
             | Refusal::TooLong
             | Refusal::InvalidText
-            | Refusal::TooManyRecipients => 422,
+            | Refusal::TooManyRecipients
+            | Refusal::BadSyncUrl => 422,
             Refusal::RateLimited => 429,
             Refusal::Busy | Refusal::Unavailable | Refusal::Behind => 503,
             Refusal::Loop => 508,
@@ -148,6 +178,12 @@ impl Refusal {
             Refusal::TooLate => "it is too late for that",
             Refusal::Changed => "it is not what the request's condition says",
             Refusal::Loop => "the message goes in a circle, or through too many installations",
+            Refusal::PushNotSupported => "the device's model can't be notified",
+            Refusal::OtaNotSupported => "the device's model takes no settings",
+            Refusal::NoWayOut => "nothing leads to the device",
+            Refusal::NumberConflict => "the number is in dispute",
+            Refusal::Taken => "another has it already",
+            Refusal::BadSyncUrl => "the synchronisation address can't be read",
             Refusal::RateLimited => "too many requests",
             Refusal::Busy => "the system is full; try again later",
             Refusal::Unavailable => "the system can't take this now; try again later",

@@ -229,6 +229,7 @@ impl Session<'_> {
 
     fn submission(&self, attempt: &Attempt) -> Submission {
         Submission {
+            tells: None,
             tenant: Arc::clone(&self.tenant),
             user: attempt.user.user_id.clone(),
             door: Door::Oms,

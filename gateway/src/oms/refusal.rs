@@ -23,6 +23,12 @@ pub(super) const fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::KeyReused
         | Refusal::TooLate
         | Refusal::Loop
+        | Refusal::PushNotSupported
+        | Refusal::OtaNotSupported
+        | Refusal::NoWayOut
+        | Refusal::NumberConflict
+        | Refusal::Taken
+        | Refusal::BadSyncUrl
         | Refusal::Changed => ErrorCode::Other,
     }
 }

@@ -324,6 +324,7 @@ impl Desk<'_> {
     fn submission(&self, purpose: Purpose, user: &OmsUser, phone: &Msisdn) -> Submission {
         let code = code::made(&self.snapshot, purpose, user, phone, self.now);
         Submission {
+            tells: None,
             tenant: Arc::clone(&self.tenant),
             user: user.user_id.clone(),
             door: Door::Oms,

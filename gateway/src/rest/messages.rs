@@ -69,7 +69,7 @@ pub(super) async fn show(
 
 /// A message, wherever it was taken. That there is none is said only when the state has everything that was accepted before
 /// the question: whoever was answered by one gateway may ask another at once.
-pub(super) async fn find(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Message, Problem> {
+pub(crate) async fn find(gateway: &Gateway, tenant: &TenantId, id: MessageId) -> Result<Message, Problem> {
     if let Some(found) = look_up(gateway, tenant, id).await? {
         return Ok(found);
     }
@@ -96,7 +96,7 @@ fn fresh(accepted: &Accepted) -> Message {
     view::accepted(accepted.id, accepted.at, accepted.deliveries)
 }
 
-pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case("application/json") || essence.is_empty() {
@@ -105,7 +105,7 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Refusal::UnsupportedMediaType, "send `Content-Type: application/json`"))
 }
 
-pub(super) fn not_read(refusal: Refusal, bytes_max: usize) -> Problem {
+pub(crate) fn not_read(refusal: Refusal, bytes_max: usize) -> Problem {
     match refusal {
         Refusal::BodyTooLarge => Problem::new(refusal, format!("a body has at most {bytes_max} bytes")),
         other => Problem::new(other, "the body did not arrive whole"),

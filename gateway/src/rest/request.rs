@@ -94,6 +94,7 @@ pub(crate) fn read(
     let recipients = recipients(&body.to.0, tenant, snapshot)?;
     let (not_before, expires) = times(body.send_at, body.validity_seconds, tenant, now)?;
     Ok(Submission {
+        tells: None,
         tenant: Arc::clone(tenant),
         user: holder.name.clone(),
         door: Door::Rest,
@@ -202,7 +203,11 @@ fn times(
     Ok((not_before, expires))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// The caller's idempotency key.
+///
+/// # Errors
+/// A problem that says what a key may be.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let fits = |text: &&str| (1..=KEY_BYTES_MAX).contains(&text.len());
     let key = value.to_str().ok().map(str::trim).filter(fits);

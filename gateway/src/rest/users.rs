@@ -7,8 +7,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -21,7 +21,7 @@ use store::{Cancelled, Revision, Store, StoreError};
 use wire::mail::MailAddress;
 
 use super::user_document::{PASSWORD_BYTES_MAX, View, Wanted, check_user_id};
-use super::{Caller, RestProblem, messages};
+use super::{Caller, RestProblem, conditions, messages};
 use crate::meter::Used;
 use crate::oms::Writer;
 use crate::problem::Problem;
@@ -355,28 +355,12 @@ impl Desk<'_> {
     }
 }
 
-/// RFC 9110, 13.1: what the request says the resource must be.
 fn meets(headers: &HeaderMap, found: Option<&Found>) -> Result<(), Problem> {
-    let tag = found.map(|found| tag(&found.revision));
-    let names = |header: HeaderName| -> Option<bool> {
-        let values = headers.get_all(header);
-        let mut named = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        let is_named = |one: &str| tag.as_deref().is_some_and(|tag| one.trim() == "*" || one.trim() == tag);
-        values.iter().next().map(|_| named.any(is_named))
-    };
-    if names(IF_MATCH) == Some(false) {
-        return Err(Problem::new(Refusal::Changed, "the user is not the one that `If-Match` names; read it again"));
-    }
-    if names(IF_NONE_MATCH) == Some(true) {
-        return Err(Problem::new(Refusal::Changed, "there is such a user, and `If-None-Match` says there is none"));
-    }
-    Ok(())
+    conditions::meets(headers, found.map(|found| tag(&found.revision)).as_deref(), "user")
 }
 
-/// What tells this revision from others, and nothing of what is in it.
 fn tag(revision: &Revision) -> String {
-    let digest = blake3::hash(revision.as_str().as_bytes()).to_hex();
-    format!("\"{}\"", &digest[..32])
+    conditions::tag(revision.as_str())
 }
 
 fn read_cursor(cursor: &str) -> Result<String, Problem> {

@@ -149,7 +149,7 @@ impl Service {
         let (registry, stop) = (Registry::new(), Stop::new(5));
         let deps =
             Deps { bus: bus.clone(), store: store.clone(), master, registry: registry.clone(), health: Health::new() };
-        let running = gateway::run(setup.config, deps, Listeners { public }, stop.clone());
+        let running = gateway::run(setup.config, deps, Listeners { public, events: None }, stop.clone());
         tokio::spawn(async move { running.await.expect("the gateway starts") });
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Service { base: format!("http://127.0.0.1:{port}"), registry, store, client, bus, ring, stop, _folder: folder }

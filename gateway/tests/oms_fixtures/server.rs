@@ -45,7 +45,7 @@ impl Server {
         let address = public.local_addr().expect("an address");
         let (registry, stop) = (Registry::new(), Stop::new(5));
         let deps = Deps { bus: bus.clone(), store, master, registry: registry.clone(), health: Health::new() };
-        let running = gateway::run(Config::default(), deps, Listeners { public }, stop.clone());
+        let running = gateway::run(Config::default(), deps, Listeners { public, events: None }, stop.clone());
         tokio::spawn(async move { running.await.expect("the gateway starts") });
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Server { address, registry, client, bus, stop, _folder: folder }

@@ -181,7 +181,7 @@ impl<S: Store> Roster<S> {
             Some(known) => known,
             None => {
                 let read: Option<ClientModel> = self.read(tenant, DocumentKind::ClientModel, name).await?;
-                let read = read.map(Arc::new);
+                let read = read.or_else(|| ClientModel::built_in_of(name)).map(Arc::new);
                 self.models.insert(key, read.clone());
                 read
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Resource;
+use super::{Device, Resource, SyncKind};
 
 /// What devices of a model understand. Kept as a document by (tenant, name).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,6 +36,66 @@ const fn class_1_octets() -> u8 {
     0xf5
 }
 
+impl ClientModel {
+    /// The models every tenant has without naming them; a document of the same name takes the place of one.
+    #[must_use]
+    pub fn built_in() -> Vec<Self> {
+        // What phones call their data stores: push-wire.md, 2, from the templates of a synchronisation program.
+        let nokia = [
+            ("contacts", "Contacts", "text/x-vcard"),
+            ("calendar", "Calendar", "text/x-vcalendar"),
+            ("notes", "Notes", "text/plain"),
+        ];
+        let sony_ericsson = [
+            ("contacts", "Contact", "text/x-vcard"),
+            ("calendar", "Calendar", "text/x-vcalendar"),
+            ("tasks", "Task", "text/x-vcalendar"),
+            ("notes", "Memo", "text/plain"),
+        ];
+        vec![
+            Self::plain("ds-1.2", San::Ds12, &[]),
+            Self::plain("ds-1.1", San::Ds11, &[]),
+            Self::plain("ds-1.0", San::Ds10, &[]),
+            ClientModel { digest: true, ota: Ota::None, ..Self::plain("dm-1.2", San::Dm12, &[]) },
+            Self::plain("nokia", San::Ds12, &nokia),
+            // They take settings and heed no alert that comes by short message.
+            ClientModel { push: false, ..Self::plain("sony-ericsson", San::Ds12, &sony_ericsson) },
+            ClientModel { push: false, ..Self::plain("sony-ericsson-k750", San::Ds11, &sony_ericsson) },
+        ]
+    }
+
+    /// The built-in model of this name.
+    #[must_use]
+    pub fn built_in_of(name: &str) -> Option<Self> {
+        Self::built_in().into_iter().find(|model| model.name == name)
+    }
+
+    /// What a device of this model calls things: the model's names, and in their place the device's own.
+    #[must_use]
+    pub fn resources_of(&self, device: &Device) -> BTreeMap<String, Resource> {
+        let mut resources = self.resources.clone();
+        resources.extend(device.resources.clone());
+        resources
+    }
+
+    fn plain(name: &str, san: San, resources: &[(&str, &str, &str)]) -> Self {
+        let resource = |&(canonical, name, media_type): &(&str, &str, &str)| {
+            let (name, content_type) = (name.to_owned(), media_type.to_owned());
+            (canonical.to_owned(), Resource { name, sync: SyncKind::TwoWay, content_type, enabled: true })
+        };
+        ClientModel {
+            name: name.to_owned(),
+            push: true,
+            ota: Ota::ClientProvisioning,
+            san,
+            digest: false,
+            all_stores: false,
+            dcs: class_1_octets(),
+            resources: resources.iter().map(resource).collect(),
+        }
+    }
+}
+
 /// The kinds of notification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum San {
@@ -63,4 +123,22 @@ pub enum Ota {
     None,
     /// OMA Client Provisioning.
     ClientProvisioning,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_models_have_names_of_their_own_and_read_back() {
+        let all = ClientModel::built_in();
+        let names: std::collections::BTreeSet<&str> = all.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        for model in all {
+            assert_eq!(ClientModel::built_in_of(&model.name), Some(model.clone()));
+            let text = serde_json::to_string(&model).unwrap();
+            assert_eq!(serde_json::from_str::<ClientModel>(&text).unwrap(), model);
+        }
+        assert_eq!(ClientModel::built_in_of("typewriter"), None);
+    }
 }

@@ -164,7 +164,17 @@ pub enum InboxBy {
     Mail,
 }
 
+/// The canonical name of an account's inbox, in any case (ASCII).
+pub const INBOX: &str = "INBOX";
+
 impl Device {
+    /// Whether `text` can be a device's id.
+    #[must_use]
+    pub fn is_id(text: &str) -> bool {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._:@+-".contains(c);
+        (1..=DEVICE_ID_CHARS_MAX).contains(&text.len()) && text.chars().all(fits)
+    }
+
     /// Whether its number is one that no other device of the tenant may have.
     #[must_use]
     pub fn holds_number(&self) -> bool {
@@ -177,6 +187,21 @@ impl Device {
         match self.standing.state {
             DeviceState::Paused if self.standing.until.is_some_and(|until| until <= now) => DeviceState::Enabled,
             state => state,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_devices() {
+        for good in ["a", "IMEI:493005100592800", "nokia-n9.ann@x", &"a".repeat(32)] {
+            assert!(Device::is_id(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "é", "a,b", &"a".repeat(33)] {
+            assert!(!Device::is_id(bad), "{bad}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct DataStore {
     pub uri: String,
     /// What the phone's menu calls it.
     pub name: String,
-    /// The media types it holds.
+    /// The media types it holds; empty: not said.
     pub accepts: String,
 }
 
@@ -84,7 +84,8 @@ impl SyncAccount {
 
 impl DataStore {
     fn resource(&self) -> Characteristic {
-        Characteristic::new("RESOURCE").with("URI", &self.uri).with("NAME", &self.name).with("AACCEPT", &self.accepts)
+        let resource = Characteristic::new("RESOURCE").with("URI", &self.uri).with("NAME", &self.name);
+        if self.accepts.is_empty() { resource } else { resource.with("AACCEPT", &self.accepts) }
     }
 }
 

@@ -1,0 +1,146 @@
+//! A tenant's documents about notifications, read and written as what they are. Knows their forms; must not know what may be in them.
+
+use model::push::{Access, AccessRule, Account, ClientModel};
+use model::{Refusal, TenantId, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{AnyStore, Document, DocumentKind, Revision, Store, StoreError};
+
+use crate::problem::Problem;
+
+/// The documents of one tenant.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'a> {
+    pub(crate) store: &'a AnyStore,
+    pub(crate) tenant: &'a TenantId,
+}
+
+/// What an account may do, and what its synchronisation address is completed with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Rules {
+    domain: Option<Access>,
+    all: Option<Access>,
+    /// The path of addresses without one.
+    pub(crate) sync_path: String,
+}
+
+impl Rules {
+    /// Whether an account with this word of its own may use push.
+    pub(crate) fn allow(&self, own: Option<Access>) -> bool {
+        Access::allows(own, self.domain, self.all)
+    }
+}
+
+impl Files<'_> {
+    /// A document's text.
+    pub(crate) async fn text(&self, kind: DocumentKind, id: &str) -> Result<Option<(Revision, String)>, Problem> {
+        let found = self.store.document(self.tenant, kind, id).await.map_err(unavailable)?;
+        Ok(found.map(|(revision, document)| (revision, document.body)))
+    }
+
+    /// A document that is kept for a while, unless that is over at `now`.
+    pub(crate) async fn text_at(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, Problem> {
+        let found = self.store.document(self.tenant, kind, id).await.map_err(unavailable)?;
+        let holds = |document: &Document| document.until.is_none_or(|until| now < until);
+        Ok(found.map(|(_, document)| document).filter(holds).map(|document| document.body))
+    }
+
+    /// What a document says.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<Option<(Revision, T)>, Problem> {
+        let found = self.text(kind, id).await?;
+        found.map(|(revision, body)| Ok((revision, parse(kind, &body)?))).transpose()
+    }
+
+    /// What the documents say whose ids come after `after`, in their order.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        kind: DocumentKind,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<(String, Revision, T)>, Problem> {
+        let found = self.store.documents(self.tenant, kind, after, max).await.map_err(unavailable)?;
+        let one = |(revision, document): (Revision, Document)| {
+            let said = parse(kind, &document.body)?;
+            Ok((document.id, revision, said))
+        };
+        found.into_iter().map(one).collect()
+    }
+
+    /// Puts a text; `None`: somebody was first.
+    pub(crate) async fn put_text(
+        &self,
+        was: Option<Revision>,
+        kind: DocumentKind,
+        id: &str,
+        body: String,
+        until: Option<Timestamp>,
+    ) -> Result<Option<Revision>, Problem> {
+        let document = Document { tenant: self.tenant.clone(), kind, id: id.to_owned(), body, until };
+        self.store.replace_document(was, document).await.map_err(unavailable)
+    }
+
+    /// Puts a document; `None`: somebody was first.
+    pub(crate) async fn put<T: Serialize>(
+        &self,
+        was: Option<Revision>,
+        kind: DocumentKind,
+        id: &str,
+        said: &T,
+    ) -> Result<Option<Revision>, Problem> {
+        let body = serde_json::to_string(said).expect("documents have keys that are text");
+        self.put_text(was, kind, id, body, None).await
+    }
+
+    /// Removes a document; `false`: somebody was first.
+    pub(crate) async fn remove(&self, kind: DocumentKind, id: &str, was: Revision) -> Result<bool, Problem> {
+        self.store.remove_document(self.tenant, kind, id, was).await.map_err(unavailable)
+    }
+
+    /// An account.
+    pub(crate) async fn account(&self, id: &str) -> Result<Option<(Revision, Account)>, Problem> {
+        self.read(DocumentKind::Account, id).await
+    }
+
+    /// A client model: the tenant's own, else the built-in one of this name.
+    pub(crate) async fn model(&self, name: &str) -> Result<Option<ClientModel>, Problem> {
+        let own = self.read(DocumentKind::ClientModel, name).await?;
+        Ok(own.map(|(_, model)| model).or_else(|| ClientModel::built_in_of(name)))
+    }
+
+    /// What holds for accounts of a domain.
+    pub(crate) async fn rules(&self, domain: &str) -> Result<Rules, Problem> {
+        let rule = async |id: &str| -> Result<Option<AccessRule>, Problem> {
+            Ok(self.read(DocumentKind::AccessRule, id).await?.map(|(_, rule)| rule))
+        };
+        let (domain, all) = (rule(domain).await?, rule(AccessRule::ALL).await?);
+        let paths = [&domain, &all].into_iter().flatten().map(|rule| rule.sync_path.clone());
+        let path = paths.into_iter().find(|path| !path.is_empty());
+        Ok(Rules {
+            domain: domain.map(|rule| rule.access),
+            all: all.map(|rule| rule.access),
+            sync_path: path.unwrap_or_else(|| model::push::SYNC_PATH.to_owned()),
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(kind: DocumentKind, body: &str) -> Result<T, Problem> {
+    serde_json::from_str(body).map_err(|error| {
+        // The error names a place and a field, not what is in it.
+        tracing::error!(kind = kind.name(), line = error.line(), column = error.column(), "a document can't be read");
+        Refusal::Unavailable.into()
+    })
+}
+
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(error = &error as &dyn std::error::Error, "documents can't be read or changed");
+    Refusal::Unavailable.into()
+}
