@@ -30,10 +30,10 @@ pub struct Tenant {
     pub resend_uncertain: bool,
     /// Whether it is remembered which phones it wrote to, so that what they answer through a SIM or account that others use, too, is
     /// known to be for it. Of messages of OMS users it always is.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_off")]
     pub hears_answers: bool,
     /// Where the tenant gets what phones send it and is no user's reply; empty: where the router's settings say, or nowhere.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub webhook: String,
     /// What the OMS service says of itself and allows.
     pub oms: OmsProfile,
@@ -84,7 +84,7 @@ pub struct OmsProfile {
     #[serde(default)]
     pub words_refused: Vec<String>,
     /// Whether what a user sends again within ten minutes, same content ids, recipient and text, is taken for a repeat.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_off")]
     pub drops_repeats: bool,
     /// Whether result documents declare `utf-16`, as some old clients' services do.
     #[serde(default)]
@@ -132,6 +132,11 @@ pub struct OmsMultimedia {
     /// the gateway.
     #[serde(default)]
     pub by_notice: bool,
+}
+
+/// What is as it always was is not written: builds that do not know the field read the record.
+const fn is_off(value: &bool) -> bool {
+    !*value
 }
 
 const fn offered() -> bool {
@@ -475,6 +480,17 @@ mod tests {
         assert_eq!(other.in_place_of(&old, now).changed, Some(now));
         let mms = OmsProfile { mms: Some(OmsMultimedia::default()), ..OmsProfile::default() };
         assert_eq!(mms.in_place_of(&old, now).changed, Some(now));
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_written() {
+        let written = |profile: &OmsProfile| serde_json::to_string(profile).unwrap().contains("drops_repeats");
+        let used = OmsProfile { drops_repeats: true, ..OmsProfile::default() };
+        assert_eq!(
+            (written(&OmsProfile::default()), written(&used)),
+            (false, true),
+            "builds before know no such field"
+        );
     }
 
     #[test]
