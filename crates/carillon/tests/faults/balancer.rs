@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// How often readiness is asked for.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long one that says it is ready waits to be found so.
+const SERVES_MAX: Duration = Duration::from_secs(60);
 
 /// A balancer; it ends with its runtime.
 pub(crate) struct Balancer {
@@ -52,6 +54,22 @@ impl Balancer {
     pub(crate) fn set_leaving(&self, index: usize, leaving: bool) {
         lock(&self.backs[index].standing).leaving = leaving;
     }
+
+    /// Waits until this one is sent to: before the next one goes, as a rollout does.
+    pub(crate) async fn serves(&self, index: usize) {
+        let serves = async {
+            while !lock(&self.backs[index].standing).is_chosen() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(SERVES_MAX, serves).await.expect("a gateway that is ready is sent to");
+    }
+}
+
+impl Standing {
+    const fn is_chosen(self) -> bool {
+        self.ready && !self.leaving
+    }
 }
 
 async fn watch(backs: Arc<Vec<Back>>) {
@@ -81,8 +99,8 @@ async fn serve(listener: TcpListener, backs: Arc<Vec<Back>>) {
 async fn join(mut near: TcpStream, backs: Arc<Vec<Back>>, turn: usize) {
     for step in 0..backs.len() {
         let back = &backs[(turn + step) % backs.len()];
-        let Standing { ready, leaving } = *lock(&back.standing);
-        if !ready || leaving {
+        let is_chosen = lock(&back.standing).is_chosen();
+        if !is_chosen {
             continue;
         }
         if let Ok(mut far) = TcpStream::connect(&back.door).await {

@@ -66,6 +66,7 @@ async fn replace(siege: &mut Siege<'_>, balancer: &Balancer, role: Role, index: 
     siege.ready(role, index).await;
     if role == Role::Gateway {
         balancer.set_leaving(index, false);
+        balancer.serves(index).await;
     }
 }
 
