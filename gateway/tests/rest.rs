@@ -141,6 +141,7 @@ fn acme(id: &TenantId) -> Tenant {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms: OmsProfile::default(),
     }
 }

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub push_deadline_missed: Counter,
     /// Devices disabled since they failed for good again and again.
     pub notify_disabled: Counter,
+    /// Events that tenants told when they were asked.
+    pub pulled: CounterBy<PulledAs>,
     /// Parts that failed and were started again.
     pub restarts: CounterBy<Part>,
 }
@@ -278,6 +280,17 @@ labels! {
 }
 
 labels! {
+    /// What came of asking a tenant.
+    PulledAs, "result",
+    /// An event that is in the lane.
+    Taken = "taken",
+    /// An event that can't be one.
+    Rejected = "rejected",
+    /// A question without an answer.
+    Failed = "failed",
+}
+
+labels! {
     /// What came of a window.
     NoticeAs, "result",
     /// A notification.
@@ -315,6 +328,8 @@ labels! {
     Hooks = "hooks",
     /// What changed, to devices.
     Notifier = "notifier",
+    /// What changed, from tenants that are asked.
+    Puller = "puller",
 }
 
 impl EndedAs {
@@ -432,6 +447,10 @@ impl Metrics {
             notify_disabled: counter(
                 "carillon_router_notify_disabled_total",
                 "Devices disabled since too many notifications in a row failed for good.",
+            ),
+            pulled: registry.counter_by(
+                "carillon_router_pulled_total",
+                "Events that tenants told when they were asked, and questions that failed.",
             ),
             restarts: registry
                 .counter_by("carillon_router_restarts_total", "Parts that failed and were started again."),

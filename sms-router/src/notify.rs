@@ -15,6 +15,7 @@ mod book;
 mod compose;
 mod flush;
 mod notifier;
+mod pull;
 mod roster;
 mod row;
 mod take;
@@ -23,3 +24,4 @@ mod window;
 
 pub use compose::notification_id;
 pub use notifier::{Keys, NOTIFIERS, Notifier};
+pub use pull::Puller;

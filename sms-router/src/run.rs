@@ -17,7 +17,7 @@ use crate::farms::{self, Doors};
 use crate::keys::Keeper;
 use crate::loads::Roads;
 use crate::metrics::{Metrics, Part};
-use crate::notify::Notifier;
+use crate::notify::{Notifier, Puller};
 use crate::parts::{Kept, keep};
 use crate::pipeline::Pipeline;
 use crate::project::Projector;
@@ -102,7 +102,7 @@ pub async fn run<B: Bus, S: Store>(
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
     phases.share_inbox(&desk, &Keys::of(&master), &hooks);
-    phases.share_changes(&desk, &notify::Keys::of(&master));
+    phases.share_changes(&desk, &notify::Keys::of(&master), &hooks);
     phases.share_way(&desk, Way::Hooks(hooks));
     match post {
         Some(post) => phases.share_way(&desk, Way::Mail(post)),
@@ -266,14 +266,20 @@ impl Phases {
         });
     }
 
-    fn share_changes<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &notify::Keys) {
-        let (of, replying, keys) = (desk.clone(), self.replying.clone(), keys.clone());
+    fn share_changes<B: Bus, S: Store, L: Loads>(&self, desk: &Desk<B, S, L>, keys: &notify::Keys, hooks: &Hooks) {
+        let (of, replying, keys, hooks) = (desk.clone(), self.replying.clone(), keys.clone(), hooks.clone());
         share(desk, notify::NOTIFIERS, Lane::Changes, &self.replying, move |partition| {
-            let keys = keys.clone();
-            vec![keep(&of, &replying, Part::Notifier, move |desk, stop| {
-                let notifier = Notifier::new(desk, keys.clone(), partition);
-                async move { notifier.run(&stop).await }
-            })]
+            let (keys, hooks) = (keys.clone(), hooks.clone());
+            vec![
+                keep(&of, &replying, Part::Puller, move |desk, stop| {
+                    let puller = Puller::new(desk, hooks.clone(), partition);
+                    async move { puller.run(&stop).await }
+                }),
+                keep(&of, &replying, Part::Notifier, move |desk, stop| {
+                    let notifier = Notifier::new(desk, keys.clone(), partition);
+                    async move { notifier.run(&stop).await }
+                }),
+            ]
         });
     }
 

@@ -252,6 +252,7 @@ fn tenant(id: TenantId) -> Tenant {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms: OmsProfile {
             service_provider: "Carillon demo".into(),
             service_uri: String::new(),

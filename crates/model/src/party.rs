@@ -35,6 +35,9 @@ pub struct Tenant {
     /// Where the tenant gets what phones send it and is no user's reply; empty: where the router's settings say, or nowhere.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub webhook: String,
+    /// Where the tenant is asked what changed, over and over; empty: it tells us itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub events_url: String,
     /// What the OMS service says of itself and allows.
     pub oms: OmsProfile,
 }

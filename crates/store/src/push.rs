@@ -26,6 +26,8 @@ pub enum DocumentKind {
     EventKey,
     /// A number that wants nothing, by its keyed hash in hexadecimal digits.
     OptOut,
+    /// Up to where a tenant was asked what changed.
+    PullCursor,
 }
 
 impl DocumentKind {
@@ -41,6 +43,7 @@ impl DocumentKind {
             DocumentKind::ChangeKey => "change-key",
             DocumentKind::EventKey => "event-key",
             DocumentKind::OptOut => "opt-out",
+            DocumentKind::PullCursor => "pull-cursor",
         }
     }
 

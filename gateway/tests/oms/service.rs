@@ -63,6 +63,7 @@ pub(crate) fn tenant(name: &str) -> Tenant {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms: OmsProfile {
             service_provider: "Example Telecom".into(),
             service_uri: String::new(),

@@ -115,6 +115,7 @@ fn tenant(profile: &Value) -> Tenant {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms: oms(profile),
     }
 }

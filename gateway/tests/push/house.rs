@@ -229,6 +229,7 @@ fn party(id: &TenantId) -> Tenant {
         validity_seconds: 3600,
         resend_uncertain: false,
         webhook: String::new(),
+        events_url: String::new(),
         hears_answers: false,
         oms: OmsProfile::default(),
     }

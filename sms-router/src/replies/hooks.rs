@@ -22,6 +22,12 @@ use super::post::{Answer, Excuse};
 use crate::RouterError;
 use crate::config::Webhooks;
 
+/// How long a tenant may keep us waiting for what changed.
+const PULL_MAX: Duration = Duration::from_secs(100);
+/// Octets of an answer that tells what changed.
+const PULLED_BYTES_MAX: usize = 1024 * 1024;
+/// What posts are known by, where nothing is posted.
+const PULL: &str = "pull";
 /// How long a connection that nobody needs is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -129,6 +135,38 @@ impl Hooks {
         url.inspect_err(|reason| tracing::warn!(tenant = %tenant.id, %reason, "the tenant's webhook is not used")).ok()
     }
 
+    /// Asks the tenant's address for events behind a cursor, for so long as it likes to wait; `None`: there is nothing. Signed as a post
+    /// is, with the cursor in place of a body. The error says why nothing was heard.
+    pub(crate) async fn pull(&self, tenant: &Tenant, cursor: &str, now: Timestamp) -> Result<Option<Vec<u8>>, String> {
+        let mut url = address(&tenant.events_url, &self.networks)?;
+        url.query_pairs_mut().append_pair("cursor", cursor);
+        let at = now.0.div_euclid(1_000).to_string();
+        let signature = self.master.webhook_key(&tenant.id).sign(PULL, &at, cursor);
+        let request = self
+            .client
+            .get(url)
+            .timeout(PULL_MAX)
+            .header("accept", "application/json")
+            .header("webhook-id", PULL)
+            .header("webhook-timestamp", at)
+            .header("webhook-signature", signature);
+        let said = |error: reqwest::Error| runtime::in_full(&error.without_url());
+        let mut answer = request.send().await.map_err(said)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => return Ok(None),
+            status => return Err(format!("it answered {}", status.as_u16())),
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(said)? {
+            if body.len() + chunk.len() > PULLED_BYTES_MAX {
+                return Err(format!("its answer has more than {PULLED_BYTES_MAX} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
+    }
+
     /// Posts a message. The error says why it cannot be.
     pub(super) async fn post(
         &self,
@@ -195,7 +233,7 @@ fn body(posted: &Posted<'_>) -> String {
     serde_json::to_string(&event).expect("texts and numbers can be written")
 }
 
-/// Whether a tenant's webhook may be posted to, under these settings.
+/// Whether a tenant's webhook may be posted to, or its events be asked for, under these settings.
 ///
 /// # Errors
 /// Why not, for people.

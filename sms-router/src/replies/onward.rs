@@ -137,6 +137,7 @@ pub(super) mod tests {
             resend_uncertain: false,
             hears_answers: false,
             webhook: String::new(),
+            events_url: String::new(),
             oms: model::party::OmsProfile::default(),
         }
     }

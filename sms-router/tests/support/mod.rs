@@ -572,6 +572,7 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms,
     };
     store.put_tenant(tenant).await.unwrap();

@@ -180,6 +180,7 @@ fn tenant(given: Table) -> anyhow::Result<Tenant> {
         resend_uncertain: false,
         hears_answers: false,
         webhook: String::new(),
+        events_url: String::new(),
         oms: OmsProfile::default(),
     };
     let mut merged = Table::try_from(usual).context("cannot write what is usual")?;
@@ -223,9 +224,11 @@ impl Wanted {
         let store = &desk.engines.store;
         let there = store.parties().await.context("cannot read who takes part")?;
         self.check(&there)?;
-        for tenant in self.tenants.iter().filter(|tenant| !tenant.webhook.is_empty()) {
-            let checked = hooks::check(&tenant.webhook, &desk.config.sms_router.webhooks);
-            checked.map_err(|reason| anyhow::anyhow!("tenant `{}`: `webhook`: {reason}", tenant.id))?;
+        for tenant in &self.tenants {
+            for (field, url) in [("webhook", &tenant.webhook), ("events_url", &tenant.events_url)] {
+                let checked = if url.is_empty() { Ok(()) } else { hooks::check(url, &desk.config.sms_router.webhooks) };
+                checked.map_err(|reason| anyhow::anyhow!("tenant `{}`: `{field}`: {reason}", tenant.id))?;
+            }
         }
         let mut rows = Vec::new();
         let mut row = |kind, name: String, change| {
