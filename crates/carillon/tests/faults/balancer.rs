@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// How often readiness is asked for.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a connection waits for one that is ready.
+const QUEUED_MAX: Duration = Duration::from_secs(15);
 /// How long one that says it is ready waits to be found so.
 const SERVES_MAX: Duration = Duration::from_secs(60);
 
@@ -95,18 +97,23 @@ async fn serve(listener: TcpListener, backs: Arc<Vec<Back>>) {
     }
 }
 
-/// To the first that is ready and takes the connection, beginning with another each time.
+/// To the first that is ready and takes the connection, beginning with another each time. While none is, the connection waits, as in
+/// the queue of any balancer.
 async fn join(mut near: TcpStream, backs: Arc<Vec<Back>>, turn: usize) {
-    for step in 0..backs.len() {
-        let back = &backs[(turn + step) % backs.len()];
-        let is_chosen = lock(&back.standing).is_chosen();
-        if !is_chosen {
-            continue;
+    let until = tokio::time::Instant::now() + QUEUED_MAX;
+    while tokio::time::Instant::now() < until {
+        for step in 0..backs.len() {
+            let back = &backs[(turn + step) % backs.len()];
+            let is_chosen = lock(&back.standing).is_chosen();
+            if !is_chosen {
+                continue;
+            }
+            if let Ok(mut far) = TcpStream::connect(&back.door).await {
+                drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                return;
+            }
         }
-        if let Ok(mut far) = TcpStream::connect(&back.door).await {
-            drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
-            return;
-        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
