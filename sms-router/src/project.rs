@@ -71,8 +71,8 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
     }
 
     /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, and the dead letters of
-    /// events nobody can read. Records of lane `accepted`
-    /// are the planner's to bury, and those taken too late under a key were never handed over; here they count for nothing.
+    /// events nobody can read. Records of lane `accepted` are the planner's to bury, and those taken too late under a key were never
+    /// handed over; here they count for nothing.
     fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
         let next_offset = batch.last().map_or(0, |read| read.offset + 1);
         let (mut accepted, mut events, mut told) = (Vec::new(), Vec::new(), Vec::new());
