@@ -90,6 +90,13 @@ impl Part {
         Part { segments, binary: Some(binary), ..Part::default() }
     }
 
+    /// Octets of what it says.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let media = self.multimedia.as_ref().map_or(0, prost::Message::encoded_len);
+        self.text.len() + media + self.binary.as_ref().map_or(0, prost::Message::encoded_len)
+    }
+
     const fn service(&self) -> Service {
         if self.multimedia.is_some() { Service::Mms } else { Service::Sms }
     }
@@ -171,41 +178,52 @@ impl Acceptor {
         let mut taken = Vec::with_capacity(submissions.len());
         let mut entries = Vec::new();
         for submission in submissions {
-            let digest = digest(submission);
-            let id = match &submission.key {
-                Some(key) => MessageId::derived(&submission.tenant.id, key),
-                None => MessageId::fresh(submission.received, rand::random()),
-            };
-            if let Some((accepted, first)) = self.recent.find(&submission.tenant.id, id, submission.received) {
-                if first != digest {
-                    return Err(Refusal::KeyReused);
-                }
+            let known = Known::of(submission);
+            if let Some(accepted) = self.taken_before(submission, &known)? {
                 taken.push((accepted, None));
                 continue;
             }
-            let mut own = self.entries(snapshot, submission, id, digest, answer_by)?;
-            let deliveries = u32::try_from(own.len()).map_err(|_| Refusal::TooManyRecipients)?;
-            entries.append(&mut own);
-            taken.push((Accepted { id, at: submission.received, deliveries }, Some(digest)));
+            let before = entries.len();
+            self.write(snapshot, submission, &known, answer_by, &mut entries)?;
+            let deliveries = u32::try_from(entries.len() - before).map_err(|_| Refusal::TooManyRecipients)?;
+            taken.push((Accepted { id: known.id, at: submission.received, deliveries }, Some(known)));
         }
         if !entries.is_empty() {
             self.append(&Lane::Accepted, entries, answer_by).await?;
         }
-        let fresh = submissions
-            .iter()
-            .zip(&taken)
-            .filter_map(|(submission, (accepted, digest))| Some((submission, *accepted, (*digest)?)));
-        fresh.for_each(|(submission, accepted, digest)| self.count(submission, accepted, digest));
+        let now = clock::now();
+        for (submission, (accepted, known)) in submissions.iter().zip(&taken) {
+            if let Some(known) = known {
+                self.count(submission, *accepted, known, now);
+            }
+        }
         Ok(taken.into_iter().map(|(accepted, _)| accepted).collect())
     }
 
+    /// What this replica answered a moment ago to the same key.
+    fn taken_before(&self, submission: &Submission, known: &Known) -> Result<Option<Accepted>, Refusal> {
+        // An id by chance was never seen.
+        if known.digest.is_none() {
+            return Ok(None);
+        }
+        match self.recent.find(&submission.tenant.id, known.id, submission.received) {
+            Some((_, first)) if first != known.digest => Err(Refusal::KeyReused),
+            found => Ok(found.map(|(accepted, _)| accepted)),
+        }
+    }
+
     /// Remembers what became durable.
-    fn count(&self, submission: &Submission, accepted: Accepted, digest: [u8; 16]) {
-        self.recent.note(submission.tenant.id.clone(), accepted, digest);
+    fn count(&self, submission: &Submission, accepted: Accepted, known: &Known, now: Timestamp) {
+        self.recent.note(submission.tenant.id.clone(), accepted, known.digest);
         let label = DoorLabel(submission.door);
         self.metrics.deliveries_accepted.with(label).add(u64::from(accepted.deliveries));
-        let took_ms = clock::now().since_ms(submission.received);
-        self.metrics.accept_seconds.with(label).observe(took_ms as f64 / 1000.0);
+        self.metrics.accept_seconds.with(label).observe(now.since_ms(submission.received) as f64 / 1000.0);
+    }
+
+    /// Whether several messages in one [`Acceptor::accept_all`] fail only if none of them is durable.
+    #[must_use]
+    pub const fn takes_whole(&self) -> bool {
+        self.bus.appends_whole()
     }
 
     /// Makes a letter to a user's mailbox durable; it is mailed under the user's own address.
@@ -277,41 +295,45 @@ impl Acceptor {
         }
     }
 
-    fn entries(
+    /// Writes the records of a message's deliveries behind `entries`.
+    fn write(
         &self,
         snapshot: &Snapshot,
         submission: &Submission,
-        id: MessageId,
-        digest: [u8; 16],
+        known: &Known,
         answer_by: Timestamp,
-    ) -> Result<Vec<Entry>, Refusal> {
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
         let Some((_, data_key)) = snapshot.ring().newest(&submission.tenant.id) else {
             tracing::error!(tenant = %submission.tenant.id, "the tenant has no data key; nothing can be sealed for it");
             return Err(Refusal::Unavailable);
         };
-        let mut header = self.header(snapshot, submission, id, digest);
+        let mut header = self.header(snapshot, submission, known);
         header.data_key = data_key.id().to_owned();
         header.answer_by_ms = answer_by.0;
         let key = match header.order_key.is_empty() {
-            true => Bytes::copy_from_slice(&id.to_bytes()),
+            true => Bytes::copy_from_slice(&known.id.to_bytes()),
             false => Bytes::copy_from_slice(&header.order_key),
         };
-        let mut entries = Vec::with_capacity(submission.recipients.len() * submission.parts.len());
+        entries.reserve(submission.recipients.len() * submission.parts.len());
+        let mut record = Record { header, body: Bytes::new() };
+        let first = entries.len();
         for recipient in &submission.recipients {
-            header.recipient_hash = snapshot.numbers().hash(recipient).to_vec();
+            record.header.recipient_hash = snapshot.numbers().hash(recipient).to_vec();
             for part in &submission.parts {
-                header.delivery = u32::try_from(entries.len()).map_err(|_| Refusal::TooManyRecipients)?;
-                let content = part.content(recipient, &mut header);
-                let body = Body { sealed: data_key.seal(&header, &content), ..Body::default() };
-                let record = Record { header: header.clone(), body: prost::Message::encode_to_vec(&body).into() };
+                record.header.delivery =
+                    u32::try_from(entries.len() - first).map_err(|_| Refusal::TooManyRecipients)?;
+                let content = part.content(recipient, &mut record.header);
+                let body = Body { sealed: data_key.seal(&record.header, &content), ..Body::default() };
+                record.body = prost::Message::encode_to_vec(&body).into();
                 entries.push(Entry::new(key.clone(), record.to_bytes()));
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// What all deliveries of the message share.
-    fn header(&self, snapshot: &Snapshot, submission: &Submission, id: MessageId, digest: [u8; 16]) -> Header {
+    fn header(&self, snapshot: &Snapshot, submission: &Submission, known: &Known) -> Header {
         let tenant = &submission.tenant;
         let begin = submission.not_before.map_or(submission.received, |due| due.max(submission.received));
         // A day-old "something changed" is worth no more than the next one (push-wire.md, 5).
@@ -331,7 +353,7 @@ impl Acceptor {
                 tenant: tenant.id.as_str().to_owned(),
                 user: submission.user.clone(),
             },
-            message: id.to_bytes().to_vec(),
+            message: known.id.to_bytes().to_vec(),
             deliveries: (submission.recipients.len() * submission.parts.len()) as u32,
             accepted_ms: submission.received.0,
             expires_ms: submission.expires.map_or(begin.0 + validity_ms, |expires| expires.0),
@@ -343,7 +365,7 @@ impl Acceptor {
             },
             class: submission.class.into(),
             keyed: submission.key.is_some(),
-            digest: digest.to_vec(),
+            digest: known.digest.map(Vec::from).unwrap_or_default(),
             receipt: true,
             on_uncertain: on_uncertain.into(),
             door: submission.door.into(),
@@ -354,8 +376,27 @@ impl Acceptor {
     }
 }
 
+/// What a submission is known by.
+struct Known {
+    id: MessageId,
+    /// Only under a key: an id by chance is never met again.
+    digest: Option<Digest>,
+}
+
+impl Known {
+    fn of(submission: &Submission) -> Self {
+        match &submission.key {
+            Some(key) => Known { id: MessageId::derived(&submission.tenant.id, key), digest: Some(digest(submission)) },
+            None => Known { id: MessageId::fresh(submission.received, rand::random()), digest: None },
+        }
+    }
+}
+
+/// A head of a request's hash.
+pub(crate) type Digest = [u8; 16];
+
 /// What makes two requests under one key the same: everything the caller asked for.
-fn digest(submission: &Submission) -> [u8; 16] {
+fn digest(submission: &Submission) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("carillon 2026 request digest");
     let mut field = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_be_bytes());

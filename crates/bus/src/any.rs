@@ -14,6 +14,19 @@ pub enum AnyBus {
     Kafka(crate::KafkaBus),
 }
 
+impl AnyBus {
+    /// Whether [`Bus::append`] is taken whole or not at all, whatever partitions its entries go to. Where it is not, who puts
+    /// independent messages into one append could be told of all that they failed, though some are durable.
+    #[must_use]
+    pub const fn appends_whole(&self) -> bool {
+        match self {
+            AnyBus::Embedded(_) => true,
+            #[cfg(feature = "kafka")]
+            AnyBus::Kafka(_) => false,
+        }
+    }
+}
+
 impl Bus for AnyBus {
     async fn create(&self, lane: &Lane) -> Result<LaneInfo, BusError> {
         match self {

@@ -21,6 +21,11 @@ use crate::content::Left;
 use crate::meter::{Ask, Grant};
 use crate::number;
 
+/// Messages of a call that go into one append have no more octets than this, or are alone.
+const APPEND_BYTES_MAX: usize = 1 << 20;
+/// About how long a record is without its content.
+const HEADER_BYTES: usize = 300;
+
 /// A message and whose it is.
 pub(super) struct Item<'d> {
     pub(super) data: &'d XmsData<'d>,
@@ -60,6 +65,12 @@ impl Attempt {
 
     fn deliveries(&self) -> u64 {
         (self.recipients.len() * self.parts.len()) as u64
+    }
+
+    /// About how long its records are.
+    fn bytes(&self) -> usize {
+        let parts: usize = self.parts.iter().map(|part| HEADER_BYTES + part.bytes()).sum();
+        parts * self.recipients.len()
     }
 
     /// Keeps the recipients that were granted; the others fail.
@@ -110,7 +121,8 @@ impl Session<'_> {
         let mut attempts: Vec<Result<Attempt, ErrorItem>> = items.into_iter().map(|item| self.check(item)).collect();
         join_all(attempts.iter_mut().flatten().map(|attempt| self.pass_over_repeats(attempt))).await;
         self.meter(&mut attempts.iter_mut().flatten().collect::<Vec<_>>()).await;
-        join_all(attempts.iter_mut().flatten().map(|attempt| self.accept(attempt))).await;
+        let passed = attempts.iter_mut().flatten().filter(|attempt| !attempt.recipients.is_empty());
+        join_all(self.together(passed.collect()).into_iter().map(|attempts| self.accept(attempts))).await;
         let users: Vec<Option<Arc<OmsUser>>> =
             attempts.iter().map(|attempt| Some(Arc::clone(&attempt.as_ref().ok()?.user))).collect();
         let outcomes = attempts.into_iter().map(|attempt| attempt.map_or_else(Outcome::refused, Attempt::outcome));
@@ -177,21 +189,55 @@ impl Session<'_> {
         }
     }
 
-    async fn accept(&self, attempt: &mut Attempt) {
-        if attempt.recipients.is_empty() {
-            return;
-        }
-        let accepted = async {
-            let submission = self.announced(self.submission(attempt), &attempt.user).await?;
-            match &attempt.repeats {
-                Some(known) => self.accept_each(submission, &known.keys).await,
-                None => self.gateway.acceptor.accept(&self.snapshot, &submission).await.map(drop),
+    /// Which messages share an append: neighbours within the bounds, where an append is taken whole. Those whose repeats are told
+    /// apart stand alone.
+    fn together<'a>(&self, attempts: Vec<&'a mut Attempt>) -> Vec<Vec<&'a mut Attempt>> {
+        let takes_whole = self.gateway.acceptor.takes_whole();
+        let (mut groups, mut room): (Vec<Vec<&mut Attempt>>, usize) = (Vec::new(), 0);
+        for attempt in attempts {
+            let (weight, is_alone) = (attempt.bytes(), !takes_whole || attempt.repeats.is_some());
+            match groups.last_mut().filter(|_| !is_alone && weight <= room) {
+                Some(group) => {
+                    group.push(attempt);
+                    room -= weight;
+                }
+                None => {
+                    groups.push(vec![attempt]);
+                    room = if is_alone { 0 } else { APPEND_BYTES_MAX.saturating_sub(weight) };
+                }
             }
-        };
-        if let Err(refusal) = accepted.await {
-            self.gateway.meter.give_back(&attempt.user, attempt.deliveries(), self.received).await;
-            attempt.fail_all(refusal);
         }
+        groups
+    }
+
+    /// Makes messages durable with one append; if it fails, they all do.
+    async fn accept(&self, attempts: Vec<&mut Attempt>) {
+        let mut asked = Vec::with_capacity(attempts.len());
+        let mut submissions = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            match self.announced(self.submission(attempt), &attempt.user).await {
+                Ok(submission) => {
+                    submissions.push(submission);
+                    asked.push(attempt);
+                }
+                Err(refusal) => self.refuse(attempt, refusal).await,
+            }
+        }
+        let accepted = match &asked[..] {
+            [Attempt { repeats: Some(known), .. }] => self.accept_each(submissions.remove(0), &known.keys).await,
+            _ => self.gateway.acceptor.accept_all(&self.snapshot, &submissions).await.map(drop),
+        };
+        if let Err(refusal) = accepted {
+            for attempt in asked {
+                self.refuse(attempt, refusal).await;
+            }
+        }
+    }
+
+    /// Nothing of the message is sent.
+    async fn refuse(&self, attempt: &mut Attempt, refusal: Refusal) {
+        self.gateway.meter.give_back(&attempt.user, attempt.deliveries(), self.received).await;
+        attempt.fail_all(refusal);
     }
 
     /// Makes each recipient's a message of its own. Should some become durable and others not, the answer is a refusal of all,
