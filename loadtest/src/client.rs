@@ -2,10 +2,14 @@
 //!
 //! Knows HTTP framing; must not know what is asked.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -25,7 +29,15 @@ pub(crate) struct Endpoint {
 #[derive(Debug)]
 pub(crate) struct Client {
     endpoint: Endpoint,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    open: Option<Open>,
+}
+
+/// A connection and the hand that puts requests into it. Octets move only while somebody asks: a task of its own would be
+/// woken twice a call.
+#[derive(Debug)]
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>,
 }
 
 /// What came back.
@@ -57,18 +69,22 @@ impl Endpoint {
 
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, sender: None }
+        Self { endpoint, open: None }
     }
 
     /// Sends a request and reads its whole answer. After an error nobody knows whether the server took it.
     pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-        let mut sender = self.ready().await?;
-        let response = sender.send_request(request).await.context("no answer")?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
-        let retry_after = head.headers.get(RETRY_AFTER).and_then(seconds);
-        self.sender = Some(sender);
-        Ok(Answer { status: head.status, retry_after_seconds: retry_after, body: body.to_bytes() })
+        let Open { mut sender, mut connection } = self.ready().await?;
+        let exchange = async {
+            let response = sender.send_request(request).await.context("no answer")?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
+            let retry_after_seconds = head.headers.get(RETRY_AFTER).and_then(seconds);
+            anyhow::Ok(Answer { status: head.status, retry_after_seconds, body: body.to_bytes() })
+        };
+        let answer = beside(&mut connection, exchange).await.context("no answer")??;
+        self.open = Some(Open { sender, connection });
+        Ok(answer)
     }
 
     /// Asks for a JSON document.
@@ -78,20 +94,36 @@ impl Client {
     }
 
     /// The open connection, or a new one if the server has closed it since.
-    async fn ready(&mut self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        if let Some(mut sender) = self.sender.take()
-            && sender.ready().await.is_ok()
+    async fn ready(&mut self) -> anyhow::Result<Open> {
+        if let Some(Open { mut sender, mut connection }) = self.open.take()
+            && matches!(beside(&mut connection, sender.ready()).await, Some(Ok(())))
         {
-            return Ok(sender);
+            return Ok(Open { sender, connection });
         }
         let authority = &self.endpoint.authority;
         let stream = TcpStream::connect(authority).await.with_context(|| format!("cannot connect to `{authority}`"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // Ends with its connection; an error also reaches whoever waits for an answer.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(sender)
+        Ok(Open { sender, connection: Box::new(connection) })
     }
+}
+
+/// Does something while a connection moves octets; `None` if the connection ended before.
+async fn beside<C: Future + Unpin, W: Future>(connection: &mut C, work: W) -> Option<W::Output> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // Before, for what it has to give to the connection; after, for what that has brought.
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        let ended = Pin::new(&mut *connection).poll(context).is_ready();
+        match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if ended => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn seconds(value: &HeaderValue) -> Option<u64> {
