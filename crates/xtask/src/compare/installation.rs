@@ -130,6 +130,8 @@ impl Installation {
             &shown(&self.folder.join("data/demo.json")),
             "--rest",
             &format!("http://127.0.0.1:{}", self.ports.public),
+            "--oms",
+            &format!("http://127.0.0.1:{}/oms/service.asmx", self.ports.public),
             "--sim-log",
             &shown(&self.way.record()),
         ];

@@ -91,9 +91,10 @@ impl Bench<'_> {
         let folder = installation::empty(&self.target.join("compare").join(row.folder()))?;
         let centre = Centre::start(&folder, self.target, self.options.binds, self.options.window)?;
         let (accepting, run) = match row {
-            Row::Carillon => {
+            Row::Carillon | Row::CarillonOms | Row::CarillonBatch => {
                 let mut carillon = Installation::begin(folder, self.target, Way::Smpp(centre), None)?;
-                let fixed = carillon.loader_arguments();
+                let mut fixed = carillon.loader_arguments();
+                fixed.extend(row.door().iter().map(|word| (*word).to_owned()));
                 let processes = |carillon: &Installation| carillon.roles().chain([carillon.network()]).collect();
                 // Before anybody drives the binds.
                 let alone = ["--until".to_owned(), "accepted".to_owned()];

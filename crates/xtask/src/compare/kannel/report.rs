@@ -20,6 +20,10 @@ const SYSTEMS: [&str; 3] = ["carillon", "bearerbox", "smsbox"];
 pub(crate) enum Row {
     /// Ours: everything that is accepted is synced to the disk.
     Carillon,
+    /// The same by `DeliverXms`.
+    CarillonOms,
+    /// The same by `DeliverXmsBatch`.
+    CarillonBatch,
     /// Kannel with a file for each message, which is not synced.
     KannelSpool,
     /// Kannel with its messages in memory.
@@ -27,11 +31,15 @@ pub(crate) enum Row {
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 3] = [Self::Carillon, Self::KannelSpool, Self::Kannel];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Carillon, Self::KannelSpool, Self::Kannel, Self::CarillonOms, Self::CarillonBatch];
+    const OURS: [Self; 3] = [Self::Carillon, Self::CarillonOms, Self::CarillonBatch];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Carillon => "carillon",
+            Self::CarillonOms => "DeliverXms",
+            Self::CarillonBatch => "batches of 100",
             Self::KannelSpool => "kannel, spool",
             Self::Kannel => "kannel, no store",
         }
@@ -40,8 +48,20 @@ impl Row {
     pub(crate) const fn folder(self) -> &'static str {
         match self {
             Self::Carillon => "carillon",
+            Self::CarillonOms => "carillon-oms",
+            Self::CarillonBatch => "carillon-batch",
             Self::KannelSpool => "kannel-spool",
             Self::Kannel => "kannel-memory",
+        }
+    }
+
+    /// How the loader is told which of our doors; nothing for what is not ours.
+    pub(crate) const fn door(self) -> &'static [&'static str] {
+        match self {
+            Self::Carillon => &["--door", "rest"],
+            Self::CarillonOms => &["--door", "oms"],
+            Self::CarillonBatch => &["--door", "oms-batch", "--batch-messages", "100"],
+            Self::KannelSpool | Self::Kannel => &[],
         }
     }
 }
@@ -196,19 +216,21 @@ impl Report {
 
     /// An error if our system lost, doubled or miscounted anything. What Kannel did is shown.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let complaints = self.of(Row::Carillon).complaints;
+        let complaints: Vec<String> = Row::OURS.iter().flat_map(|row| self.of(*row).complaints).collect();
         ensure!(complaints.is_empty(), "carillon's runs are bad: {}", complaints.join("; "));
         Ok(())
     }
 
     /// The result as one object.
     pub(crate) fn json(&self) -> Value {
-        let [ours, spool, memory] = Row::ALL.map(|row| self.of(row));
+        let [ours, spool, memory, oms, batch] = Row::ALL.map(|row| self.of(row));
         json!({
             "messages": self.messages, "connections": self.connections, "binds_per_account": self.binds,
             "window": self.window, "rounds": self.turns.get(&Row::Carillon).map_or(0, Vec::len),
             "ratio": Ratio::new(&ours, &spool), "ratio_without_store": Ratio::new(&ours, &memory),
-            "carillon": ours, "kannel": spool, "kannel_without_store": memory,
+            "ratio_deliver_xms": Ratio::new(&oms, &spool), "ratio_deliver_xms_batch": Ratio::new(&batch, &spool),
+            "carillon": ours, "carillon_deliver_xms": oms, "carillon_deliver_xms_batch": batch,
+            "kannel": spool, "kannel_without_store": memory,
             "turns": self.turns.iter().map(|(row, turns)| (row.title(), turns)).collect::<BTreeMap<_, _>>(),
         })
     }
@@ -264,13 +286,19 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn write_end(&self, to: &mut fmt::Formatter<'_>, all: &[Figures; 3]) -> fmt::Result {
-        let [ours, spool, memory] = all;
-        for (name, theirs) in [("with its spool", spool), ("without store", memory)] {
+    fn write_end(&self, to: &mut fmt::Formatter<'_>, all: &[Figures; 5]) -> fmt::Result {
+        let [rest, spool, memory, oms, batch] = all;
+        let pairs = [
+            ("carillon by kannel with its spool", rest, spool),
+            ("carillon by kannel without store", rest, memory),
+            ("DeliverXms by kannel with its spool", oms, spool),
+            ("batches of 100 by kannel with its spool", batch, spool),
+        ];
+        for (name, ours, theirs) in pairs {
             let ratio = Ratio::new(ours, theirs);
             writeln!(
                 to,
-                "carillon by kannel {name}: accepted {:.2}, delivered {:.2}, CPU {:.2}, memory {:.2}, acceptance p99 {:.2}",
+                "{name}: accepted {:.2}, delivered {:.2}, CPU {:.2}, memory {:.2}, acceptance p99 {:.2}",
                 ratio.accepted_per_second,
                 ratio.delivered_per_second,
                 ratio.cpu_seconds_per_1000,
@@ -283,7 +311,7 @@ impl Report {
                 writeln!(to, "BAD, {}: {complaint}", row.title())?;
             }
         }
-        if ours.complaints.is_empty() {
+        if [rest, oms, batch].iter().all(|ours| ours.complaints.is_empty()) {
             write!(to, "carillon's ledger adds up after each run; nothing lost, nothing doubled")?;
         }
         Ok(())
@@ -303,7 +331,7 @@ mod tests {
     fn the_object_has_what_is_promised() {
         let load = |rate: f64| Load { accepted_per_second: rate, accepted: 10, ..Load::default() };
         let mut report = Report { messages: 10, connections: 1, binds: 1, window: 1, turns: BTreeMap::new() };
-        for (row, rate) in Row::ALL.into_iter().zip([30.0, 10.0, 15.0]) {
+        for (row, rate) in Row::ALL.into_iter().zip([30.0, 10.0, 15.0, 20.0, 40.0]) {
             report.add(row, Figures::new(0.0, None, &load(rate)));
         }
         let object = report.json();
@@ -315,7 +343,8 @@ mod tests {
             }
         }
         assert_eq!((&object["ratio"]["accepted_per_second"], &object["kannel"]["accepted"]), (&json!(3.0), &json!(10)));
-        assert_eq!(object["ratio_without_store"]["accepted_per_second"], json!(2.0));
+        let ratios = ["ratio_without_store", "ratio_deliver_xms", "ratio_deliver_xms_batch"];
+        assert_eq!(ratios.map(|key| &object[key]["accepted_per_second"]), [&json!(2.0), &json!(2.0), &json!(4.0)]);
         report.check().unwrap();
         let bad = Load { complaints: vec!["1 lost".to_owned()], ..Load::default() };
         report.add(Row::Kannel, Figures::new(0.0, None, &bad));
