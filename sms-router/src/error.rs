@@ -141,6 +141,9 @@ pub enum RouterError {
     /// What is known of a device can't be read: a later build wrote it.
     #[error("what is known of a device that is notified can't be read")]
     NotifyRow(#[source] prost::DecodeError),
+    /// A notifier wrote as often as it may between two looks at what is kept; run again.
+    #[error("the rows of devices are to be taken over anew")]
+    NotifySeat,
     /// An account could not be changed: others were first again and again.
     #[error("an account was changed by others `{times}` times in a row")]
     NotifyContended {

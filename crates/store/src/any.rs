@@ -8,7 +8,8 @@ use crate::cql::CqlStore;
 use crate::{
     Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, EmbeddedStore, Fate,
     InboundPart, InboundPlace, InboundRow, InboundTaken, Ledger, MessageView, NotificationRow, Parties, Projection,
-    ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, Usage, WindowRow,
+    ReferenceClosed, ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, Usage, WindowRow, WindowSeat,
+    WindowStamp,
 };
 
 /// Whichever engine the configuration names.
@@ -490,11 +491,19 @@ impl Store for AnyStore {
         }
     }
 
-    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
+    async fn windows_take(&self, partition: u32) -> Result<WindowSeat> {
         match self {
-            AnyStore::Embedded(store) => store.windows_put(rows).await,
+            AnyStore::Embedded(store) => store.windows_take(partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.windows_put(rows).await,
+            AnyStore::Cql(store) => store.windows_take(partition).await,
+        }
+    }
+
+    async fn windows_put(&self, stamp: WindowStamp, rows: Vec<WindowRow>) -> Result<()> {
+        match self {
+            AnyStore::Embedded(store) => store.windows_put(stamp, rows).await,
+            #[cfg(feature = "cql")]
+            AnyStore::Cql(store) => store.windows_put(stamp, rows).await,
         }
     }
 

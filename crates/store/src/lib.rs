@@ -28,7 +28,7 @@ pub use inbound::{
     CONVERSATION_MS, Conversation, Fate, INBOUND_MS, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
     PARTS_MS, TAKEN_MS,
 };
-pub use push::{Document, DocumentKind, NOTIFICATION_MS, NotificationRow, WindowRow};
+pub use push::{Document, DocumentKind, NOTIFICATION_MS, NotificationRow, WindowRow, WindowSeat, WindowStamp};
 pub use sqlite::EmbeddedStore;
 pub use views::{
     AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
@@ -306,8 +306,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// All windows of a partition of lane `changes`, in no order.
     fn windows(&self, partition: u32) -> impl Future<Output = Result<Vec<WindowRow>>> + Send;
 
-    /// Puts windows, by (partition, tenant, account, device); one that is there is replaced, one whose state is empty removed.
-    fn windows_put(&self, rows: Vec<WindowRow>) -> impl Future<Output = Result<()>> + Send;
+    /// Takes the windows of a partition over: whatever is put under an earlier seat from here on changes no row that was put
+    /// under this one, or a later one. Read the windows after it.
+    fn windows_take(&self, partition: u32) -> impl Future<Output = Result<WindowSeat>> + Send;
+
+    /// Puts windows of the stamp's partition, by (tenant, account, device); one that is there is replaced, one whose state is empty
+    /// removed. Of a row that a newer seat has put, nothing changes; other rows may, or may not.
+    fn windows_put(&self, stamp: WindowStamp, rows: Vec<WindowRow>) -> impl Future<Output = Result<()>> + Send;
 
     /// Puts what is told of notifications, by id, until the time each names; one that is there is replaced.
     fn notifications_put(&self, rows: Vec<NotificationRow>) -> impl Future<Output = Result<()>> + Send;

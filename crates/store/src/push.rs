@@ -90,6 +90,63 @@ pub struct WindowRow {
     pub state: Bytes,
 }
 
+/// The right to write a partition's windows: of several that were taken over, the newest wins.
+///
+/// It is a number that rises with each take-over, and leaves room for the puts of the one before. Numbers are microseconds of the
+/// clock or later, since builds that know of no seat write by the clock.
+#[derive(PartialEq, Eq, Debug)]
+pub struct WindowSeat {
+    partition: u32,
+    taken: i64,
+    puts: i64,
+}
+
+/// What a put of windows is done under. Of two that write the same row, the later stamp of the newer seat holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WindowStamp {
+    pub(crate) partition: u32,
+    /// The seat's number.
+    pub(crate) taken: i64,
+    /// The put's own: not below the seat's, and below the next seat's.
+    pub(crate) at: i64,
+}
+
+impl WindowSeat {
+    /// Puts that may be done under one seat; then it is to be taken over anew.
+    pub const PUTS_MAX: i64 = 10_000_000;
+
+    /// The seat that follows one of this number (0: there was none), at a time in microseconds.
+    pub(crate) fn after(partition: u32, last: i64, now_us: i64) -> Self {
+        let taken = now_us.max(last.saturating_add(Self::PUTS_MAX));
+        WindowSeat { partition, taken, puts: 0 }
+    }
+
+    pub(crate) const fn taken(&self) -> i64 {
+        self.taken
+    }
+
+    /// What the next put is done under; `None` after [`WindowSeat::PUTS_MAX`] of them.
+    pub fn stamp(&mut self) -> Option<WindowStamp> {
+        if self.puts >= Self::PUTS_MAX {
+            return None;
+        }
+        let at = self.taken + self.puts;
+        self.puts += 1;
+        Some(WindowStamp { partition: self.partition, taken: self.taken, at })
+    }
+}
+
+/// Whose a seat is, among documents: nobody's, since no tenant is called that.
+pub(crate) const NOBODY: &str = "-";
+/// What kind of document a seat is; its id is the partition, its body the number.
+pub(crate) const WINDOW_SEAT: &str = "window-seat";
+
+/// Now, in microseconds: what write timestamps are made of.
+pub(crate) fn now_us() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    now.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// How a notification came to be and what became of it: opaque here. By id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotificationRow {
@@ -101,4 +158,24 @@ pub struct NotificationRow {
     pub until: Timestamp,
     /// What is told of it.
     pub body: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_seat_puts_stands_below_the_next_one() {
+        let mut first = WindowSeat::after(2, 0, 1_000);
+        let stamps = [first.stamp().unwrap(), first.stamp().unwrap()];
+        assert!(stamps[0].at < stamps[1].at);
+        // The clock of the next one is behind.
+        let mut next = WindowSeat::after(2, first.taken(), 10);
+        first.puts = WindowSeat::PUTS_MAX - 1;
+        let last = first.stamp().unwrap();
+        assert_eq!(first.stamp(), None);
+        assert!(last.at < next.stamp().unwrap().at);
+        let later = 1_795_257_000_000_000;
+        assert_eq!(WindowSeat::after(2, next.taken(), later).taken(), later, "not ahead of the clock for long");
+    }
 }

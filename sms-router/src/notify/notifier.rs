@@ -7,7 +7,7 @@ use model::Lane;
 use model::keyring::MasterKey;
 use model::seal::NumberKey;
 use runtime::Stop;
-use store::Store;
+use store::{Store, WindowSeat};
 
 use super::book::Book;
 use super::roster::Roster;
@@ -42,6 +42,8 @@ pub struct Notifier<B, S, L> {
     pub(super) desk: Desk<B, S, L>,
     pub(super) keys: Keys,
     pub(super) source: Source,
+    /// What rows are written under, from the start of its run.
+    seat: Option<WindowSeat>,
     pub(super) book: Book,
     pub(super) roster: Roster<S>,
 }
@@ -53,7 +55,7 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         let source = Source { group: NOTIFIERS, lane: Lane::Changes, partition };
         let book = Book::new(partition, desk.metrics.notify_windows_open.clone());
         let roster = Roster::new(desk.store.clone());
-        Notifier { desk, keys, source, book, roster }
+        Notifier { desk, keys, source, seat: None, book, roster }
     }
 
     /// Works until the stop begins. What was not written is taken from the lane again by the next run; what was made and
@@ -80,7 +82,9 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         }
     }
 
+    /// Reads the rows, after whoever wrote them before can change no row that is written here.
     async fn load(&mut self) -> Result<(), RouterError> {
+        self.seat = Some(self.desk.store.windows_take(self.source.partition).await.map_err(RouterError::Notify)?);
         let rows = self.desk.store.windows(self.source.partition).await.map_err(RouterError::Notify)?;
         self.book.load(rows, self.desk.clock.now()).map_err(RouterError::NotifyRow)?;
         self.write().await
@@ -91,7 +95,8 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         let mut rows = self.book.take_changed();
         while !rows.is_empty() {
             let rest = rows.split_off(rows.len().min(ROWS_MAX));
-            self.desk.store.windows_put(rows).await.map_err(RouterError::Notify)?;
+            let stamp = self.seat.as_mut().and_then(WindowSeat::stamp).ok_or(RouterError::NotifySeat)?;
+            self.desk.store.windows_put(stamp, rows).await.map_err(RouterError::Notify)?;
             rows = rest;
         }
         Ok(())

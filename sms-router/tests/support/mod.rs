@@ -50,6 +50,9 @@ static COUNTRIES: std::sync::LazyLock<Countries> = std::sync::LazyLock::new(|| C
 pub(crate) struct FrailBus {
     inner: EmbeddedBus,
     commits_left: Arc<AtomicI64>,
+    /// Commits until one that happens, and whose caller does not hear of it before it is let go on.
+    commits_to_hold: Arc<AtomicI64>,
+    let_go: Arc<tokio::sync::Notify>,
     clock: Clock,
     /// Offsets without an entry in partitions that hold none, as an engine may leave them.
     gap: Arc<AtomicI64>,
@@ -93,6 +96,21 @@ impl FrailBus {
         self.commits_left.store(commits, Ordering::SeqCst);
     }
 
+    /// Lets so many commits happen; who makes the next one does not hear that it happened until [`FrailBus::let_go`]: a process
+    /// that stands still.
+    pub(crate) fn hold_after(&self, commits: i64) {
+        self.commits_to_hold.store(commits, Ordering::SeqCst);
+    }
+
+    /// Whether somebody is held.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.commits_to_hold.load(Ordering::SeqCst) < 0
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.let_go.notify_one();
+    }
+
     pub(crate) fn heal(&self) {
         self.fail_after(i64::MAX);
     }
@@ -120,7 +138,11 @@ impl Bus for FrailBus {
         if self.commits_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(BusError::Closed);
         }
-        self.inner.commit(consumed, appended).await
+        let positions = self.inner.commit(consumed, appended).await;
+        if self.commits_to_hold.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.let_go.notified().await;
+        }
+        positions
     }
     async fn read(&self, lane: &Lane, partition: u32, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
         let mut reads = self.inner.read(lane, partition, from, max).await?;
@@ -196,6 +218,8 @@ impl House {
         let bus = FrailBus {
             inner,
             commits_left: Arc::new(AtomicI64::new(i64::MAX)),
+            commits_to_hold: Arc::new(AtomicI64::new(i64::MAX)),
+            let_go: Arc::default(),
             gap: Arc::default(),
             clock: clock.clone(),
             taken: Arc::default(),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use model::{MessageId, TenantId, Timestamp};
 
-use crate::{Document, DocumentKind, KEEP_MS_MIN, NotificationRow, Revision, Store, WindowRow};
+use crate::{Document, DocumentKind, KEEP_MS_MIN, NotificationRow, Revision, Store, WindowRow, WindowSeat};
 
 /// Later than any engine's clock while the suite runs: what lives until then is not over.
 const LATER: Timestamp = Timestamp(4_102_444_800_000);
@@ -126,11 +126,13 @@ async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -> S) {
     };
     let rows =
         [window(2, "blinds", "one", &[1]), window(2, "blinds", "two", &[2]), window(2, "shutters", "one", &[3; 4_000])];
-    store.windows_put(rows.to_vec()).await.expect("writable");
-    store.windows_put(vec![window(3, "blinds", "one", &[4])]).await.expect("writable");
+    let (mut seat, mut other) = (take(&store, 2).await, take(&store, 3).await);
+    store.windows_put(seat.stamp().expect("unused"), rows.to_vec()).await.expect("writable");
+    let elsewhere = vec![window(3, "blinds", "one", &[4])];
+    store.windows_put(other.stamp().expect("unused"), elsewhere).await.expect("writable");
     let changed = [window(2, "blinds", "one", &[5]), window(2, "blinds", "two", &[]), window(2, "blinds", "no", &[])];
     for _ in 0..2 {
-        store.windows_put(changed.to_vec()).await.expect("writable");
+        store.windows_put(seat.stamp().expect("unused"), changed.to_vec()).await.expect("writable");
     }
     let store = open().await;
     let mut kept = store.windows(2).await.expect("readable");
@@ -138,6 +140,24 @@ async fn windows_are_kept_by_device<S: Store>(open: &impl AsyncFn() -> S) {
     assert_eq!(kept, [changed[0].clone(), rows[2].clone()]);
     assert_eq!(store.windows(3).await.expect("readable"), [window(3, "blinds", "one", &[4])]);
     assert_eq!(store.windows(1).await.expect("readable"), []);
+    // Whoever wrote them before may be late: what was put since stays.
+    let mut newer = take(&store, 2).await;
+    let put = [window(2, "blinds", "one", &[6]), window(2, "shutters", "one", &[])];
+    store.windows_put(newer.stamp().expect("unused"), put.to_vec()).await.expect("writable");
+    for _ in 0..3 {
+        store.windows_put(seat.stamp().expect("unused"), rows.to_vec()).await.expect("writable");
+    }
+    let mut kept = store.windows(2).await.expect("readable");
+    kept.retain(|row| row.device == "one");
+    assert_eq!(kept, put[..1], "nor does it bring back what was removed");
+    let put = [window(2, "blinds", "one", &[7])];
+    store.windows_put(newer.stamp().expect("unused"), put.to_vec()).await.expect("writable");
+    let kept = store.windows(2).await.expect("readable");
+    assert!(kept.contains(&put[0]), "the newer one goes on");
+}
+
+async fn take<S: Store>(store: &S, partition: u32) -> WindowSeat {
+    store.windows_take(partition).await.expect("writable")
 }
 
 async fn notifications_are_told_whole<S: Store>(open: &impl AsyncFn() -> S) {

@@ -489,8 +489,12 @@ impl Store for CqlStore {
         push::windows(self.engine(), partition).await.map_err(failed(StoreError::Notifications))
     }
 
-    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
-        push::put_windows(self.engine(), &rows).await.map_err(failed(StoreError::Notifications))
+    async fn windows_take(&self, partition: u32) -> Result<WindowSeat> {
+        push::take_windows(self.engine(), partition).await.map_err(failed(StoreError::Notifications))
+    }
+
+    async fn windows_put(&self, stamp: WindowStamp, rows: Vec<WindowRow>) -> Result<()> {
+        push::put_windows(self.engine(), stamp, &rows).await.map_err(failed(StoreError::Notifications))
     }
 
     async fn notifications_put(&self, rows: Vec<NotificationRow>) -> Result<()> {

@@ -11,13 +11,16 @@ use scylla::value::CqlTimestamp;
 
 use super::timeline::int;
 use super::{CqlError, Engine};
-use crate::{Document, DocumentKind, NotificationRow, Revision, WindowRow};
+use crate::push::{NOBODY, WINDOW_SEAT, now_us};
+use crate::{Document, DocumentKind, NotificationRow, Revision, WindowRow, WindowSeat, WindowStamp};
 
 /// Shards of a tenant's documents of a kind, and of a lane partition's windows. 100,000 accounts of 5 KB each are partitions of
 /// 8 MB, 100,000 windows of 200 bytes partitions of 80 KB.
 const SHARDS: u32 = 64;
 /// Rows of one page of the look for what comes next, in each shard.
 const LISTED_MAX: usize = 1_000;
+/// Times others may be first at taking the windows over.
+const TAKES_MAX: u32 = 20;
 /// A row can live no longer (20 years).
 const LIVES_SECONDS_MAX: i64 = 630_720_000;
 
@@ -148,16 +151,36 @@ pub(super) async fn windows(engine: &Engine, partition: u32) -> Result<Vec<Windo
     Ok(engine.client.all(read.collect()).await?.into_iter().flatten().collect())
 }
 
-pub(super) async fn put_windows(engine: &Engine, rows: &[WindowRow]) -> Result<(), CqlError> {
+/// The seat is a document that is nobody's; its number is the write timestamp of what is put under it, and a row keeps what has
+/// the highest. So a late write of an earlier seat costs nobody a condition, and changes nothing.
+pub(super) async fn take_windows(engine: &Engine, partition: u32) -> Result<WindowSeat, CqlError> {
+    let id = partition.to_string();
+    let key = (NOBODY, WINDOW_SEAT, shard(id.as_bytes()), &id);
+    for _ in 0..TAKES_MAX {
+        let rows: Vec<Columns> = engine.client.rows(&engine.statements.document, key).await?;
+        let was = rows.into_iter().next().and_then(|(body, _)| body);
+        let last = was.as_deref().map_or(Ok(0), str::parse).map_err(|_| CqlError::Row { table: "document" })?;
+        let seat = WindowSeat::after(partition, last, now_us());
+        let (body, until) = (seat.taken().to_string(), None::<CqlTimestamp>);
+        let row = (0, &body, until, key.0, key.1, key.2, key.3, was);
+        if engine.client.decide(&engine.statements.document_replace, row).await? {
+            return Ok(seat);
+        }
+    }
+    Err(CqlError::Contended { what: "take over the windows", times: TAKES_MAX })
+}
+
+pub(super) async fn put_windows(engine: &Engine, stamp: WindowStamp, rows: &[WindowRow]) -> Result<(), CqlError> {
     let put = |row: &WindowRow| {
         let row = row.clone();
         async move {
             let (partition, shard) = (int(row.partition), shard(row.device.as_bytes()));
             let key = (partition, shard, row.tenant.as_str(), &row.account, &row.device);
             if row.state.is_empty() {
-                return engine.client.write(&engine.statements.window_drop, key).await;
+                let columns = (stamp.at, key.0, key.1, key.2, key.3, key.4);
+                return engine.client.write(&engine.statements.window_drop, columns).await;
             }
-            let columns = (key.0, key.1, key.2, key.3, key.4, &row.state[..]);
+            let columns = (key.0, key.1, key.2, key.3, key.4, &row.state[..], stamp.at);
             engine.client.write(&engine.statements.window_put, columns).await
         }
     };

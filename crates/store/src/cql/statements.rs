@@ -133,9 +133,10 @@ statements! {
     windows: Repeatable, "read the windows",
         "SELECT tenant, account, device, state FROM notify_window WHERE lane_partition = ? AND shard = ?";
     window_put: Repeatable, "write a window",
-        "INSERT INTO notify_window (lane_partition, shard, tenant, account, device, state) VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO notify_window (lane_partition, shard, tenant, account, device, state) VALUES (?, ?, ?, ?, ?, ?) \
+         USING TIMESTAMP ?";
     window_drop: Repeatable, "remove a window",
-        "DELETE FROM notify_window WHERE lane_partition = ? AND shard = ? AND tenant = ? AND account = ? AND device = ?";
+        "DELETE FROM notify_window USING TIMESTAMP ? WHERE lane_partition = ? AND shard = ? AND tenant = ? AND account = ? AND device = ?";
     notification_put: Repeatable, "write a notification",
         "INSERT INTO notification (id, tenant, until, body) VALUES (?, ?, ?, ?) USING TTL ?";
     notification: Repeatable, "read a notification", "SELECT tenant, until, body FROM notification WHERE id = ?";

@@ -25,7 +25,8 @@ use model::{Allowance, Lane, MessageId, TenantId, Timestamp};
 use crate::{
     Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, Fate, InboundPart, InboundPlace,
     InboundRow, InboundTaken, KEEP_MS_MIN, Ledger, MessageView, NotificationRow, Parties, Projection, ReferenceClosed,
-    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow,
+    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow, WindowSeat,
+    WindowStamp,
 };
 use gather::Gather;
 use parties::{Kind, Put};
@@ -383,8 +384,13 @@ impl Store for EmbeddedStore {
         done.await.map_err(|error| StoreError::Notifications(error.into()))
     }
 
-    async fn windows_put(&self, rows: Vec<WindowRow>) -> Result<()> {
-        let done = self.database.write(move |tx| push::put_windows(tx, &rows));
+    async fn windows_take(&self, partition: u32) -> Result<WindowSeat> {
+        let done = self.database.write(move |tx| push::take_windows(tx, partition));
+        done.await.map_err(|error| StoreError::Notifications(error.into()))
+    }
+
+    async fn windows_put(&self, stamp: WindowStamp, rows: Vec<WindowRow>) -> Result<()> {
+        let done = self.database.write(move |tx| push::put_windows(tx, stamp, &rows));
         done.await.map_err(|error| StoreError::Notifications(error.into()))
     }
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use model::{MessageId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use crate::{Document, DocumentKind, NotificationRow, Revision, WindowRow};
+use crate::push::{NOBODY, WINDOW_SEAT, now_us};
+use crate::{Document, DocumentKind, NotificationRow, Revision, WindowRow, WindowSeat, WindowStamp};
 
 /// Rows of each table one step of [`purge`] removes.
 const PURGE_ROWS_MAX: usize = 500;
@@ -100,7 +101,27 @@ pub(super) fn windows(connection: &Connection, partition: u32) -> rusqlite::Resu
     find.query_map([partition], row)?.collect()
 }
 
-pub(super) fn put_windows(tx: &Transaction<'_>, rows: &[WindowRow]) -> rusqlite::Result<()> {
+/// The seat is a document that is nobody's.
+pub(super) fn take_windows(tx: &Transaction<'_>, partition: u32) -> rusqlite::Result<WindowSeat> {
+    let seat = WindowSeat::after(partition, seat(tx, partition)?, now_us());
+    let put = "INSERT OR REPLACE INTO document (tenant, kind, id, body) VALUES (?1, ?2, ?3, ?4)";
+    let row = params![NOBODY, WINDOW_SEAT, partition.to_string(), seat.taken().to_string()];
+    tx.prepare_cached(put)?.execute(row)?;
+    Ok(seat)
+}
+
+/// The number of the newest seat; 0: there is none.
+fn seat(tx: &Transaction<'_>, partition: u32) -> rusqlite::Result<i64> {
+    let find = "SELECT CAST(body AS INTEGER) FROM document WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+    let row = params![NOBODY, WINDOW_SEAT, partition.to_string()];
+    Ok(tx.prepare_cached(find)?.query_row(row, |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Nothing, if the seat was taken over.
+pub(super) fn put_windows(tx: &Transaction<'_>, stamp: WindowStamp, rows: &[WindowRow]) -> rusqlite::Result<()> {
+    if stamp.taken < seat(tx, stamp.partition)? {
+        return Ok(());
+    }
     let put = "INSERT OR REPLACE INTO notify_window (lane_partition, tenant, account, device, state)
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let drop = "DELETE FROM notify_window WHERE lane_partition = ?1 AND tenant = ?2 AND account = ?3 AND device = ?4";
