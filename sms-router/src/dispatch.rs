@@ -25,6 +25,7 @@ mod runs;
 mod seats;
 mod session;
 mod slip;
+mod superseded;
 
 use std::sync::Arc;
 

@@ -297,6 +297,8 @@ labels! {
     Sent = "sent",
     /// Nothing: an earlier notification, not confirmed yet, tells of all of it.
     Covered = "covered",
+    /// A notification that was not sent after all: a later one, made while it waited, tells of the same and more.
+    Superseded = "superseded",
     /// Nothing yet: no way leads to the device.
     NoRoute = "no-route",
     /// Nothing yet: it can't be made.

@@ -9,7 +9,8 @@
 //! 3. that it was handed over, in the row.
 //!
 //! A crash between the first and the third makes the same message again, under the id that comes from device and number: the
-//! planner drops it if it was there. What a row has applied it remembers by the lane's offset, so a replay changes nothing.
+//! planner drops it if it was there. What a row has applied it remembers by the lane's offset, so a replay changes nothing. What earlier
+//! packages tell of that have not left the queue yet goes along, and the owner of their route ends them ([`unsent`]).
 
 mod book;
 mod compose;
@@ -20,6 +21,7 @@ mod roster;
 mod row;
 mod take;
 mod traces;
+mod unsent;
 mod window;
 
 pub use compose::notification_id;

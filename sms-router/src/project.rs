@@ -118,6 +118,7 @@ fn told_of(event: &Event) -> Option<(Lane, Entry)> {
         delivery: event.delivery,
         at_ms: event.at_ms,
         permanent: ended.permanent,
+        superseded_by: ended.superseded_by.clone(),
     };
     let key = Change::partition_key(&tenant, &notice.account);
     let (tenant, account) = (event.tenant.clone(), notice.account.clone());

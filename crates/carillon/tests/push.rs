@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::farm::wait_until;
+use support::farm::{end, issue_farm, start_farm, wait_until};
 use support::part::run;
-use support::{Carillon, Column, PATIENCE, on_both_columns};
+use support::{Carillon, Column, PATIENCE, check_ledger, on_both_columns};
 use wire::san::{Body, Notification};
 use wire::tpdu::{Submit, from_hex};
 use wire::udh::Element;
@@ -24,6 +24,7 @@ on_both_columns! {
     ]
     a_burst_is_one_notification_at_its_deadline,
     a_window_survives_kills,
+    what_waits_for_a_modem_is_told_at_once_and_once_whatever_is_killed,
 }
 
 /// The window that is used where nothing else is set, and where a test sets it.
@@ -218,6 +219,45 @@ async fn a_window_survives_kills(column: Column) {
     let mut names = names();
     names.sort();
     assert_eq!(names, ["./Mail", "Notes"], "each is told once");
+}
+
+/// Waits until the state knows of so many messages.
+async fn wait_accepted(carillon: &Carillon, accepted: u64) {
+    let begun = Instant::now();
+    loop {
+        let ledger = carillon.get("/v1/ledger").await;
+        check_ledger(&ledger);
+        if ledger["accepted"].as_u64().unwrap() >= accepted {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "fewer than {accepted} accepted: {ledger:#}\n{}", carillon.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn what_waits_for_a_modem_is_told_at_once_and_once_whatever_is_killed(column: Column) {
+    let place = column.place();
+    let mut carillon = place.start_without_farms().await;
+    let (key, number) = (carillon.demo.api_key.clone(), carillon.number(0, 81));
+    put_account(&carillon, &key, "ann@wait.example").await;
+    let names = [("INBOX", "./Mail"), ("contacts", "Contacts"), ("calendar", "Calendar")];
+    put_device(&carillon, &key, "ann@wait.example", "wait", &number, &names).await;
+    for (nth, (resource, _)) in (1..).zip(names) {
+        change(&carillon, &key, "ann@wait.example", &[resource], "").await;
+        wait_accepted(&carillon, nth).await;
+        carillon.kill();
+        drop(carillon);
+        carillon = place.start_without_farms().await;
+    }
+    let (config, log) = (issue_farm(&carillon, &carillon.demo.control), place.dir().join("farm.log"));
+    let farm = start_farm(&config, &log);
+    let mut first = wait_told(&carillon, &number, 1).await.remove(0);
+    first.sort();
+    assert_eq!(first, ["./Mail", "Calendar", "Contacts"]);
+    let ledger = carillon.settle_all(3).await;
+    assert_eq!((&ledger["accepted"], &ledger["by_state"]["cancelled"]), (&json!(3), &json!(2)), "{ledger:#}");
+    assert_eq!(told(&carillon, &number).len(), 1, "one has it all");
+    end(farm);
 }
 
 /// Two tenants whose accounts, devices and resources are called alike.

@@ -176,6 +176,9 @@ pub struct Ended {
     /// Of a failure, whether the same message would fail again; false where that is not known.
     #[prost(bool, tag = "6")]
     pub permanent: bool,
+    /// The message (16 bytes) that tells of all that this one would have told of; empty: it ended for another reason.
+    #[prost(bytes = "vec", tag = "7")]
+    pub superseded_by: Vec<u8>,
 }
 
 /// Details of [`Step::KeyReused`].

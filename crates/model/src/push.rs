@@ -8,7 +8,7 @@ mod sealed;
 mod trace;
 
 pub use account::{ACCOUNT_BYTES_MAX, ACCOUNT_DEVICES_MAX, Access, AccessRule, Account, SYNC_PATH};
-pub use change::{Change, ChangeKind, Dirty, Notice, Op, Told, Touched};
+pub use change::{Change, ChangeKind, Dirty, Notice, Op, SUPERSEDED_MAX, Told, Touched};
 pub use client::{ClientModel, Ota, San};
 pub use device::{
     Channel, DEVICE_ID_CHARS_MAX, DEVICE_RESOURCES_MAX, Device, DeviceState, INBOX, InboxBy, Number, Resource,

@@ -116,6 +116,10 @@ pub struct Header {
     /// It tells a device that something changed; absent: it is a message of the tenant's.
     #[prost(message, optional, tag = "41")]
     pub notice: Option<Notice>,
+    /// Deliveries of earlier notices of the same device whose sets it carries, too (20 bytes each, see [`DeliveryId::to_bytes`]):
+    /// those that still wait where this one comes to need not be sent.
+    #[prost(bytes = "vec", repeated, tag = "42")]
+    pub supersedes: Vec<Vec<u8>>,
 }
 
 /// The account a record belongs to, from the provider down.

@@ -95,6 +95,8 @@ impl Parcel<'_> {
             resources: self.resources.clone(),
             told_before: 0,
             told_by: Vec::new(),
+            supersedes: Vec::new(),
+            superseded_by: None,
             channel: Channel::Sms,
             chosen_because: self.because.to_owned(),
             packages: u32::try_from(self.packages.len()).unwrap_or(u32::MAX),

@@ -324,6 +324,8 @@ mod tests {
             segments: 1,
             expires: Timestamp(1_000_000 + offset),
             on_uncertain: OnUncertain::Keep,
+            is_notice: false,
+            supersedes: Box::default(),
             envelope: bytes::Bytes::new(),
         }
     }

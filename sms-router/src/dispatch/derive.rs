@@ -5,7 +5,7 @@ use bytes::Bytes;
 use lease::record::{Attempt, Grant, Outcome};
 use model::event::{Ended, Event, Leased, Retried, Routed, Step};
 use model::record::{Record, RecordError};
-use model::{Lane, State, Timestamp};
+use model::{Lane, MessageId, State, Timestamp};
 use prost::Message as _;
 
 use super::slip::Heading;
@@ -87,6 +87,22 @@ pub(super) fn expired(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<
 /// The step of a delivery that was waiting in a copy the lanes were put back from.
 pub(super) fn doubted(envelope: &Bytes, attempt: u32, now: Timestamp) -> Result<Derivation, RecordError> {
     ended(envelope, attempt, now, State::Uncertain, "the lanes were restored: it may have been sent since the backup")
+}
+
+/// The step of a notice that a later one made needless while it waited. Whoever composed both has taken it back.
+pub(super) fn superseded(
+    envelope: &Bytes,
+    attempt: u32,
+    by: MessageId,
+    now: Timestamp,
+) -> Result<Derivation, RecordError> {
+    let ended = Ended {
+        state: State::Cancelled.rank().into(),
+        reason: format!("superseded by {by}"),
+        superseded_by: by.to_bytes().to_vec(),
+        ..Ended::default()
+    };
+    event(envelope, attempt, now, Step::Ended(ended))
 }
 
 fn ended(

@@ -24,13 +24,14 @@ use super::metrics::Metrics;
 use super::progress::Progress;
 use super::recent::Recent;
 use super::slip::{Slip, SlipReader};
+use super::superseded::Superseded;
 
 /// Deliveries taken from the queue in one go.
 const OFFERS_MAX: usize = 1_024;
 /// Records written in one step.
 const RECORDS_MAX: usize = 4_096;
-/// Expired deliveries looked at in one go.
-const EXPIRED_MAX: usize = 256;
+/// Expired deliveries looked at in one go, and superseded ones.
+const ENDING_MAX: usize = 256;
 
 /// How many times in a row a delivery may be given back and be offered again at once.
 const RETURNS_AT_ONCE_MAX: u32 = 2;
@@ -82,6 +83,7 @@ pub(super) struct Desk {
     progress: [Progress; 2],
     slips: SlipReader,
     recent: Recent,
+    superseded: Superseded,
     /// Deliveries that were given back again and again, by when they are offered again.
     resting: BTreeMap<(Instant, Place), Slip>,
     /// Deliveries at farms, granted in this life.
@@ -113,6 +115,7 @@ impl Desk {
             progress: [Progress::starting_at(start.front), Progress::starting_at(start.bulk)],
             slips: SlipReader::default(),
             recent: Recent::default(),
+            superseded: Superseded::default(),
             resting: BTreeMap::new(),
             at_farms: IdSet::default(),
             derivations: Vec::new(),
@@ -199,7 +202,7 @@ impl Desk {
         }
         while self.resting.first_key_value().is_some_and(|((at, _), _)| *at <= now.instant) {
             let (_, slip) = self.resting.pop_first().expect("it was just looked at");
-            self.put_back_first(slip);
+            self.put_back_first(slip, now);
         }
         if pace == Pace::Open {
             self.offer(credits, now);
@@ -323,6 +326,7 @@ impl Desk {
         let Ok(place) = grant.place() else { return };
         if let Ok(slip) = self.slips.read(place, grant.envelope.clone()) {
             self.recent.is_repeat((slip.delivery, slip.hop, slip.attempt), place);
+            self.superseded.name_all(&slip);
         }
     }
 
@@ -335,6 +339,7 @@ impl Desk {
         }
         self.load.saw(&slip.tenant, weight, slip.place.queue, slip.segments);
         self.tools.metrics.waiting.add(i64::from(slip.segments));
+        self.superseded.see(&slip);
         self.backlog.see(slip, weight);
     }
 
@@ -347,7 +352,7 @@ impl Desk {
                 let rest = rest_after(grant.attempt.saturating_sub(slip.attempt));
                 slip.attempt = grant.attempt;
                 if rest.is_zero() {
-                    self.put_back_first(slip);
+                    self.put_back_first(slip, now);
                 } else {
                     self.resting.insert((now.instant + rest, slip.place), slip);
                 }
@@ -357,7 +362,10 @@ impl Desk {
         }
     }
 
-    fn put_back_first(&mut self, slip: Slip) {
+    fn put_back_first(&mut self, slip: Slip, now: Now) {
+        if let Some(by) = self.superseded.by(&slip) {
+            return self.supersede(&slip, by, now);
+        }
         let weight = self.tools.directory.weight(&slip.tenant);
         self.load.saw(&slip.tenant, weight, slip.place.queue, slip.segments);
         self.tools.metrics.waiting.add(i64::from(slip.segments));
@@ -370,14 +378,7 @@ impl Desk {
                 return;
             }
             let Some(slip) = self.backlog.take() else { return };
-            if slip.expires <= now.utc {
-                self.left(&slip);
-                self.expire(&slip, now);
-                continue;
-            }
-            if self.may_have_been_sent(&slip) {
-                self.left(&slip);
-                self.doubt(&slip, now);
+            if self.end_ungranted(&slip, now) {
                 continue;
             }
             let Some((link, token)) = credits.take() else { return self.put_back(slip) };
@@ -423,7 +424,8 @@ impl Desk {
         self.backlog.put_back(slip, weight);
     }
 
-    fn left(&self, slip: &Slip) {
+    fn left(&mut self, slip: &Slip) {
+        self.superseded.left(slip);
         self.load.left(&slip.tenant, slip.place.queue, slip.segments);
         self.tools.metrics.waiting.add(-i64::from(slip.segments));
     }

@@ -48,7 +48,7 @@ const HANDOVER_MAX: Duration = Duration::from_secs(3);
 const TAKEN_MAX: Duration = Duration::from_secs(15);
 
 type Fetching = JoinHandle<Result<Result<(Want, Vec<Read>), BusError>, Panicked>>;
-type Expiring = JoinHandle<Result<Result<Vec<(Queue, Vec<Read>)>, BusError>, Panicked>>;
+type Ending = JoinHandle<Result<Result<Vec<(Queue, Vec<Read>)>, BusError>, Panicked>>;
 
 /// Why a life ended.
 #[derive(Debug, thiserror::Error)]
@@ -254,7 +254,7 @@ struct Life<B> {
     queues: Option<[Reader; 2]>,
     starts: [i64; 2],
     fetching: Option<Fetching>,
-    expiring: Option<Expiring>,
+    ending: Option<Ending>,
     mover: Mover,
     reported: Option<(u64, u64)>,
     next_tick: Instant,
@@ -295,7 +295,7 @@ impl<B: Bus> Life<B> {
             queues: None,
             starts,
             fetching: None,
-            expiring: None,
+            ending: None,
             mover: Mover::new(now.instant),
             reported: None,
             next_tick: now.instant,
@@ -346,9 +346,9 @@ impl<B: Bus> Life<B> {
                     let (want, reads) = fetched?.map_err(LifeError::Read)?;
                     self.desk.fetched(&want, reads);
                 }
-                expired = lanes::join(&mut self.expiring) => {
-                    for (queue, reads) in expired?.map_err(LifeError::Read)? {
-                        self.desk.fetched_expired(queue, reads, now(&self.hub));
+                fetched = lanes::join(&mut self.ending) => {
+                    for (queue, reads) in fetched?.map_err(LifeError::Read)? {
+                        self.desk.fetched_ending(queue, reads, now(&self.hub));
                     }
                 }
                 looked = self.mover.next() => {
@@ -382,7 +382,7 @@ impl<B: Bus> Life<B> {
         self.read_queues();
         self.write(state, now);
         self.fetch();
-        self.expire(now);
+        self.end(now);
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + TICK;
             self.look_around(state, now);
@@ -457,11 +457,11 @@ impl<B: Bus> Life<B> {
         self.fetching = Some(self.hub.stop.spawn("dispatch-fetch", fetch));
     }
 
-    fn expire(&mut self, now: Now) {
-        if self.expiring.is_some() || self.desk.backlog.next_expiry().is_none_or(|at| at > now.utc) {
+    fn end(&mut self, now: Now) {
+        if self.ending.is_some() || !self.desk.any_ending(now) {
             return;
         }
-        let places = self.desk.expired_places(now);
+        let places = self.desk.ending_places(now);
         if places.is_empty() {
             return;
         }
@@ -477,7 +477,7 @@ impl<B: Bus> Life<B> {
             }
             Ok(fetched)
         };
-        self.expiring = Some(self.hub.stop.spawn("dispatch-expire", fetch));
+        self.ending = Some(self.hub.stop.spawn("dispatch-end", fetch));
     }
 
     /// What is done every tick: health, moves, idle tokens, sweeps.

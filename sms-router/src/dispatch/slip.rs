@@ -25,6 +25,10 @@ pub(super) struct Slip {
     pub(super) segments: u32,
     pub(super) expires: Timestamp,
     pub(super) on_uncertain: OnUncertain,
+    /// Whether it is a change notification.
+    pub(super) is_notice: bool,
+    /// Deliveries it makes needless where they still wait.
+    pub(super) supersedes: Box<[DeliveryId]>,
     /// The whole record.
     pub(super) envelope: Bytes,
 }
@@ -56,6 +60,11 @@ struct Head {
     segments: u32,
     #[prost(enumeration = "OnUncertain", tag = "21")]
     on_uncertain: i32,
+    /// A message; that it is there is all that matters here.
+    #[prost(bytes = "bytes", optional, tag = "41")]
+    notice: Option<Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "42")]
+    supersedes: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -133,6 +142,8 @@ impl SlipReader {
             segments: head.segments.max(1),
             expires: Timestamp(head.expires_ms),
             on_uncertain: head.on_uncertain(),
+            is_notice: head.notice.is_some(),
+            supersedes: supersedes(&head.supersedes),
             envelope,
         })
     }
@@ -152,6 +163,11 @@ impl SlipReader {
     }
 }
 
+/// An id that can't be read is passed over: what it meant is sent, though it need not be.
+fn supersedes(ids: &[Bytes]) -> Box<[DeliveryId]> {
+    ids.iter().filter_map(|id| DeliveryId::from_bytes(id)).take(model::push::SUPERSEDED_MAX).collect()
+}
+
 /// The id of the data key an envelope's content is sealed with; empty if it can't be read.
 pub(super) fn data_key(envelope: &Bytes) -> Bytes {
     Envelope::decode(envelope.clone()).map(|envelope| envelope.header.data_key).unwrap_or_default()
@@ -166,6 +182,7 @@ mod tests {
     #[test]
     fn a_slip_says_what_the_record_says() {
         let account = Account { tenant: "acme".into(), user: "u".into(), ..Account::default() };
+        let earlier = DeliveryId { message: MessageId(6), index: 1 };
         let header = Header {
             account,
             message: vec![7; 16],
@@ -176,6 +193,8 @@ mod tests {
             expires_ms: 99,
             on_uncertain: OnUncertain::Resend.into(),
             data_key: "acme.1".into(),
+            notice: Some(Notice { account: "ann".into(), device: "phone".into(), seq: 2 }),
+            supersedes: vec![earlier.to_bytes().to_vec(), vec![1; 3]],
             ..Header::default()
         };
         let record = Record { header, body: vec![1; 300].into() };
@@ -184,6 +203,7 @@ mod tests {
         let said = (slip.tenant.as_str(), slip.delivery, slip.hop, slip.attempt, slip.segments, slip.expires);
         assert_eq!(said, ("acme", record.header.id().unwrap(), 1, 2, 4, Timestamp(99)));
         assert_eq!((slip.on_uncertain, slip.place), (OnUncertain::Resend, place));
+        assert_eq!((slip.is_notice, &*slip.supersedes), (true, &[earlier][..]));
         assert_eq!(data_key(&slip.envelope), "acme.1");
         assert_eq!(slip.envelope, record.to_bytes());
     }

@@ -8,14 +8,14 @@ use model::party::Tenant;
 use model::push::{Channel, Notice, Resource, San};
 use model::record::{Account, Binary, Body, Content, Door, Header, Record, SCHEMA_VERSION};
 use model::seal::{NumberKey, SealError};
-use model::{Lane, MessageId, Msisdn, TenantId, Timestamp};
+use model::{DeliveryId, Lane, MessageId, Msisdn, TenantId, Timestamp};
 use prost::Message as _;
 use wire::alert::{Alert, Stores};
 use wire::san::DATA_STORES_MAX;
 
 use super::book::DeviceKey;
 use super::roster::{Household, Member};
-use super::window::{Intent, Mark};
+use super::window::{Intent, Mark, PackageId};
 use crate::world::Snapshot;
 
 /// A notification, made.
@@ -138,8 +138,15 @@ impl Order<'_> {
             digest: self.digest(tenant),
             door: Door::Push.into(),
             notice: Some(notice),
+            supersedes: self.intent.supersedes.iter().map(|package| self.superseded(*package)).collect(),
             ..Header::default()
         }
+    }
+
+    /// The delivery of a package that need not be sent, as a header names it.
+    fn superseded(&self, package: PackageId) -> Vec<u8> {
+        let message = notification_id(&self.key.tenant, &self.key.device, self.born, package.seq);
+        DeliveryId { message, index: package.delivery }.to_bytes().to_vec()
     }
 
     /// Tells this set from any other that somebody might send under the same number.

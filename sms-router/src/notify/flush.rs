@@ -16,7 +16,8 @@ use super::notifier::Notifier;
 use super::roster::{Household, Member, Verdict};
 use super::take::dropped;
 use super::traces::{self, Traces};
-use super::window::{Closed, Intent, Mark, Open};
+use super::unsent::Unsent;
+use super::window::{Closed, Intent, Mark, Open, PackageId};
 use crate::RouterError;
 use crate::metrics::NoticeAs;
 use crate::routing::Loads;
@@ -35,6 +36,8 @@ const NO_ROUTE: &str = "no_route";
 /// What a round comes to.
 #[derive(Default)]
 struct Round {
+    /// Packages that are still before their routes, of devices where it matters.
+    unsent: Unsent,
     traces: Traces,
     entries: Vec<(Lane, Entry)>,
     made: Vec<Handed>,
@@ -61,7 +64,8 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
             return Ok(false);
         }
         let households = self.households(&keys).await?;
-        let (mut round, now) = (Round::default(), self.desk.clock.now());
+        let now = self.desk.clock.now();
+        let mut round = Round { unsent: self.unsent(&keys, now).await?, ..Round::default() };
         for key in keys {
             let household = households.get(&(key.tenant.clone(), key.account.to_string()));
             self.close(&key, household.and_then(Option::as_deref), now, &mut round);
@@ -105,7 +109,9 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
             return; // it waits for something else now
         }
         if window.intent.is_none() {
-            match self.book.change(key, |window| window.close(now, |name| member.resource(name).is_some())) {
+            let unsent = round.unsent.get(key).map_or(&[][..], Vec::as_slice);
+            let wants = |name: &str| member.resource(name).is_some();
+            match self.book.change(key, |window| window.close(now, unsent, wants)) {
                 Closed::Nothing { unwanted } => {
                     let dropped = u64::try_from(unwanted).unwrap_or(u64::MAX);
                     self.desk.metrics.notify_changes.with(crate::metrics::ChangeAs::NotMapped).add(dropped);
@@ -248,6 +254,14 @@ fn is_said(device: &Device) -> bool {
     device.standing.reason == NO_ROUTE
 }
 
+/// The numbers of packages' notifications, each once.
+fn numbers(packages: &[PackageId]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = packages.iter().map(|package| package.seq).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
 fn trace(key: &DeviceKey, intent: &Intent, made: &Made) -> Trace {
     Trace {
         account: key.account.to_string(),
@@ -262,6 +276,8 @@ fn trace(key: &DeviceKey, intent: &Intent, made: &Made) -> Trace {
         resources: intent.marks.iter().map(|mark| mark.resource.to_string()).collect(),
         told_before: intent.told_before,
         told_by: intent.told_by.clone(),
+        supersedes: numbers(&intent.supersedes),
+        superseded_by: None,
         channel: Channel::Sms,
         chosen_because: made.because.to_owned(),
         packages: u32::try_from(made.packages.len()).unwrap_or(u32::MAX),

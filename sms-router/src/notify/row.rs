@@ -7,7 +7,7 @@ use bytes::Bytes;
 use model::Timestamp;
 use prost::Message as _;
 
-use super::window::{Held, Intent, Mark, Open, Package, Window};
+use super::window::{Held, Intent, Mark, Open, Package, PackageId, Window};
 
 /// Names remembered; more are forgotten all at once, and shared anew.
 const NAMES_MAX: usize = 4_096;
@@ -105,6 +105,16 @@ struct IntentRow {
     told_before: u32,
     #[prost(uint64, repeated, tag = "7")]
     told_by: Vec<u64>,
+    #[prost(message, repeated, tag = "8")]
+    supersedes: Vec<PackageIdRow>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PackageIdRow {
+    #[prost(uint64, tag = "1")]
+    seq: u64,
+    #[prost(uint32, tag = "2")]
+    delivery: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -191,6 +201,7 @@ fn write_intent(intent: &Intent) -> IntentRow {
         packages_before: intent.packages_before,
         told_before: intent.told_before,
         told_by: intent.told_by.clone(),
+        supersedes: intent.supersedes.iter().map(|id| PackageIdRow { seq: id.seq, delivery: id.delivery }).collect(),
     }
 }
 
@@ -203,17 +214,18 @@ fn read_intent(row: IntentRow, names: &mut Names) -> Intent {
         packages_before: row.packages_before,
         told_before: row.told_before,
         told_by: row.told_by,
+        supersedes: row.supersedes.iter().map(|id| PackageId { seq: id.seq, delivery: id.delivery }).collect(),
     }
 }
 
 fn write_package(package: &Package) -> PackageRow {
-    let Package { seq, delivery, until, marks } = package;
-    PackageRow { seq: *seq, delivery: *delivery, until_ms: until.0, marks: write_marks(marks) }
+    let Package { id, until, marks } = package;
+    PackageRow { seq: id.seq, delivery: id.delivery, until_ms: until.0, marks: write_marks(marks) }
 }
 
 fn read_package(row: PackageRow, names: &mut Names) -> Package {
     let (until, marks) = (Timestamp(row.until_ms), read_marks(row.marks, names));
-    Package { seq: row.seq, delivery: row.delivery, until, marks }
+    Package { id: PackageId { seq: row.seq, delivery: row.delivery }, until, marks }
 }
 
 #[cfg(test)]
@@ -235,8 +247,13 @@ mod tests {
             packages_before: 11,
             told_before: 2,
             told_by: vec![7, 8],
+            supersedes: vec![PackageId { seq: 6, delivery: 1 }, PackageId { seq: 8, delivery: 0 }],
         };
-        let package = Package { seq: 8, delivery: 1, until: at.plus_ms(2), marks: marks(&mut names, &["a", "d"]) };
+        let package = Package {
+            id: PackageId { seq: 8, delivery: 1 },
+            until: at.plus_ms(2),
+            marks: marks(&mut names, &["a", "d"]),
+        };
         let window = Window {
             born: at,
             seq: 9,

@@ -15,10 +15,10 @@ use super::compose::notification_id;
 use super::notifier::Notifier;
 use super::roster::{Verdict, Why};
 use super::traces::{self, Traces};
-use super::window::End;
+use super::window::{End, PackageId};
 use crate::RouterError;
 use crate::deadletter::{self, Origin};
-use crate::metrics::{ChangeAs, EndedAs, LagOf};
+use crate::metrics::{ChangeAs, EndedAs, LagOf, NoticeAs};
 use crate::routing::Loads;
 
 /// The longest a window may be open (push channels, 3, rule 1).
@@ -138,7 +138,9 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         let Some(window) = self.book.get(&key).filter(|_| !self.is_applied(&key, at.offset)) else { return Ok(()) };
         let Ok(state) = told.final_state() else { return Ok(()) };
         let (seq, id) = (told.notice.seq, notification_id(&at.tenant, &key.device, window.born, told.notice.seq));
+        let by = told.superseded_by();
         let end = match state {
+            _ if by.is_some() => End::Superseded,
             State::Delivered => End::Delivered,
             State::Expired => End::Expired,
             State::Failed => End::Failed { permanent: told.permanent },
@@ -148,7 +150,7 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         let (before, failures) = self.book.change(&key, |window| {
             let before = window.failures;
             window.applied = at.offset + 1;
-            window.ended(seq, told.delivery, end);
+            window.ended(PackageId { seq, delivery: told.delivery }, end);
             (before, window.failures)
         });
         if before != failures {
@@ -157,8 +159,14 @@ impl<B: Bus, S: Store, L: Loads> Notifier<B, S, L> {
         if let Some(label) = EndedAs::of(state) {
             self.desk.metrics.notify_ends.with(label).increment();
         }
-        let (delivery, reason, ended) = (told.delivery, told.reason.as_str(), Timestamp(told.at_ms));
-        let change = |trace: &mut _| traces::end(trace, delivery, state, reason, ended);
+        if by.is_some() && told.delivery == 0 {
+            self.desk.metrics.notices.with(NoticeAs::Superseded).increment();
+        }
+        let (delivery, reason, at_ms) = (told.delivery, told.reason.as_str(), Timestamp(told.at_ms));
+        let change = |trace: &mut _| match by {
+            Some(by) => traces::supersede(trace, delivery, by, reason, at_ms),
+            None => traces::end(trace, delivery, state, reason, at_ms),
+        };
         work.traces.change(&self.desk.store, &at.tenant, id, change).await
     }
 

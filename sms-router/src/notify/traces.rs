@@ -9,6 +9,9 @@ use store::{NOTIFICATION_MS, NotificationRow, Store};
 use super::window::Open;
 use crate::RouterError;
 
+/// How a package ended that a later notification made needless.
+const SUPERSEDED: &str = "superseded";
+
 /// Traces that are worked on, and written together.
 #[derive(Default)]
 pub(super) struct Traces(BTreeMap<(TenantId, MessageId), Option<Trace>>);
@@ -73,27 +76,38 @@ pub(super) fn spare(trace: &mut Trace, window: &Open, closed: Timestamp) {
 
 /// A package ended.
 pub(super) fn end(trace: &mut Trace, delivery: u32, state: State, reason: &str, at: Timestamp) {
-    let told = PackageEnd { delivery, state: state.as_str().to_owned(), reason: reason.to_owned(), at };
-    match trace.ends.iter_mut().find(|known| known.delivery == delivery) {
-        Some(known) => *known = told, // a later word corrects
-        None => trace.ends.push(told),
-    }
-    let all = |state: State| {
-        trace.ends.len() == trace.packages as usize && trace.ends.iter().all(|end| end.state == state.as_str())
-    };
-    let any = |states: &[State]| trace.ends.iter().any(|end| states.iter().any(|state| end.state == state.as_str()));
-    trace.state = if all(State::Delivered) {
-        NoticeState::Delivered
-    } else if any(&[State::Failed, State::Rejected, State::Cancelled, State::Uncertain]) {
-        NoticeState::Undeliverable
-    } else if any(&[State::Expired]) {
-        NoticeState::Expired
-    } else {
-        NoticeState::Accepted
-    };
+    note_end(trace, PackageEnd { delivery, state: state.as_str().to_owned(), reason: reason.to_owned(), at });
     if trace.state == NoticeState::Delivered && trace.confirmed.is_none() {
         trace.confirmed = Some(Confirmed { by: ConfirmedBy::Report, at });
     }
+}
+
+/// A package was not sent: a later notification tells of what it would have told of.
+pub(super) fn supersede(trace: &mut Trace, delivery: u32, by: MessageId, reason: &str, at: Timestamp) {
+    trace.superseded_by = Some(by.to_string());
+    note_end(trace, PackageEnd { delivery, state: SUPERSEDED.to_owned(), reason: reason.to_owned(), at });
+}
+
+fn note_end(trace: &mut Trace, told: PackageEnd) {
+    match trace.ends.iter_mut().find(|known| known.delivery == told.delivery) {
+        Some(known) => *known = told, // a later word corrects
+        None => trace.ends.push(told),
+    }
+    let is_over = trace.ends.len() == trace.packages as usize;
+    let any = |states: &[&str]| trace.ends.iter().any(|end| states.contains(&end.state.as_str()));
+    let all = |state: State| is_over && trace.ends.iter().all(|end| end.state == state.as_str());
+    let failures = [State::Failed, State::Rejected, State::Cancelled, State::Uncertain].map(State::as_str);
+    trace.state = if all(State::Delivered) {
+        NoticeState::Delivered
+    } else if any(&failures) {
+        NoticeState::Undeliverable
+    } else if any(&[State::Expired.as_str()]) {
+        NoticeState::Expired
+    } else if is_over && any(&[SUPERSEDED]) {
+        NoticeState::Superseded
+    } else {
+        NoticeState::Accepted
+    };
 }
 
 /// The device synchronised, and so found what it was told of.

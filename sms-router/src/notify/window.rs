@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use model::Timestamp;
+use model::push::SUPERSEDED_MAX;
 
 /// A device that began to synchronise and never said that it is done is taken to be done after this.
 const SYNC_MS_MAX: i64 = 15 * 60 * 1_000;
@@ -89,15 +90,24 @@ pub(super) struct Intent {
     pub(super) told_before: u32,
     /// Those notifications.
     pub(super) told_by: Vec<u64>,
+    /// Packages that were not sent when it was made: it tells of what they tell of, too (rule 4).
+    pub(super) supersedes: Vec<PackageId>,
+}
+
+/// Which package of a device's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct PackageId {
+    /// The notification's number.
+    pub(super) seq: u64,
+    /// The delivery of its message.
+    pub(super) delivery: u32,
 }
 
 /// A package that was handed over and is not confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Package {
-    /// The notification's number.
-    pub(super) seq: u64,
-    /// The delivery of its message.
-    pub(super) delivery: u32,
+    /// Which it is.
+    pub(super) id: PackageId,
     /// When its validity is over: then it is forgotten.
     pub(super) until: Timestamp,
     /// What it tells of.
@@ -137,6 +147,8 @@ pub(super) enum End {
     },
     /// Its time was over.
     Expired,
+    /// It was not sent: a later one tells of what it would have told of.
+    Superseded,
 }
 
 impl Window {
@@ -176,9 +188,21 @@ impl Window {
         }
     }
 
+    /// Packages of which it matters, should the window close at `now`, whether they were sent: those without confirmation, if
+    /// there is something that they do not tell of. The latest, at most [`SUPERSEDED_MAX`].
+    pub(super) fn asks(&self, now: Timestamp) -> Vec<PackageId> {
+        let Some(open) = self.open.filter(|_| self.intent.is_none()) else { return Vec::new() };
+        let live = || self.told.iter().filter(|package| package.until > now);
+        let is_told = |mark: &Mark| live().any(|package| package.tells_of(&mark.resource));
+        if self.dirty.is_empty() || (!open.fresh && self.dirty.iter().all(is_told)) {
+            return Vec::new();
+        }
+        live().rev().take(SUPERSEDED_MAX).map(|package| package.id).collect()
+    }
+
     /// The deadline came: what is wanted of it becomes a notification with the next number, unless packages without
-    /// confirmation tell of all of it.
-    pub(super) fn close(&mut self, now: Timestamp, wants: impl Fn(&str) -> bool) -> Closed {
+    /// confirmation tell of all of it. What those of them tell of that are `unsent` goes along, and they need not be sent.
+    pub(super) fn close(&mut self, now: Timestamp, unsent: &[PackageId], wants: impl Fn(&str) -> bool) -> Closed {
         self.forget(now);
         let Some(window) = self.open.take() else { return Closed::Nothing { unwanted: 0 } };
         let before = self.dirty.len();
@@ -188,22 +212,45 @@ impl Window {
         if marks.is_empty() {
             return Closed::Nothing { unwanted };
         }
-        let by = self.tellers(&marks);
-        let changed = marks.len();
+        let mut told = Vec::new();
         if !window.fresh {
-            marks.retain(|mark| !self.told.iter().any(|package| package.tells_of(&mark.resource)));
+            let is_told = |mark: &Mark| self.told.iter().any(|package| package.tells_of(&mark.resource));
+            (told, marks) = marks.into_iter().partition(is_told);
         }
         if marks.is_empty() {
-            return Closed::Covered { window, by };
+            return Closed::Covered { window, by: self.tellers(&told) };
         }
-        let told_before = u32::try_from(changed - marks.len()).unwrap_or(u32::MAX);
-        let told_by = if told_before == 0 { Vec::new() } else { by };
+        let supersedes = self.merge(&mut marks, &mut told, unsent, wants);
+        let (told_before, told_by) = (u32::try_from(told.len()).unwrap_or(u32::MAX), self.tellers(&told));
         marks.sort_unstable_by(|a, b| a.resource.cmp(&b.resource));
         self.seq += 1;
         let (seq, packages_before) = (self.seq, self.packages);
-        let intent = Intent { seq, made: now, window, marks, packages_before, told_before, told_by };
+        let intent = Intent { seq, made: now, window, marks, packages_before, told_before, told_by, supersedes };
         self.intent = Some(Box::new(intent));
         Closed::Notice
+    }
+
+    /// Puts what packages tell of that were not sent to what is to be told; of what changed again since, as it is in `told`.
+    /// Returns those packages.
+    fn merge(
+        &self,
+        marks: &mut Vec<Mark>,
+        told: &mut Vec<Mark>,
+        unsent: &[PackageId],
+        wants: impl Fn(&str) -> bool,
+    ) -> Vec<PackageId> {
+        let merged: Vec<&Package> = self.told.iter().filter(|package| unsent.contains(&package.id)).collect();
+        for mark in merged.iter().flat_map(|package| &package.marks).filter(|mark| wants(&mark.resource)) {
+            put(marks, mark.clone());
+        }
+        told.retain(|mark| {
+            let is_merged = merged.iter().any(|package| package.tells_of(&mark.resource));
+            if is_merged {
+                put(marks, mark.clone());
+            }
+            !is_merged
+        });
+        merged.into_iter().map(|package| package.id).collect()
     }
 
     /// The notification can't be told now and was not handed over: its set goes on collecting, and is looked at again at
@@ -213,7 +260,11 @@ impl Window {
         self.seq = intent.seq - 1;
         self.packages = intent.packages_before;
         for mark in intent.marks {
-            put(&mut self.dirty, mark);
+            // What only came along is told by the package it came from.
+            if !self.told.iter().any(|package| intent.supersedes.contains(&package.id) && package.marks.contains(&mark))
+            {
+                put(&mut self.dirty, mark);
+            }
         }
         let events = self.open.map_or(0, |open| open.events);
         let events = intent.window.events.saturating_add(events);
@@ -239,13 +290,14 @@ impl Window {
     /// The notification was handed over, in these packages, which are worth something until `until`.
     pub(super) fn handed_over(&mut self, packages: Vec<Vec<Mark>>, until: Timestamp) {
         let Some(intent) = self.intent.take() else { return };
+        self.told.retain(|package| !intent.supersedes.contains(&package.id));
         for package in &mut self.told {
             package.marks.retain(|mark| !intent.marks.iter().any(|new| new.resource == mark.resource));
         }
         self.told.retain(|package| !package.marks.is_empty());
         self.packages = intent.packages_before.wrapping_add(u32::try_from(packages.len()).unwrap_or(u32::MAX));
         for (delivery, marks) in (0..).zip(packages) {
-            self.told.push(Package { seq: intent.seq, delivery, until, marks });
+            self.told.push(Package { id: PackageId { seq: intent.seq, delivery }, until, marks });
         }
         let over = self.told.len().saturating_sub(TOLD_MAX);
         self.told.drain(..over);
@@ -253,26 +305,39 @@ impl Window {
 
     /// What became of a package (rule 4); false if nothing was waiting for it. What was not delivered is dirty again, and goes
     /// with the next window.
-    pub(super) fn ended(&mut self, seq: u64, delivery: u32, end: End) -> bool {
+    pub(super) fn ended(&mut self, id: PackageId, end: End) -> bool {
         match end {
             End::Delivered => (self.failures, self.failed_seq) = (0, 0),
-            End::Failed { permanent: true } if self.failed_seq != seq => {
-                (self.failures, self.failed_seq) = (self.failures.saturating_add(1), seq);
+            End::Failed { permanent: true } if self.failed_seq != id.seq => {
+                (self.failures, self.failed_seq) = (self.failures.saturating_add(1), id.seq);
             }
-            End::Failed { .. } | End::Unheard | End::Expired => {}
+            End::Failed { .. } | End::Unheard | End::Expired | End::Superseded => {}
         }
-        let place = self.told.iter().position(|package| (package.seq, package.delivery) == (seq, delivery));
+        let place = self.told.iter().position(|package| package.id == id);
         let Some(place) = place.filter(|_| end != End::Unheard) else { return false };
         let package = self.told.remove(place);
-        if let Some(open) = &mut self.open {
+        if let Some(open) = self.open.as_mut().filter(|_| end != End::Superseded) {
             open.fresh = true;
         }
-        if matches!(end, End::Failed { .. }) {
-            for mark in package.marks {
+        for mark in package.marks {
+            let is_lost = match end {
+                End::Failed { .. } => true,
+                // The later one was forgotten here, or is: nothing else may carry it.
+                End::Superseded => !self.tells_later(&mark),
+                End::Delivered | End::Unheard | End::Expired => false,
+            };
+            if is_lost {
                 put(&mut self.dirty, mark);
             }
         }
         true
+    }
+
+    /// Whether another package, or one that is being made, tells of a resource as late or later.
+    fn tells_later(&self, mark: &Mark) -> bool {
+        let as_late = |other: &Mark| other.resource == mark.resource && other.changed >= mark.changed;
+        let made = self.intent.iter().flat_map(|intent| &intent.marks);
+        self.told.iter().flat_map(|package| &package.marks).chain(made).any(as_late)
     }
 
     /// The device synchronises by itself since `from`, and is done at `to` if that is said (rule 5). Returns the numbers of the
@@ -284,7 +349,7 @@ impl Window {
         for package in &mut self.told {
             package.marks.retain(|mark| !is_found(mark));
             if package.marks.is_empty() {
-                confirmed.push(package.seq);
+                confirmed.push(package.id.seq);
             }
         }
         self.told.retain(|package| !package.marks.is_empty());
@@ -352,7 +417,7 @@ impl Window {
 
     fn tellers(&self, marks: &[Mark]) -> Vec<u64> {
         let tells = |package: &&Package| marks.iter().any(|mark| package.tells_of(&mark.resource));
-        let mut by: Vec<u64> = self.told.iter().filter(tells).map(|package| package.seq).collect();
+        let mut by: Vec<u64> = self.told.iter().filter(tells).map(|package| package.id.seq).collect();
         by.dedup();
         by
     }

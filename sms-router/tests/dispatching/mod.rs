@@ -136,11 +136,14 @@ impl Router {
 
 impl<B: Bus> Router<B> {
     pub fn start_on(bus: B, change: impl FnOnce(&mut DispatchOptions)) -> Self {
+        Router::start_as(bus, directory(), Clock::standing(START), change)
+    }
+
+    pub fn start_as(bus: B, directory: Directory, clock: Clock, change: impl FnOnce(&mut DispatchOptions)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let entered = runtime.enter();
         let (stop, registry, loads) = (Stop::new(20), Registry::new(), RouteLoads::default());
-        let (directory, directories) = watch::channel(Arc::new(directory()));
-        let clock = Clock::standing(START);
+        let (directory, directories) = watch::channel(Arc::new(directory));
         let deps = DispatchDeps {
             bus,
             loads,

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::record::RecordError;
-use crate::{State, TenantId};
+use crate::{MessageId, State, TenantId};
+
+/// Deliveries of earlier notifications that one may supersede; what more there are is left as it is, and sent.
+pub const SUPERSEDED_MAX: usize = 16;
 
 /// An entry of lane `changes`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -94,6 +97,9 @@ pub struct Told {
     /// Whether another attempt would end the same.
     #[prost(bool, tag = "6")]
     pub permanent: bool,
+    /// The message (16 bytes) of the later notification that has its set; empty: it ended for another reason.
+    #[prost(bytes = "vec", tag = "7")]
+    pub superseded_by: Vec<u8>,
 }
 
 /// What a short message is a notification of: travels with its record and with its events.
@@ -167,5 +173,11 @@ impl Told {
     pub fn final_state(&self) -> Result<State, RecordError> {
         let rank = u8::try_from(self.state).map_err(|_| RecordError::Field("state"))?;
         State::from_rank(rank).ok_or(RecordError::Field("state"))
+    }
+
+    /// The later notification that has its set, if it was not sent because of that.
+    #[must_use]
+    pub fn superseded_by(&self) -> Option<MessageId> {
+        MessageId::from_bytes(&self.superseded_by)
     }
 }

@@ -39,6 +39,12 @@ pub struct Trace {
     /// The earlier notifications that do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told_by: Vec<u64>,
+    /// The numbers of earlier notifications that were not sent when this one was made, and whose sets it has, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<u64>,
+    /// The id of the later notification that has its set, because of which it was not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
     /// The way it went.
     pub channel: Channel,
     /// Why that one.
@@ -73,6 +79,8 @@ pub enum NoticeState {
     Expired,
     /// It was not delivered. What it tells of goes with the next one.
     Undeliverable,
+    /// It was not sent: a later notification, made while this one waited, has its set, too.
+    Superseded,
 }
 
 /// A window that needed no notification.
@@ -91,7 +99,7 @@ pub struct Spared {
 pub struct PackageEnd {
     /// Which: the delivery of the message.
     pub delivery: u32,
-    /// The delivery's final state.
+    /// The delivery's final state; `superseded`, where a later notification has its set.
     pub state: String,
     /// Why, as the timeline says it.
     pub reason: String,

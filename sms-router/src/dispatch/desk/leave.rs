@@ -1,14 +1,14 @@
-//! Deliveries that leave a route without a grant: expired, moved to another route, repeated, unreadable.
+//! Deliveries that leave a route without a grant: expired, superseded, moved to another route, repeated, unreadable.
 
 use bus::{Entry, Read};
 use bytes::Bytes;
 use lease::Now;
 use lease::owner::NotTaken;
 use lease::record::{Place, Queue};
-use model::Timestamp;
 use model::record::{OnUncertain, Record, RecordError};
+use model::{MessageId, Timestamp};
 
-use super::{Desk, EXPIRED_MAX};
+use super::{Desk, ENDING_MAX};
 use crate::deadletter::{self, Origin};
 use crate::dispatch::derive::{self, Derivation, Note};
 use crate::dispatch::load::Health;
@@ -17,29 +17,51 @@ use crate::dispatch::route::lane_of;
 use crate::dispatch::slip::Slip;
 
 impl Desk {
-    /// Deliveries whose time may be over.
-    pub(in crate::dispatch) fn fetched_expired(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
+    /// Deliveries whose time may be over, or that a later one may have made needless.
+    pub(in crate::dispatch) fn fetched_ending(&mut self, queue: Queue, reads: Vec<Read>, now: Now) {
         for read in reads {
             let Ok(slip) = self.slips.read(Place { queue, offset: read.offset }, read.payload) else { continue };
-            if slip.expires <= now.utc && self.backlog.remove(&slip.tenant, slip.place) {
-                self.left(&slip);
-                self.expire(&slip, now);
+            let is_over = slip.expires <= now.utc || self.superseded.by(&slip).is_some();
+            if is_over && self.backlog.remove(&slip.tenant, slip.place) {
+                self.end_ungranted(&slip, now);
             }
         }
     }
 
-    /// Places whose time is over and that still wait, of one lane.
-    pub(in crate::dispatch) fn expired_places(&mut self, now: Now) -> Vec<Place> {
+    /// Whether [`Desk::ending_places`] may have something.
+    pub(in crate::dispatch) fn any_ending(&self, now: Now) -> bool {
+        self.superseded.any_leaving() || self.backlog.next_expiry().is_some_and(|at| at <= now.utc)
+    }
+
+    /// Places whose time is over, or that a later one made needless, and that still wait.
+    pub(in crate::dispatch) fn ending_places(&mut self, now: Now) -> Vec<Place> {
         if !self.owner.is_owner() {
             return Vec::new();
         }
         for slip in self.backlog.expired_returned(now.utc) {
-            self.left(&slip);
-            self.expire(&slip, now);
+            self.end_ungranted(&slip, now);
         }
-        let mut places = self.backlog.expired(now.utc, EXPIRED_MAX);
+        let mut places = self.backlog.expired(now.utc, ENDING_MAX);
+        places.extend(self.superseded.take(ENDING_MAX));
         places.retain(|place| !self.is_settled(*place));
         places
+    }
+
+    /// Ends what is not to be granted, and was taken out of the backlog; false if it is to be.
+    pub(super) fn end_ungranted(&mut self, slip: &Slip, now: Now) -> bool {
+        if slip.expires <= now.utc {
+            self.left(slip);
+            self.expire(slip, now);
+        } else if self.may_have_been_sent(slip) {
+            self.left(slip);
+            self.doubt(slip, now);
+        } else if let Some(by) = self.superseded.by(slip) {
+            self.left(slip);
+            self.supersede(slip, by, now);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Deliveries that go elsewhere because the route is down; those that can't stay.
@@ -73,7 +95,7 @@ impl Desk {
         deadletter::entry(&origin, payload, error.to_string(), now.utc)
     }
 
-    pub(super) fn expire(&mut self, slip: &Slip, now: Now) {
+    fn expire(&mut self, slip: &Slip, now: Now) {
         match derive::expired(&slip.envelope, slip.attempt, now.utc) {
             Ok(event) => {
                 self.tools.metrics.expired.increment();
@@ -88,7 +110,7 @@ impl Desk {
 
     /// Whether it stood in a copy that lanes and state were put back from, due before they were: it may have been granted,
     /// sent and settled since the copy was made, and nobody here can know.
-    pub(super) fn may_have_been_sent(&self, slip: &Slip) -> bool {
+    fn may_have_been_sent(&self, slip: &Slip) -> bool {
         let restored = self.tools.restored_at;
         if restored == Timestamp(0) || slip.on_uncertain == OnUncertain::Resend {
             return false;
@@ -98,10 +120,25 @@ impl Desk {
     }
 
     /// It ends as uncertain, without being granted.
-    pub(super) fn doubt(&mut self, slip: &Slip, now: Now) {
+    fn doubt(&mut self, slip: &Slip, now: Now) {
         match derive::doubted(&slip.envelope, slip.attempt, now.utc) {
             Ok(event) => {
                 self.tools.metrics.outcomes.with(End::Uncertain).increment();
+                self.settle(slip, vec![event]);
+            }
+            Err(error) => {
+                let letter = self.letter(slip.place, slip.envelope.clone(), &error, now);
+                self.settle(slip, vec![letter]);
+            }
+        }
+    }
+
+    /// A later notice tells of what this one would have told of (push channels, 3, rule 4). That one is in the house: it was read
+    /// here, and has an end of its own.
+    pub(super) fn supersede(&mut self, slip: &Slip, by: MessageId, now: Now) {
+        match derive::superseded(&slip.envelope, slip.attempt, by, now.utc) {
+            Ok(event) => {
+                self.tools.metrics.superseded.increment();
                 self.settle(slip, vec![event]);
             }
             Err(error) => {
