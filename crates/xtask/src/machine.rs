@@ -60,6 +60,14 @@ const KANNEL_PACKAGES: &[Package] =
 const VALGRIND_PACKAGES: &[Package] =
     &[Package { name: "valgrind", probe: || command::succeeds("valgrind", &["--version"]) }];
 
+/// Builds images without a daemon.
+const IMAGE_PACKAGES: &[Package] =
+    &[Package { name: "buildah", probe: || command::succeeds("buildah", &["--version"]) }];
+
+/// Makes a Debian in a folder.
+const DEBIAN_PACKAGES: &[Package] =
+    &[Package { name: "mmdebstrap", probe: || command::succeeds("mmdebstrap", &["--version"]) }];
+
 /// Whether Debian may add what it recommends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Recommended {
@@ -116,6 +124,24 @@ pub(crate) fn prepare_kannel() -> anyhow::Result<()> {
 /// As [`prepare`].
 pub(crate) fn prepare_valgrind() -> anyhow::Result<()> {
     let wanted: Vec<&Package> = VALGRIND_PACKAGES.iter().collect();
+    system_packages(&wanted, Recommended::Not)
+}
+
+/// Installs what builds images, if it is missing.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_buildah() -> anyhow::Result<()> {
+    let wanted: Vec<&Package> = IMAGE_PACKAGES.iter().collect();
+    system_packages(&wanted, Recommended::Not)
+}
+
+/// Installs what makes a Debian in a folder, if it is missing.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_mmdebstrap() -> anyhow::Result<()> {
+    let wanted: Vec<&Package> = DEBIAN_PACKAGES.iter().collect();
     system_packages(&wanted, Recommended::Not)
 }
 

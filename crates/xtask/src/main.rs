@@ -9,6 +9,7 @@ mod compare;
 mod deploy;
 mod engines;
 mod faults;
+mod image;
 mod instructions;
 mod lints;
 mod machine;
@@ -58,6 +59,8 @@ enum Chore {
     Faults(faults::Faults),
     /// Checks the Helm chart's unit tests, and the chart on a real cluster.
     CheckDeploy(deploy::CheckDeploy),
+    /// Builds the image of all roles from a commit, says what is in it, and runs it.
+    Image(image::Image),
     /// Lets a client that Apache CXF makes of the served WSDL talk to a real process. Needs a JDK and Maven.
     JavaClient,
     /// Counts the instructions of one call of each micro-benchmark, in release, by valgrind.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Chore::Engines { order } => engines::run(&order),
         Chore::Faults(faults) => faults::run(&root, &faults),
         Chore::CheckDeploy(check) => check.run(&root),
+        Chore::Image(image) => image.run(&root),
         Chore::JavaClient => soap::java(&root),
         Chore::Instructions => instructions::run(&root),
         Chore::Compare { what } => compare::run(&root, &what),
