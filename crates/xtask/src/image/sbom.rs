@@ -86,7 +86,7 @@ pub(super) fn list(context: &Path, version: &str, revision: &str) -> anyhow::Res
 
 /// Whether the build filled every place.
 pub(super) fn is_complete(list: &str) -> bool {
-    SYSTEM.iter().all(|(name, ..)| !list.contains(&place(name)) && !list.contains(&encoded_place(name)))
+    SYSTEM.iter().all(|(name, ..)| !list.contains(&place(name)))
 }
 
 fn bill(metadata: &Metadata, lock: &Lock, version: &str, revision: &str) -> Value {
@@ -188,19 +188,14 @@ fn system((name, license, distribution): &(&str, &str, Option<&str>)) -> Value {
         "licenses": [{ "expression": license }],
     });
     if let Some(distribution) = distribution {
-        component["purl"] = json!(format!("pkg:deb/{distribution}/{name}@{}", encoded_place(name)));
+        component["purl"] = json!(format!("pkg:deb/{distribution}/{name}@{}", place(name)));
     }
     component
 }
 
-/// Where the build writes a version.
+/// Where the build writes a version; in a package URL it writes `+` as `%2B`.
 fn place(name: &str) -> String {
     format!("@{name}@")
-}
-
-/// Where it writes one as package URLs want it.
-fn encoded_place(name: &str) -> String {
-    format!("@{name}:encoded@")
 }
 
 #[cfg(test)]
@@ -246,7 +241,6 @@ mod tests {
     fn an_open_place_is_seen() {
         let all = SYSTEM.map(|(name, ..)| place(name)).join(" ");
         assert!(!is_complete(&all));
-        assert!(!is_complete(&encoded_place("libssl-dev")));
         assert!(is_complete("maintainer@example.org"));
     }
 }
