@@ -233,6 +233,69 @@ mod tests {
         }
     }
 
+    /// Whether builds that do not know it go on as before: tables and columns are added, nothing else.
+    fn only_adds(statement: &str) -> bool {
+        let words: Vec<String> = statement.split_whitespace().map(str::to_uppercase).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        matches!(words[..], ["CREATE", "TABLE", ..] | ["ALTER", "TABLE", _, "ADD", ..])
+    }
+
+    fn version(text: &str) -> Vec<u32> {
+        text.split('.').map(|number| number.parse().unwrap()).collect()
+    }
+
+    /// What a build leaves out while its neighbour still reads it is missed by the neighbour. So a step takes something away only
+    /// in a version after the last that read or wrote it, which its line `-- contract: VERSION` names.
+    fn is_in_time(text: &str, now: &str) -> bool {
+        let last = text.lines().find_map(|line| line.trim().strip_prefix("-- contract: "));
+        statements(text).iter().all(|statement| only_adds(statement))
+            || last.is_some_and(|last| version(last) < version(now))
+    }
+
+    #[test]
+    fn what_is_taken_away_was_read_by_no_neighbour() {
+        for step in STEPS {
+            assert!(is_in_time(step.text, env!("CARGO_PKG_VERSION")), "step {} takes something away", step.number);
+        }
+        for taking in [
+            "DROP TABLE IF EXISTS a;",
+            "ALTER TABLE a DROP IF EXISTS b;",
+            "ALTER TABLE a RENAME b TO c;",
+            "ALTER TABLE a ALTER b TYPE blob;",
+            "alter table a\n drop b;",
+        ] {
+            assert!(!is_in_time(taking, "0.3.0"), "{taking}");
+            assert!(!is_in_time(&format!("-- contract: 0.3.0\n{taking}"), "0.3.0"), "{taking}");
+            assert!(is_in_time(&format!("-- contract: 0.2.9\n{taking}"), "0.3.0"), "{taking}");
+        }
+        assert!(is_in_time(
+            "CREATE TABLE IF NOT EXISTS a (b int PRIMARY KEY);\nALTER TABLE a ADD IF NOT EXISTS c int;",
+            "0.1.0"
+        ));
+    }
+
+    /// FNV-1a of the statements: words about them may change.
+    fn sum(text: &str) -> u64 {
+        let all = statements(text).join(";");
+        all.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, octet| (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3))
+    }
+
+    /// A step that is in somewhere is not run there again: what changes is a step of its own.
+    #[test]
+    fn a_step_that_was_released_stays_as_it_was() {
+        let released: [u64; 6] = [
+            0xe840_f82d_abcb_3d4d,
+            0x0075_9672_6b5b_f35e,
+            0x8168_f79b_8540_fc22,
+            0x72f8_0e43_1eb2_de54,
+            0xf959_c0c0_2165_f120,
+            0xbf39_5a00_8a7f_885b,
+        ];
+        for (step, sum_then) in STEPS.iter().zip(released) {
+            assert_eq!(sum(step.text), sum_then, "step {} was changed", step.number);
+        }
+    }
+
     #[test]
     fn no_table_needs_an_index_a_filter_or_a_counter() {
         for step in STEPS {
