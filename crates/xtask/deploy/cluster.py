@@ -3,8 +3,8 @@
 
 Usage: cluster.py BIN [--drain NODE]
 
-BIN has helm and kubectl. The cluster is the one of KUBECONFIG; it needs the CRDs of cert-manager, and volumes. Everything
-happens in a namespace of its own, where Pod Security `restricted` and the policy of policy.yaml are enforced, and is removed at
+BIN has helm and kubectl. The cluster is the one of KUBECONFIG; it needs the CRDs of cert-manager. Where it has no class of
+volumes that is the default, it gets one for the time, with volumes that nothing is written to. Everything happens in a namespace of its own, where Pod Security `restricted` and the policy of policy.yaml are enforced, and is removed at
 the end. Pods must become ready: with the image and engines, or on nodes that only pretend (kwok).
 """
 import json
@@ -72,9 +72,76 @@ def refusals(cluster):
 
 def rights(cluster):
     account = f"--as=system:serviceaccount:{cluster.namespace}:carillon"
-    for verb, what in (("get", "secrets"), ("list", "pods"), ("create", "pods"), ("get", "configmaps")):
-        told = cluster.run("kubectl", "auth", "can-i", verb, what, account)
-        expect(told.stdout.strip() == "no", f"the pods' account can not {verb} {what}")
+    things = ("secrets", "pods", "pods/exec", "configmaps", "deployments.apps", "roles.rbac.authorization.k8s.io")
+    for verb in ("get", "list", "create", "delete"):
+        for what in things:
+            told = cluster.run("kubectl", "auth", "can-i", verb, what, account)
+            expect(told.stdout.strip() == "no", f"the pods' account can not {verb} {what}")
+    expect(not cluster.objects("roles,rolebindings"), "and no role was made for it")
+    for pod in cluster.objects("pods"):
+        expect(pod["spec"]["automountServiceAccountToken"] is False, f"{pod['metadata']['name']} has no token")
+
+
+def selects(selector, labels):
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+
+
+def lets_in(policies, pod, port, peer):
+    """Whether some policy lets `peer` (labels of a pod beside it) come to this port; as the API's documents say it."""
+    for policy in policies:
+        spec = policy["spec"]
+        if "Ingress" not in spec["policyTypes"] or not selects(spec["podSelector"], pod):
+            continue
+        for rule in spec.get("ingress", []):
+            ports = [at.get("port") for at in rule.get("ports", [])]
+            beside = [one["podSelector"] for one in rule.get("from", []) if "podSelector" in one and "namespaceSelector" not in one]
+            if (not ports or port in ports) and ("from" not in rule or any(selects(one, peer) for one in beside)):
+                return True
+    return False
+
+
+def networks(cluster):
+    """No kubelet enforces anything here: what is looked at is what the policies that the API server has would do to the pods it has."""
+    policies = [item for item in cluster.objects("networkpolicies")]
+    pods = [(item["metadata"]["name"], item["metadata"]["labels"]) for item in cluster.objects("pods")]
+    for name, labels in pods:
+        chosen = [item["spec"] for item in policies if selects(item["spec"]["podSelector"], labels)]
+        kinds = {kind for spec in chosen for kind in spec["policyTypes"]}
+        expect(kinds == {"Ingress", "Egress"}, f"{name} may neither be reached nor reach but by what is named")
+        expect(not any(rule == {} for spec in chosen for rule in spec.get("ingress", []) + spec.get("egress", [])),
+               f"and nothing lets everything through to or from {name}")
+    of = {labels["app.kubernetes.io/component"]: labels for _, labels in pods}
+    test = of["gateway"] | {"app.kubernetes.io/component": "test"}
+    for port, peer, target, wanted in (
+        (8080, test, "gateway", True), (8080, of["modem-farm"], "gateway", False), (8080, {"app": "stranger"}, "gateway", False),
+        (7070, of["modem-farm"], "sms-router", True), (7070, {"app": "stranger"}, "sms-router", False),
+        (8081, {"app": "stranger"}, "gateway", False), (8081, {"app": "stranger"}, "modem-farm", False),
+    ):
+        who = peer.get("app.kubernetes.io/component", "a stranger")
+        expect(lets_in(policies, of[target], port, peer) is wanted, f"{who} {'may' if wanted else 'may not'} come to {port} of {target}")
+
+
+VOLUMES_CLASS = "carillon-check"
+
+
+def volumes(cluster):
+    """A default class, and volumes of it, unless the cluster has one."""
+    classes = json.loads(cluster.must("kubectl", "get", "storageclasses", "--output", "json"))["items"]
+    default = "storageclass.kubernetes.io/is-default-class"
+    if any(item["metadata"].get("annotations", {}).get(default) == "true" for item in classes):
+        return
+    label = {"carillon/check": "volumes"}
+    made = [{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "kubernetes.io/no-provisioner",
+             "metadata": {"name": VOLUMES_CLASS, "annotations": {default: "true"}, "labels": label}}]
+    for number in range(8):
+        made.append({"apiVersion": "v1", "kind": "PersistentVolume",
+                     "metadata": {"name": f"{VOLUMES_CLASS}-{number}", "labels": label},
+                     "spec": {"capacity": {"storage": "10Gi"}, "storageClassName": VOLUMES_CLASS,
+                              "accessModes": [("ReadWriteOnce", "ReadWriteOncePod")[number % 2]],
+                              "persistentVolumeReclaimPolicy": "Retain",
+                              "csi": {"driver": "none.carillon", "volumeHandle": str(number)}}})
+    manifests = "\n---\n".join(json.dumps(one) for one in made)
+    cluster.must("kubectl", "apply", "--filename", "-", stdin=manifests)
 
 
 def examples(cluster):
@@ -138,18 +205,22 @@ def main():
     cluster.must("kubectl", "apply", "--filename", HERE / "policy.yaml")
     cluster.must("kubectl", "create", "namespace", cluster.namespace)
     try:
+        volumes(cluster)
         labels = ["pod-security.kubernetes.io/enforce=restricted", "carillon/policy=production"]
         cluster.must("kubectl", "label", "namespace", cluster.namespace, *labels)
         refusals(cluster)
         examples(cluster)
         life(cluster)
         rights(cluster)
+        networks(cluster)
         if node:
             drain(cluster, node)
         gone(cluster)
     finally:
         cluster.must("kubectl", "delete", "namespace", cluster.namespace, "--wait=false")
         cluster.must("kubectl", "delete", "--filename", HERE / "policy.yaml")
+        label = "carillon/check=volumes"
+        cluster.must("kubectl", "delete", "storageclasses,persistentvolumes", "--selector", label, "--wait=false")
     print("the cluster took it all")
 
 
