@@ -2,6 +2,8 @@
 //!
 //! Knows the variables by which their tests are told how; must not know what they do.
 
+mod previous;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use ::engines::Options;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 
+use self::previous::PREVIOUS;
 use crate::engines::Kept;
 use crate::steps::EVERYTHING;
 use crate::suites::{self, Beside};
@@ -35,7 +38,8 @@ enum Fault {
     RestartCql,
     /// A third router joins while leases are out, and leaves in order.
     Rebalance,
-    /// Every process is replaced in order, one by one, by one that writes as the next build might, and back.
+    /// Every process is replaced in order, one by one, by one of a neighbouring build (`--previous`), or one that writes as the next
+    /// build might, and back.
     Upgrade,
     /// A farm is cut off from all routers for 30 s.
     FarmCut,
@@ -78,12 +82,16 @@ pub(crate) struct Faults {
     /// A file that gets what came of it as JSON, whole after each fault.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The fault `upgrade` with a real neighbour: every process is replaced by one of this revision's build, and back. Without a
+    /// revision, the earliest whose build may stand beside this one. Building it takes minutes the first time.
+    #[arg(long, value_name = "REVISION", num_args = 0..=1, default_missing_value = PREVIOUS)]
+    previous: Option<String>,
 }
 
 impl Faults {
     /// One round of everything, for the test command.
     fn once() -> Self {
-        Faults { rounds: 1, only: Vec::new(), seed: None, json: None }
+        Faults { rounds: 1, only: Vec::new(), seed: None, json: None, previous: None }
     }
 
     /// How the tests are told.
@@ -107,9 +115,11 @@ impl Faults {
 /// Starts engines of its own, runs all rounds, and takes the engines away.
 pub(crate) fn run(root: &Path, faults: &Faults) -> anyhow::Result<()> {
     // First what takes long and needs no engines.
+    let previous = faults.previous.as_deref().map(|revision| previous::build(root, revision)).transpose()?;
     let suite = suites::find(root, &EVERYTHING, SUITE)?;
     let engines = Kept::start_own(SET, &Options::default())?;
-    let variables = faults.variables(engines.folder())?;
+    let mut variables = faults.variables(engines.folder())?;
+    variables.extend(previous.map(|program| ("CARILLON_FAULTS_PREVIOUS", program.display().to_string())));
     let ran = suite.run(&[], &borrowed(&variables));
     engines.stop()?;
     ran

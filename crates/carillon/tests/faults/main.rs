@@ -143,6 +143,7 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
                     }
                 };
                 siege.chance = StdRng::seed_from_u64(seed);
+                siege.previous.clone_from(&orders.previous);
                 one(siege, fault, round).await
             })
         }));

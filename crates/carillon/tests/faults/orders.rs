@@ -12,6 +12,8 @@ const ONLY: &str = "CARILLON_FAULTS_ONLY";
 const SEED: &str = "CARILLON_FAULTS_SEED";
 /// The file that gets what came of it, for programs.
 const JSON: &str = "CARILLON_FAULTS_JSON";
+/// The program of an earlier build, for the fault that is an upgrade.
+const PREVIOUS: &str = "CARILLON_FAULTS_PREVIOUS";
 /// The folder of a set of engines that may be killed; one of its own if it is not set.
 const SET: &str = "CARILLON_FAULTS_SET";
 
@@ -40,6 +42,7 @@ pub(crate) struct Orders {
     pub(crate) seed: u64,
     pub(crate) set: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) previous: Option<PathBuf>,
     only: Vec<String>,
     filters: Vec<String>,
     skips: Vec<String>,
@@ -63,6 +66,7 @@ impl Orders {
             seed: variable(SEED)?.unwrap_or_else(rand::random),
             set: variable(SET)?,
             json: variable(JSON)?,
+            previous: variable(PREVIOUS)?,
             only,
             filters: filters(&arguments),
             skips: skips(&arguments),

@@ -25,6 +25,8 @@ pub(crate) struct Siege<'a> {
     pub(crate) wires: Vec<Wire>,
     pub(crate) chance: StdRng,
     pub(crate) data: PathBuf,
+    /// The program of an earlier build, if there is one to stand beside this one.
+    pub(crate) previous: Option<PathBuf>,
 }
 
 impl<'a> Siege<'a> {
@@ -40,7 +42,7 @@ impl<'a> Siege<'a> {
         plan.reach_routers_by(wires.iter().map(|wire| wire.port).collect());
         let data = dir.join("data");
         let carillon = plan.start(&data, SETTINGS, Farms::Two).await;
-        Siege { engines, carillon, plan, wires, chance, data }
+        Siege { engines, carillon, plan, wires, chance, data, previous: None }
     }
 
     /// Waits until a text of each country, sent from here on, was received by a modem that is counted: work goes on.

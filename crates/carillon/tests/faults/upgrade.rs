@@ -1,6 +1,8 @@
-//! Every process is replaced in order, one after the other, by one that writes as the next build will, and back: what an
-//! upgrade and its rollback do. Knows the order, and what callers behind a balancer may never see.
+//! Every process is replaced in order, one after the other, by one of a neighbouring build, and back: what an upgrade and its
+//! rollback do. The neighbour is an earlier build, if there is its program, or this one writing as the next will. Knows the order,
+//! and what callers behind a balancer may never see.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,14 +27,26 @@ const UNREADY: Duration = Duration::from_secs(1);
 /// Between two messages of the caller behind the balancer.
 const PACE: Duration = Duration::from_millis(100);
 
+/// What a process is replaced by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Build {
+    /// The one that is tested.
+    This,
+    /// This one, writing as the next will.
+    Next,
+    /// An earlier one, by its program.
+    Previous(PathBuf),
+}
+
 /// An upgrade and its rollback.
 pub(crate) async fn upgrade(siege: &mut Siege<'_>, traffic: &Traffic) {
     let balancer = Arc::new(before(siege).await);
     let caller = Caller::start(siege, traffic, &balancer);
-    for is_next in [true, false] {
+    let neighbour = siege.previous.clone().map_or(Build::Next, Build::Previous);
+    for build in [neighbour, Build::This] {
         for (role, index) in ORDER {
-            say(&format!("{role:?} {index} is replaced by {}", if is_next { "the next build" } else { "this build" }));
-            replace(siege, &balancer, role, index, is_next).await;
+            say(&format!("{role:?} {index} is replaced by {build:?}"));
+            replace(siege, &balancer, role, index, &build).await;
         }
         siege.goes_on(traffic).await;
     }
@@ -50,7 +64,7 @@ async fn before(siege: &mut Siege<'_>) -> Balancer {
     Balancer::before(doors.into_iter().enumerate().map(back).collect()).await
 }
 
-async fn replace(siege: &mut Siege<'_>, balancer: &Balancer, role: Role, index: usize, is_next: bool) {
+async fn replace(siege: &mut Siege<'_>, balancer: &Balancer, role: Role, index: usize, build: &Build) {
     if role == Role::Gateway {
         balancer.set_leaving(index, true);
         tokio::time::sleep(UNREADY).await;
@@ -59,8 +73,11 @@ async fn replace(siege: &mut Siege<'_>, balancer: &Balancer, role: Role, index: 
     part.signal(Signal::TERM);
     assert_eq!(part.ended().await, Some(0), "{role:?} {index} did not stop in order");
     part.environment.remove(NEXT_BUILD);
-    if is_next {
-        part.environment.insert(NEXT_BUILD, "1".to_owned());
+    part.program = None;
+    match build {
+        Build::This => {}
+        Build::Next => drop(part.environment.insert(NEXT_BUILD, "1".to_owned())),
+        Build::Previous(program) => part.program = Some(program.clone()),
     }
     part.start();
     siege.ready(role, index).await;

@@ -9,6 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{PATIENCE, tail};
 
+/// The program that is tested.
+const THIS_BUILD: &str = env!("CARGO_BIN_EXE_carillon");
+
 /// What a process does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
@@ -30,6 +33,8 @@ pub(crate) struct Part {
     pub(crate) ops: Option<String>,
     /// Variables it is started with, beside those of the test.
     pub(crate) environment: BTreeMap<&'static str, String>,
+    /// Another build's program, in place of this one's.
+    pub(crate) program: Option<PathBuf>,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -37,13 +42,14 @@ pub(crate) struct Part {
 impl Part {
     /// A process that does not run yet.
     pub(crate) fn new(role: Role, index: usize, arguments: Vec<String>, log: PathBuf) -> Self {
-        Part { role, index, log, ops: None, environment: BTreeMap::new(), arguments, child: None }
+        Part { role, index, log, ops: None, environment: BTreeMap::new(), program: None, arguments, child: None }
     }
 
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{self:?} runs already");
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        self.child = Some(spawn_with(&arguments, &self.environment, &self.log));
+        let program = self.program.as_deref().unwrap_or(Path::new(THIS_BUILD));
+        self.child = Some(spawn_with(program, &arguments, &self.environment, &self.log));
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -131,13 +137,13 @@ impl Drop for Part {
 
 /// Starts the binary with these arguments, its logs in a file.
 pub(crate) fn spawn(arguments: &[&str], log: &Path) -> Child {
-    spawn_with(arguments, &BTreeMap::new(), log)
+    spawn_with(Path::new(THIS_BUILD), arguments, &BTreeMap::new(), log)
 }
 
-/// The same with variables of its own.
-fn spawn_with(arguments: &[&str], environment: &BTreeMap<&'static str, String>, log: &Path) -> Child {
+/// The same of a build, with variables of its own.
+fn spawn_with(program: &Path, arguments: &[&str], environment: &BTreeMap<&'static str, String>, log: &Path) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_carillon"))
+    Command::new(program)
         .args(arguments)
         .envs(environment)
         .stdin(Stdio::null())
