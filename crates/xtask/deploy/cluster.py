@@ -173,9 +173,41 @@ def life(cluster):
     expect(not living & before, "settings that changed replaced every gateway and router")
     cluster.must("helm", "rollback", "carillon", "1", *wait)
     expect(replicas(cluster, "deployments", "gateway") == [(2, 2)], "after the rollback there are two again")
+
+
+def scale(cluster):
+    """Last of what is done to the release: the number is kubectl's from here on, and Helm 4 refuses to change it without a word."""
     cluster.must("kubectl", "scale", "statefulset/carillon-sms-router", "--replicas", "3")
     cluster.must("kubectl", "rollout", "status", "statefulset/carillon-sms-router", "--timeout", SECONDS_MAX)
     expect(replicas(cluster, "statefulsets", "sms-router") == [(3, 3)], "routers can be scaled")
+
+
+# A list of values takes the place of the one before it: the example's farm stays.
+OUTSIDE = """
+farms:
+  - {name: suppliers, smpp: [{name: blue, route: blue-smpp, address: "smpp.blue.example:2775", system_id: carillon, window: 50,
+     passwordSecret: {name: smpp-blue, key: password}}]}
+  - {name: cellar, outside: true, routers: ["router-0.farms.example.com:7070"], links: [{name: m1, route: blue, device: /dev/ttyUSB0}]}
+"""
+
+
+def outside(cluster):
+    """A farm elsewhere gets a tarball by the lines of its README, as they stand there."""
+    cluster.must("helm", "upgrade", "carillon", CHART, "--values", CHART / "examples/small.yaml", "--values", "-", "--wait",
+                 "--timeout", SECONDS_MAX, stdin=OUTSIDE)
+    expect(not cluster.objects("pods", "carillon/farm=cellar"), "a farm elsewhere has no pod")
+    # Who would make it, cert-manager, need not run here.
+    literals = [f"--from-literal={name}={name}" for name in ("tls.crt", "tls.key", "ca.crt")]
+    cluster.must("kubectl", "create", "secret", "generic", "carillon-farm-cellar-tls", *literals)
+    lines = next(block for block in (CHART / "farm-elsewhere/README.md").read_text().split("```sh\n") if "part()" in block)
+    lines = lines.split("```")[0].replace("--namespace sms", f"--namespace {cluster.namespace}")
+    lines = lines.replace("/path/to/carillon", "/bin/true") + "tar --list --file cellar.tar.gz && cat etc/*/*.toml etc/*/*/*.service"
+    path = f"{cluster.bin.absolute()}:{os.environ['PATH']}"
+    told = subprocess.run(["sh", "-euc", lines], capture_output=True, text=True, env=os.environ | {"PATH": path})
+    expect(told.returncode == 0, f"the lines that make its tarball run {told.stderr.strip()}")
+    for part in ("opt/carillon/carillon", "etc/systemd/system/carillon-farm.service", "etc/carillon-farm/tls/tls.key",
+                 "router-0.farms.example.com:7070", "ExecStart="):
+        expect(part in told.stdout, f"`{part}` is in it")
 
 
 def drain(cluster, node):
@@ -211,6 +243,8 @@ def main():
         refusals(cluster)
         examples(cluster)
         life(cluster)
+        outside(cluster)
+        scale(cluster)
         rights(cluster)
         networks(cluster)
         if node:

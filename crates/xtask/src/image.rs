@@ -73,11 +73,11 @@ impl Image {
         };
         let image = bench.build(rust.as_deref(), "layout")?;
         bench.look(&image)?;
+        bench.try_version()?;
         if self.twice {
             image.must_equal(&bench.build(rust.as_deref(), "layout-again")?)?;
             println!("built twice, the same image: {}", image.digest);
         }
-        bench.try_version()?;
         println!("{} is {}\nin {}", bench.tag, image.digest, bench.desk.join("layout").display());
         Ok(())
     }
