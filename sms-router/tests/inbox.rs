@@ -229,7 +229,7 @@ async fn over_a_shared_sim_stop_is_for_who_wrote_last() {
 
 /// Ann's phone, which has the number, is a device of this tenant's.
 async fn register(house: &House, tenant: &TenantId) {
-    let hash = hex(&house.master.number_key().hash(&Msisdn::parse(NUMBER).unwrap()));
+    let hash = house.master.number_key().digits(&Msisdn::parse(NUMBER).unwrap());
     let account = format!(
         r#"{{"tenant": "{tenant}", "id": "ann@acme.example", "server_id": "acme", "sync_url": "https://sync.acme.example/",
             "devices": {{"phone": {{"id": "phone", "model": "any", "channels": ["sms"],
@@ -245,10 +245,6 @@ async fn register(house: &House, tenant: &TenantId) {
         let document = Document { tenant: tenant.clone(), kind, id: id.into(), body: body.into(), until: None };
         house.desk.store.replace_document(None, document).await.unwrap().unwrap();
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 async fn state(house: &House, tenant: &TenantId) -> DeviceState {

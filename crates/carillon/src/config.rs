@@ -102,7 +102,7 @@ impl Config {
     pub(crate) fn member(&self, role: &'static str) -> Member {
         let name = match (self.name.as_str(), role) {
             ("", "sms-router" | "carillon") => self.sms_router.name.to_string(),
-            ("", _) => crate::secrets::hex(&rand::random::<[u8; 6]>()),
+            ("", _) => model::hex::digits(&rand::random::<[u8; 6]>()),
             (name, _) => name.to_owned(),
         };
         Member { role, name }

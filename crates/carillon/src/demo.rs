@@ -23,7 +23,6 @@ use store::{AnyStore, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DemoConfig;
-use crate::secrets::hex;
 
 const TENANT: &str = "demo";
 /// The farm inside the all-in-one process.
@@ -113,10 +112,13 @@ pub(crate) async fn prepare(
     if !parties.tenants.is_empty() {
         return Ok(None);
     }
-    let api_key = || format!("ck_{}", hex(&rand::random::<[u8; 32]>()));
+    let api_key = || format!("ck_{}", model::hex::digits(&rand::random::<[u8; 32]>()));
     let others = (2..=config.tenants).map(|number| Other { name: format!("{TENANT}-{number}"), api_key: api_key() });
-    let credentials =
-        Credentials { api_key: api_key(), user_id: "demo".into(), password: hex(&rand::random::<[u8; 9]>()) };
+    let credentials = Credentials {
+        api_key: api_key(),
+        user_id: "demo".into(),
+        password: model::hex::digits(&rand::random::<[u8; 9]>()),
+    };
     let demo = Demo {
         rest: String::new(),
         oms: String::new(),
@@ -278,7 +280,7 @@ fn user(tenant: &TenantId, credentials: &Credentials) -> OmsUser {
     let password_hash = gateway::auth::hash_password(&credentials.password);
     OmsUser {
         reply_phone: "+447400120000".into(),
-        smtp_address: format!("r-{}@replies.example.invalid", hex(&rand::random::<[u8; 8]>())),
+        smtp_address: format!("r-{}@replies.example.invalid", model::hex::digits(&rand::random::<[u8; 8]>())),
         ..OmsUser::new(tenant.clone(), credentials.user_id.clone(), password_hash)
     }
 }

@@ -45,7 +45,7 @@ fn make(path: &Path) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make directory `{}`", directory.display()))?;
     let secret: [u8; 32] = rand::random();
-    let text = format!("{}\n", hex(&secret));
+    let text = format!("{}\n", model::hex::digits(&secret));
     runtime::secret::write_private(path, text.as_bytes()).context("cannot write the master key")
 }
 
@@ -86,9 +86,4 @@ pub(crate) async fn check(master: &MasterKey, store: &AnyStore, path: &Path) -> 
         master.unwrap(key).map_err(|source| KeyRefused::Other { path: path.to_owned(), source })?;
     }
     Ok(())
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::party::WrappedKey;
 use crate::seal::{DataKey, NumberKey, SealError};
 use crate::webhook::WebhookKey;
-use crate::{TenantId, Timestamp};
+use crate::{TenantId, Timestamp, hex};
 
 /// The installation's master secret: 32 bytes from a file. Everything else that is secret is derived from it or wrapped
 /// by it.
@@ -66,7 +66,7 @@ impl MasterKey {
     #[must_use]
     pub fn installation(&self) -> String {
         let all = self.derive("carillon 2026 installation");
-        all[..8].iter().map(|octet| format!("{octet:02x}")).collect()
+        hex::digits(&all[..8])
     }
 
     /// What is kept of an API key: a keyed hash, 64 hexadecimal digits. Equal keys, equal hashes; no way back.

@@ -5,6 +5,7 @@ mod binary;
 pub mod decimal;
 pub mod event;
 pub mod fetch;
+pub mod hex;
 pub mod id;
 pub mod keyring;
 pub mod lane;

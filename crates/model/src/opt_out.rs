@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::push::SealedText;
 use crate::seal::DataKey;
-use crate::{Msisdn, TenantId, Timestamp};
+use crate::{Msisdn, TenantId, Timestamp, hex};
 
 /// A number to which a tenant's messages are not sent. Kept as a document by (tenant, [`OptOut::id`]).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl OptOut {
     /// What the document is called: the number's keyed hash, in hexadecimal digits.
     #[must_use]
     pub fn id(number_hash: &[u8]) -> String {
-        number_hash.iter().map(|octet| format!("{octet:02x}")).collect()
+        hex::digits(number_hash)
     }
 
     /// What is kept of a number.

@@ -121,6 +121,12 @@ impl NumberKey {
         self.hash_text(number.digits())
     }
 
+    /// [`NumberKey::hash`] in hexadecimal digits: what a number is kept as, and what documents about it are called.
+    #[must_use]
+    pub fn digits(&self, number: &Msisdn) -> String {
+        crate::hex::digits(&self.hash(number))
+    }
+
     /// The look-up hash of any text that must not be shown (an order key).
     #[must_use]
     pub fn hash_text(&self, text: &str) -> [u8; 16] {

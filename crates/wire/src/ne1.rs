@@ -218,7 +218,7 @@ impl Envelope<'_> {
         context.update(&[b'0'; MAC_DIGITS]);
         context.update(tail.as_bytes());
         let mac = context.sign();
-        let digits: String = mac.as_ref()[..MAC_OCTETS].iter().map(|octet| format!("{octet:02x}")).collect();
+        let digits = model::hex::digits(&mac.as_ref()[..MAC_OCTETS]);
         Ok([head, digits, tail].concat().into_bytes())
     }
 }

@@ -136,8 +136,7 @@ impl Journal {
         let imsi = match news {
             News::Receipt { imsi, .. } | News::Inbound { imsi, .. } => imsi,
         };
-        let text: String = tpdu.iter().map(|octet| format!("{octet:02x}")).collect();
-        self.hash(&format!("{imsi} {text}"))
+        self.hash(&format!("{imsi} {}", model::hex::digits(tpdu)))
     }
 }
 

@@ -18,8 +18,7 @@ pub(super) fn of_journal(directory: &Path, exists: bool) -> Result<(DataKey, Num
         let made = std::fs::create_dir_all(directory);
         made.map_err(|source| failed(runtime::secret::SecretError::Write { path: directory.to_owned(), source }))?;
         let random: [u8; 32] = rand::random();
-        let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_private(&path, text.as_bytes()).map_err(failed)?;
+        write_private(&path, model::hex::digits(&random).as_bytes()).map_err(failed)?;
     }
     let secret = Secret::read(&path).map_err(failed)?;
     let key = parse(secret.expose()).ok_or_else(|| FarmError::JournalKeyText { path: path.clone() })?;

@@ -254,8 +254,7 @@ impl<B: Bus, S: Store, L: Loads> Inbox<B, S, L> {
 
     /// What a farm calls a message, as a keyed hash: (farm, incarnation, number) makes it unique.
     fn arrival(&self, inbound: &Inbound) -> [u8; 16] {
-        let binding: Vec<String> = inbound.binding().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.keys.numbers.hash_text(&binding.concat())
+        self.keys.numbers.hash_text(&model::hex::digits(&inbound.binding()))
     }
 
     /// Makes one message of parts.
@@ -443,8 +442,8 @@ fn onward(lane: Lane, tenant: &TenantId, row: &InboundRow) -> (Lane, Entry) {
         received_ms: row.place.received.0,
         data_key: row.data_key.clone(),
         sealed: row.sealed.clone(),
-        is_letter: false,
         account: row.account.clone(),
+        ..MailRecord::default()
     };
     (lane, Entry::new(partition_key(tenant.as_str(), &[]), record.encode_to_vec()))
 }

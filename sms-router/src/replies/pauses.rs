@@ -71,7 +71,7 @@ async fn find<B: Bus, S: Store, L: Loads>(
     hearing: &Hearing<'_, B, S, L>,
     number: &Msisdn,
 ) -> Result<Option<Found>, RouterError> {
-    let hash = hash(hearing, number);
+    let hash = hearing.numbers.digits(number);
     let store = &hearing.desk.store;
     let tenants = store.tenants_with(DocumentKind::NumberOwner, &hash).await.map_err(RouterError::Devices)?;
     let mut found = Vec::new();
@@ -165,10 +165,6 @@ fn reply<B: Bus, S: Store, L: Loads>(
     let id = hearing.said.answer;
     let text = Text { tenant, user: "", phone: number, text, id, received };
     (!text.text.is_empty()).then(|| (Lane::Accepted, text.entry(key, hearing.numbers)))
-}
-
-fn hash<B: Bus, S: Store, L: Loads>(hearing: &Hearing<'_, B, S, L>, number: &Msisdn) -> String {
-    model::opt_out::OptOut::id(&hearing.numbers.hash(number))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Scene {
     pub(crate) fn device(&self, id: &str, number: &str, resources: &[&str]) -> Device {
         let snapshot = self.house.desk.world.snapshot();
         let (_, key) = snapshot.keyring.newest(&self.house.tenant).unwrap();
-        let hash = self.house.master.number_key().hash(&Msisdn::parse(number).unwrap());
+        let hash = self.house.master.number_key().digits(&Msisdn::parse(number).unwrap());
         let resource = |name: &str| Resource {
             name: format!("./{name}"),
             sync: SyncKind::TwoWay,
@@ -80,10 +80,7 @@ impl Scene {
             id: id.into(),
             kind: "phone".into(),
             model: "plain".into(),
-            number: Some(Number {
-                hash: hash.iter().map(|octet| format!("{octet:02x}")).collect(),
-                sealed: SealedText::seal(key, &self.house.tenant, number),
-            }),
+            number: Some(Number { hash, sealed: SealedText::seal(key, &self.house.tenant, number) }),
             reported: None,
             channels: vec![Channel::Sms],
             standing: standing(DeviceState::Enabled),

@@ -20,7 +20,6 @@ use super::{Desk, Order};
 use crate::cli::Common;
 use crate::config::{Config, Door};
 use crate::engines::{self, Absent};
-use crate::secrets::hex;
 use crate::{demo, secrets};
 
 /// Octets of the file.
@@ -203,7 +202,7 @@ impl KeyFile {
     fn resolve(self, master: &MasterKey, folder: &Path, dry_run: bool) -> anyhow::Result<ApiKey> {
         let path = folder.join(&self.file);
         if !path.exists() && !dry_run {
-            let text = format!("ck_{}\n", hex(&rand::random::<[u8; 32]>()));
+            let text = format!("ck_{}\n", model::hex::digits(&rand::random::<[u8; 32]>()));
             runtime::secret::write_private(&path, text.as_bytes()).context("cannot write an API key")?;
         }
         let hash = if path.exists() {

@@ -54,7 +54,7 @@ pub struct Device {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
-    /// The keyed hash, in hexadecimal digits.
+    /// The keyed hash, in hexadecimal digits: [`crate::seal::NumberKey::digits`].
     pub hash: String,
     /// The number, E.164 with `+`.
     pub sealed: SealedText,

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::TenantId;
 use crate::keyring::Keyring;
 use crate::seal::{DataKey, SealError};
+use crate::{TenantId, hex};
 
 /// Something personal or secret, sealed with a data key of the tenant's.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +21,7 @@ impl SealedText {
     #[must_use]
     pub fn seal(key: &DataKey, tenant: &TenantId, text: &str) -> Self {
         let sealed = key.seal_bytes(&binding(tenant), text.as_bytes());
-        let sealed = sealed.iter().map(|octet| format!("{octet:02x}")).collect();
-        SealedText { data_key: key.id().to_owned(), sealed }
+        SealedText { data_key: key.id().to_owned(), sealed: hex::digits(&sealed) }
     }
 
     /// The text.
@@ -32,7 +31,7 @@ impl SealedText {
     pub fn open(&self, ring: &Keyring, tenant: &TenantId) -> Result<String, SealError> {
         let key = ring.key(&self.data_key)?;
         let broken = || SealError::Broken(self.data_key.clone());
-        let sealed = octets(&self.sealed).ok_or_else(broken)?;
+        let sealed = hex::octets(&self.sealed).ok_or_else(broken)?;
         String::from_utf8(key.open_bytes(&binding(tenant), &sealed)?).map_err(|_| broken())
     }
 }
@@ -46,12 +45,6 @@ impl std::fmt::Debug for SealedText {
 /// One tenant's text is no other's, whoever writes into the store.
 fn binding(tenant: &TenantId) -> Vec<u8> {
     [b"push\0", tenant.as_str().as_bytes()].concat()
-}
-
-fn octets(digits: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| Some((digit(pair[0])? << 4 | digit(*pair.get(1)?)?) as u8)).collect()
 }
 
 #[cfg(test)]

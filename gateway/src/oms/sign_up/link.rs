@@ -50,5 +50,5 @@ fn hash(snapshot: &Snapshot, errand: Errand, user: &OmsUser, mailbox: &str, unti
     let OmsUser { tenant, user_id, password_hash, smtp_address, .. } = user;
     let password = if errand == Errand::Reset { password_hash } else { "" };
     let said = format!("link\0{errand:?}\0{tenant}\0{user_id}\0{smtp_address}\0{password}\0{mailbox}\0{until}");
-    snapshot.numbers().hash_text(&said).iter().map(|byte| format!("{byte:02x}")).collect()
+    model::hex::digits(&snapshot.numbers().hash_text(&said))
 }
