@@ -11,7 +11,7 @@ use model::push::Change;
 use model::record::{
     Account, Binary, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
-use model::reply::{MailRecord, Words};
+use model::reply::{Happening, MailRecord, Words};
 use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
 use wire::datagram::NOTIFICATION_MINUTES;
 
@@ -242,11 +242,29 @@ impl Acceptor {
             data_key: key.id().to_owned(),
             sealed: words.seal(key, id),
             is_letter: true,
-            account: String::new(),
+            ..MailRecord::default()
         };
         let entry = Entry::new(user.tenant.as_str().as_bytes().to_vec(), record.to_bytes());
         // Nobody plans it: late is as good as in time.
         self.append(&Lane::Mail, vec![entry], Timestamp(i64::MAX)).await
+    }
+
+    /// Makes something durable that a tenant's webhook is to hear. The same key leads to the same id of the post.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`], [`Refusal::Unavailable`]: it may not be heard.
+    pub async fn tell(&self, tenant: &model::TenantId, key: &str, happening: Happening) -> Result<(), Refusal> {
+        let record = MailRecord {
+            id: MessageId::derived(tenant, key).to_bytes().to_vec(),
+            tenant: tenant.as_str().to_owned(),
+            received_ms: clock::now().0,
+            is_letter: true,
+            happening: Some(happening),
+            ..MailRecord::default()
+        };
+        let entry = Entry::new(tenant.as_str().as_bytes().to_vec(), record.to_bytes());
+        // Nobody plans it: late is as good as in time.
+        self.append(&Lane::Hooks, vec![entry], Timestamp(i64::MAX)).await
     }
 
     /// Makes what changed durable, all of it or nothing, and returns only then. A repeat does no harm.

@@ -197,6 +197,8 @@ labels! {
     Deferred = "deferred",
     /// The tenant has no webhook any more; its list has it.
     Unposted = "unposted",
+    /// Something happened, and the tenant has no webhook to hear of it.
+    Unwanted = "unwanted",
     /// It was told of before.
     Repeated = "repeated",
 }

@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus::{Bus as _, Entry};
-use model::reply::{MailRecord, Words};
+use model::reply::{Happening, MailRecord, Words};
 use model::{Lane, MessageId, TenantId};
 use runtime::Stop;
 use sms_router::config::{Config, Webhooks};
@@ -28,20 +28,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Webhook {
     url: String,
     posts: Arc<AtomicUsize>,
+    /// The last one, with its head.
+    last: Arc<Mutex<String>>,
 }
 
 impl Webhook {
     async fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let posts = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&posts);
+        let (posts, last) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+        let (counted, kept) = (Arc::clone(&posts), Arc::clone(&last));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, status, Arc::clone(&counted)));
+                tokio::spawn(answer(stream, status, Arc::clone(&counted), Arc::clone(&kept)));
             }
         });
-        Webhook { url, posts }
+        Webhook { url, posts, last }
     }
 
     fn posts(&self) -> usize {
@@ -49,7 +51,7 @@ impl Webhook {
     }
 }
 
-async fn answer(mut stream: TcpStream, status: &str, posts: Arc<AtomicUsize>) {
+async fn answer(mut stream: TcpStream, status: &str, posts: Arc<AtomicUsize>, last: Arc<Mutex<String>>) {
     let (mut request, mut octets) = (Vec::new(), [0; 4096]);
     while !is_whole(&request) {
         match stream.read(&mut octets).await {
@@ -57,6 +59,7 @@ async fn answer(mut stream: TcpStream, status: &str, posts: Arc<AtomicUsize>) {
             _ => return,
         }
     }
+    *last.lock().unwrap() = String::from_utf8(request).unwrap();
     posts.fetch_add(1, Ordering::SeqCst);
     let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     drop(stream.write_all(answer.as_bytes()).await);
@@ -92,8 +95,8 @@ async fn put(house: &House, tenant: &TenantId, number: u128) -> InboundPlace {
         received_ms: NOW.0,
         data_key: key.id().to_owned(),
         sealed,
-        is_letter: false,
         account: "blue".into(),
+        ..MailRecord::default()
     };
     house.bus.append(&Lane::Hooks, vec![Entry::to_partition(PARTITION, record.to_bytes())]).await.unwrap();
     place
@@ -155,4 +158,65 @@ async fn a_webhook_that_is_away_leaves_room_for_another_tenant_s() {
     }
     assert_eq!((fate(&house, &got).await.as_deref(), there.posts()), (Some("posted"), 1));
     assert_eq!((waiting(&house, &missed).await, away.posts()), (2, 2));
+}
+
+/// What a gateway puts before the webhook of a tenant.
+async fn happen(house: &House, tenant: &TenantId, number: u128) {
+    let happening = Happening {
+        kind: "device.number_conflict".into(),
+        at_ms: NOW.0,
+        data: r#"{"account":"ann@acme.example","device":"phone"}"#.into(),
+    };
+    let record = MailRecord {
+        id: MessageId(number).to_bytes().to_vec(),
+        tenant: tenant.as_str().to_owned(),
+        received_ms: NOW.0,
+        is_letter: true,
+        happening: Some(happening),
+        ..MailRecord::default()
+    };
+    house.bus.append(&Lane::Hooks, vec![Entry::to_partition(PARTITION, record.to_bytes())]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_happened_is_posted_to_who_wants_to_hear_it() {
+    let there = Webhook::answering("204 No Content").await;
+    let acme = TenantId::new("acme").unwrap();
+    let webhooks = Webhooks {
+        urls: [(acme.clone(), there.url.clone())].into(),
+        networks: vec!["127.0.0.0/8".into()],
+        ..Webhooks::default()
+    };
+    let house = House::open_with(Config { webhooks, ..Config::default() }).await;
+    // A tenant without a webhook keeps nobody waiting.
+    happen(&house, &TenantId::new("quiet").unwrap(), 1).await;
+    happen(&house, &acme, 2).await;
+    let stop = Stop::new(30);
+    let way = Way::Hooks(Hooks::of(&house.desk.config.webhooks, &house.master).unwrap());
+    let mailer = Mailer::new(house.desk.clone(), way, PARTITION);
+    let done = async {
+        while there.posts() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ended = mailer.run(&stop) => panic!("it ended: {ended:?}"),
+        done = tokio::time::timeout(PATIENCE, done) => done.expect("the webhook is posted to"),
+    }
+    let last = there.last.lock().unwrap().clone();
+    let (head, body) = last.split_once("\r\n\r\n").unwrap();
+    let posted: serde_json::Value = serde_json::from_str(body).unwrap();
+    let expected = serde_json::json!({
+        "type": "device.number_conflict",
+        "timestamp": NOW,
+        "data": { "account": "ann@acme.example", "device": "phone" },
+    });
+    assert_eq!(posted, expected);
+    let header = |name: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    };
+    let (id, at) = (MessageId(2).to_string(), header("webhook-timestamp").unwrap());
+    let signature = house.master.webhook_key(&acme).sign(&id, &at, body);
+    assert_eq!((header("webhook-id"), header("webhook-signature")), (Some(id), Some(signature)));
 }

@@ -110,7 +110,8 @@ impl Words {
     }
 }
 
-/// A record of the lanes `mail` and `hooks`: a reply for a user's mailbox, a message for a tenant's webhook, or a letter of ours.
+/// A record of the lanes `mail` and `hooks`: a reply for a user's mailbox, a message or something that happened for a tenant's webhook,
+/// or a letter of ours.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct MailRecord {
     /// Which message from a handset, 16 bytes.
@@ -131,12 +132,29 @@ pub struct MailRecord {
     /// Sealed [`Words`].
     #[prost(bytes = "bytes", tag = "6")]
     pub sealed: Bytes,
-    /// Whether it is a letter of ours, which stands in no list.
+    /// Whether it is ours, and no handset's: it stands in no list.
     #[prost(bool, tag = "7")]
     pub is_letter: bool,
     /// The SIM or supplier account that received it; empty for a letter.
     #[prost(string, tag = "8")]
     pub account: String,
+    /// What happened, where that is what is told: nothing is sealed then, and builds that do not know it post nothing.
+    #[prost(message, optional, tag = "9")]
+    pub happening: Option<Happening>,
+}
+
+/// Something that happened, as a tenant's webhook is told of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Happening {
+    /// What: the `type` of the post.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// When (UTC ms).
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
+    /// The post's `data`: a JSON object without a secret or a number in full.
+    #[prost(string, tag = "3")]
+    pub data: String,
 }
 
 impl MailRecord {

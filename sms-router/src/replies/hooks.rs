@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use model::keyring::MasterKey;
 use model::party::Tenant;
-use model::reply::Words;
+use model::reply::{Happening, Words};
 use model::{MessageId, TenantId, Timestamp};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, StatusCode, Url};
@@ -81,9 +81,17 @@ struct Medium<'a> {
     data: String,
 }
 
-/// What is posted of a message, and to whom.
+/// What is posted of something that happened.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: Timestamp,
+    data: serde_json::Value,
+}
+
+/// What is posted of a message.
 pub(super) struct Posted<'a> {
-    pub(super) tenant: &'a TenantId,
     pub(super) id: MessageId,
     pub(super) account: &'a str,
     pub(super) user: &'a str,
@@ -174,10 +182,27 @@ impl Hooks {
         posted: &Posted<'_>,
         now: Timestamp,
     ) -> Result<Answer, &'static str> {
+        self.send(tenant, posted.id, body(posted), now).await
+    }
+
+    /// Posts what happened. The error says why it cannot be.
+    pub(super) async fn tell(
+        &self,
+        tenant: &Tenant,
+        id: MessageId,
+        happening: &Happening,
+        now: Timestamp,
+    ) -> Result<Answer, &'static str> {
+        let data = serde_json::from_str(&happening.data).map_err(|_| "what happened can't be read")?;
+        let told = Told { kind: &happening.kind, timestamp: Timestamp(happening.at_ms), data };
+        let body = serde_json::to_string(&told).expect("texts and times can be written");
+        self.send(tenant, id, body, now).await
+    }
+
+    async fn send(&self, tenant: &Tenant, id: MessageId, body: String, now: Timestamp) -> Result<Answer, &'static str> {
         let url = self.url(tenant).ok_or("the tenant has no webhook any more")?;
-        let body = body(posted);
-        let (id, at) = (posted.id.to_string(), now.0.div_euclid(1_000).to_string());
-        let signature = self.master.webhook_key(posted.tenant).sign(&id, &at, &body);
+        let (id, at) = (id.to_string(), now.0.div_euclid(1_000).to_string());
+        let signature = self.master.webhook_key(&tenant.id).sign(&id, &at, &body);
         let request = self
             .client
             .post(url)
@@ -332,8 +357,7 @@ mod tests {
         };
         let multimedia = record::Multimedia { subject: "s".into(), media: vec![medium], ..Default::default() };
         let words = Words { from: "+447700900123".into(), multimedia: Some(multimedia), ..Words::default() };
-        let tenant = TenantId::new("acme").unwrap();
-        let body = body(&Posted { tenant: &tenant, id: MessageId(7), account: "blue", user: "", words: &words });
+        let body = body(&Posted { id: MessageId(7), account: "blue", user: "", words: &words });
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["type"], "message.received");
         assert_eq!(body["data"]["from"], "+447700900123");

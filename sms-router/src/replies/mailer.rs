@@ -77,6 +77,8 @@ enum End {
     Refused,
     Deferred,
     Unsendable,
+    /// Nobody wants to hear of it.
+    Unwanted,
     Repeated,
 }
 
@@ -226,6 +228,9 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
         if row.is_some_and(|row| row.fate.is_some()) {
             return Ok((waiting, Try::Done(End::Repeated)));
         }
+        if self.is_unwanted(&waiting) {
+            return Ok((waiting, Try::Done(End::Unwanted)));
+        }
         let sent = match &self.way {
             _ if waiting.is_too_many => Err("too many of the tenant's wait before it"),
             Way::Mail(post) => {
@@ -261,13 +266,23 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
     }
 
     async fn post(&self, hooks: &Hooks, waiting: &Waiting) -> Result<Answer, &'static str> {
-        let (record, words) = (&waiting.record, self.words(waiting)?);
+        let (record, now) = (&waiting.record, self.desk.clock.now());
         let id = record.id().expect("it was looked at when it was read");
-        let posted =
-            Posted { tenant: &waiting.tenant, id, account: &record.account, user: &record.user, words: &words };
         let snapshot = self.desk.world.snapshot();
         let tenant = snapshot.tenants.get(&waiting.tenant).ok_or("the tenant is gone")?;
-        hooks.post(tenant, &posted, self.desk.clock.now()).await
+        if let Some(happening) = &record.happening {
+            return hooks.tell(tenant, id, happening, now).await;
+        }
+        let words = self.words(waiting)?;
+        hooks.post(tenant, &Posted { id, account: &record.account, user: &record.user, words: &words }, now).await
+    }
+
+    /// Whether something happened that a tenant without a webhook does not want to hear.
+    fn is_unwanted(&self, waiting: &Waiting) -> bool {
+        let Way::Hooks(hooks) = &self.way else { return false };
+        let snapshot = self.desk.world.snapshot();
+        let has_hook = || snapshot.tenants.get(&waiting.tenant).is_some_and(|tenant| hooks.has(tenant));
+        waiting.record.happening.is_some() && !has_hook()
     }
 
     /// Writes the mail by what is known of the user at this moment, and hands it over. The error says why there is none.
@@ -396,7 +411,7 @@ impl Way {
                 End::Sent => MailedAs::Mailed,
                 End::Refused => MailedAs::Bounced,
                 End::Deferred => MailedAs::Deferred,
-                End::Unsendable => MailedAs::Unmailed,
+                End::Unsendable | End::Unwanted => MailedAs::Unmailed,
                 End::Repeated => MailedAs::Repeated,
             }),
             Way::Hooks(_) => metrics.posts.with(match end {
@@ -404,6 +419,7 @@ impl Way {
                 End::Refused => PostedAs::Refused,
                 End::Deferred => PostedAs::Deferred,
                 End::Unsendable => PostedAs::Unposted,
+                End::Unwanted => PostedAs::Unwanted,
                 End::Repeated => PostedAs::Repeated,
             }),
         }
