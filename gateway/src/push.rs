@@ -6,6 +6,7 @@ mod account_document;
 mod accounts;
 mod actions;
 mod alerts;
+mod bulk;
 mod changes;
 mod desk;
 mod device_document;
@@ -43,7 +44,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
             get(accounts::export).put(accounts::import).fallback(method_not_allowed),
         )
         .route("/v1/devices", get(devices::list).fallback(method_not_allowed))
-        .route("/v1/devices:enable", post(actions::enable_all).fallback(method_not_allowed))
+        .route("/v1/devices:enable", post(bulk::enable).fallback(method_not_allowed))
         .route(
             "/v1/devices/{device}",
             get(devices::show)

@@ -1,24 +1,22 @@
 //! `/v1/access`: who may use push, by domain. Knows HTTP and what a rule may be; an account's own word is in the account.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::Refusal;
 use model::push::{Access, AccessRule};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use store::DocumentKind;
 
 use super::desk::{Desk, Page, TRIES_MAX, cursor, invalid};
 use super::sync_url::check_path;
 use crate::problem::Problem;
-use crate::rest::{Caller, conditions};
-use crate::run::Gateway;
+use crate::rest::conditions;
 
 /// Octets of a domain (RFC 1035, 2.3.4).
 const DOMAIN_BYTES_MAX: usize = 253;
@@ -33,53 +31,40 @@ struct Rules {
 }
 
 #[derive(Serialize)]
-struct View {
-    domain: String,
+pub(super) struct View {
+    pub(super) domain: String,
     #[serde(flatten)]
-    rule: AccessRule,
+    pub(super) rule: AccessRule,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    domain: Option<String>,
+pub(super) struct Wanted {
+    pub(super) domain: Option<String>,
+    #[serde(deserialize_with = "access")]
     access: Access,
     #[serde(default)]
     sync_path: String,
 }
 
-pub(super) async fn list(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+/// Names the field where its value is none.
+fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Access, D::Error> {
+    Access::deserialize(deserializer).map_err(|error| D::Error::custom(format_args!("`access`: {error}")))
+}
+
+pub(super) async fn list(desk: Desk, page: Result<Query<Page>, QueryRejection>) -> Response {
     desk.answer(desk.list_rules(page).await)
 }
 
-pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(domain): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn show(desk: Desk, Path(domain): Path<String>) -> Response {
     desk.answer(desk.show_rule(&domain).await)
 }
 
-pub(super) async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(domain): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
-    desk.answer(desk.put_rule(&domain, &headers, body).await)
+pub(super) async fn put(desk: Desk, Path(domain): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    desk.answer(desk.put_said_rule(&domain, &headers, body).await)
 }
 
-pub(super) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(domain): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn remove(desk: Desk, Path(domain): Path<String>, headers: HeaderMap) -> Response {
     desk.answer(desk.remove_rule(&domain, &headers).await)
 }
 
@@ -103,9 +88,18 @@ impl Desk {
         Ok(([(ETAG, tag(&rule))], Json(View { domain, rule })).into_response())
     }
 
-    async fn put_rule(&self, domain: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-        let domain = domain_of(domain)?;
+    async fn put_said_rule(&self, domain: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
         let wanted: Wanted = self.json(headers, body).await?;
+        self.put_rule(domain, headers, wanted).await
+    }
+
+    pub(super) async fn put_rule(
+        &self,
+        domain: &str,
+        headers: &HeaderMap,
+        wanted: Wanted,
+    ) -> Result<Response, Problem> {
+        let domain = domain_of(domain)?;
         if wanted.domain.as_ref().is_some_and(|own| own.to_ascii_lowercase() != domain) {
             return Err(invalid("`domain` is not the one in the path"));
         }
@@ -153,7 +147,7 @@ fn domain_of(path: &str) -> Result<String, Problem> {
     Err(invalid("a rule is of a domain such as `acme.example`, or of all of them: `*`"))
 }
 
-fn tag(rule: &AccessRule) -> String {
+pub(super) fn tag(rule: &AccessRule) -> String {
     conditions::tag(&serde_json::to_string(rule).expect("documents have keys that are text"))
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Corrected {
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    id: Option<String>,
+    pub(super) id: Option<String>,
     server_id: String,
     sync_url: String,
     #[serde(default)]

@@ -1,12 +1,11 @@
 //! `/v1/accounts`: whose devices are told. Knows HTTP; what an account may be is the document's, how it is kept is `save`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -22,8 +21,7 @@ use super::device_document::{self as device, Said};
 use super::save::{Touch, no_account};
 use crate::number;
 use crate::problem::Problem;
-use crate::rest::{Caller, conditions};
-use crate::run::Gateway;
+use crate::rest::conditions;
 
 #[derive(Serialize)]
 struct Accounts {
@@ -32,61 +30,34 @@ struct Accounts {
     next: Option<String>,
 }
 
-pub(super) async fn list(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn list(desk: Desk, page: Result<Query<Page>, QueryRejection>) -> Response {
     desk.answer(desk.list_accounts(page).await)
 }
 
-pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.show_account(&id, Form::Short).await)
 }
 
 /// `GET …/config`: the whole account, numbers included, to be put elsewhere or again.
-pub(super) async fn export(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn export(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.show_account(&id, Form::Whole).await)
 }
 
-pub(super) async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
-    desk.answer(desk.put_account(&id, Form::Short, &headers, body).await)
+pub(super) async fn put(desk: Desk, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    desk.answer(desk.put_said_account(&id, Form::Short, &headers, body).await)
 }
 
-pub(super) async fn import(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
-    desk.answer(desk.put_account(&id, Form::Whole, &headers, body).await)
+pub(super) async fn import(desk: Desk, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    desk.answer(desk.put_said_account(&id, Form::Whole, &headers, body).await)
 }
 
-pub(super) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn remove(desk: Desk, Path(id): Path<String>, headers: HeaderMap) -> Response {
     desk.answer(desk.take_account_away(&id, &headers).await)
 }
 
 /// How an account is shown and said.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// Without its devices' numbers and particulars.
     Short,
     /// All of it but the password.
@@ -112,9 +83,25 @@ impl Desk {
         Ok(([(ETAG, account_tag(&account))], Json(view)).into_response())
     }
 
-    async fn put_account(&self, id: &str, form: Form, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-        let id = id_of(id)?;
+    async fn put_said_account(
+        &self,
+        id: &str,
+        form: Form,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
         let wanted: Wanted = self.json(headers, body).await?;
+        self.put_account(id, form, headers, wanted).await
+    }
+
+    pub(super) async fn put_account(
+        &self,
+        id: &str,
+        form: Form,
+        headers: &HeaderMap,
+        wanted: Wanted,
+    ) -> Result<Response, Problem> {
+        let id = id_of(id)?;
         let domain = id.rsplit_once('@').map_or("", |(_, domain)| domain);
         let rules = self.files().rules(domain).await?;
         let password = match wanted.password.as_deref() {
@@ -197,7 +184,7 @@ impl Desk {
         Err(Refusal::Busy.into())
     }
 
-    fn account_view(&self, account: &Account, form: Form) -> Result<View, Problem> {
+    pub(super) fn account_view(&self, account: &Account, form: Form) -> Result<View, Problem> {
         let device = |device| match form {
             Form::Short => self.device_view(device),
             Form::Whole => self.whole_device_view(device),
@@ -229,14 +216,13 @@ impl Desk {
     }
 
     pub(super) fn kept_number(&self, number: &Msisdn) -> Result<Number, Problem> {
-        let hash = self.caller.snapshot.numbers().hash(number);
-        let hash = hash.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hash = self.caller.snapshot.numbers().digits(number);
         Ok(Number { hash, sealed: self.seal(&number.to_string())? })
     }
 }
 
 /// What tells this state of an account from others. What is noted of devices and not shown here is no part of it.
-fn account_tag(account: &Account) -> String {
+pub(super) fn account_tag(account: &Account) -> String {
     let mut account = account.clone();
     for device in account.devices.values_mut() {
         (device.failures, device.configured, device.answered) = (0, None, None);

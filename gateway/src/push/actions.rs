@@ -1,16 +1,13 @@
 //! `POST /v1/devices/{id}:…`: what is done with a device. Knows HTTP and what each does; how an account is kept is `save`'s.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::push::{Account, ChangeKind, Device, DeviceState, Ota, Resource, Standing, Touched};
 use model::{MessageId, Msisdn, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::DocumentKind;
 use wire::provisioning::{DataStore, Imsi, Pin, ProvisioningError, Route, Security, SyncAccount};
 
 use super::accounts::Models;
@@ -19,17 +16,11 @@ use super::desk::{Desk, invalid};
 use super::device_document::no_push;
 use super::save::{NUMBER_TAKEN, Touch, no_device};
 use crate::problem::Problem;
-use crate::rest::Caller;
 use crate::rest::request::idempotency_key;
-use crate::run::Gateway;
 use crate::{number, trace};
 
 /// How long settings are not sent again, whoever asks.
 const CONFIGURE_REST_MS: i64 = 10 * 60 * 1_000;
-/// Devices one request enables.
-const BULK_MAX: usize = 1_000;
-/// Accounts read in one step when devices are looked for by reason.
-const STEP: usize = 100;
 /// Why a device is in conflict that is said to have another number.
 const REPORTED: &str = "number_reported";
 
@@ -44,14 +35,7 @@ struct Queued {
 }
 
 /// `POST /v1/devices/{id}:action`.
-pub(super) async fn act(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn act(desk: Desk, Path(path): Path<String>, headers: HeaderMap, body: Body) -> Response {
     let done = match path.rsplit_once(':') {
         Some((id, "enable")) => desk.enable(id).await,
         Some((id, "pause")) => desk.pause(id, &headers, body).await,
@@ -69,13 +53,11 @@ pub(super) async fn act(
 
 /// `POST /v1/devices/{id}/number:action`.
 pub(super) async fn act_on_number(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
+    desk: Desk,
     Path((id, aspect)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let desk = Desk::new(gateway, caller);
     let done = match aspect.as_str() {
         "number:resolve" => desk.resolve(&id, &headers, body).await,
         "number:report" => desk.report(&id, &headers, body).await,
@@ -85,17 +67,6 @@ pub(super) async fn act_on_number(
         )),
     };
     desk.answer(done)
-}
-
-/// `POST /v1/devices:enable`: many at once.
-pub(super) async fn enable_all(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
-    desk.answer(desk.enable_many(&headers, body).await)
 }
 
 #[derive(Deserialize, Default)]
@@ -146,37 +117,13 @@ struct Report {
     number: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Enable {
-    ids: Option<Vec<String>>,
-    /// All that are disabled for this reason.
-    reason: Option<String>,
-}
-
-#[derive(Serialize, Default)]
-struct Enabled {
-    enabled: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    refused: Vec<NotEnabled>,
-    /// Whether there may be more of this reason.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct NotEnabled {
-    id: String,
-    reason: &'static str,
-}
-
 impl Desk {
     async fn enable(&self, id: &str) -> Result<Response, Problem> {
         let account = self.enable_one(id).await?;
         self.device_answer(StatusCode::OK, &account, id, Vec::new())
     }
 
-    async fn enable_one(&self, id: &str) -> Result<Account, Problem> {
+    pub(super) async fn enable_one(&self, id: &str) -> Result<Account, Problem> {
         let (account, device) = self.device(id).await?;
         let mut models = Models::new(self);
         let model = models.get(&device.model).await?;
@@ -195,82 +142,45 @@ impl Desk {
         self.edit_device(&account.id, id, change).await
     }
 
-    async fn enable_many(&self, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-        let wanted: Enable = self.json(headers, body).await?;
-        let (ids, more) = match (wanted.ids, wanted.reason) {
-            (Some(ids), None) if ids.len() <= BULK_MAX => (ids, false),
-            (Some(_), None) => return Err(invalid(format!("`ids` names at most {BULK_MAX}"))),
-            (None, Some(reason)) => self.disabled_for(&reason).await?,
-            _ => return Err(invalid("write either `ids` or `reason`")),
-        };
-        let mut answer = Enabled { more, ..Enabled::default() };
-        for id in ids {
-            match self.enable_one(&id).await {
-                Ok(account) if account.devices.get(&id).is_some_and(|device| !device.holds_number()) => {
-                    // Another device got its number meanwhile, or it has none.
-                    let device = &account.devices[&id];
-                    match device.standing.state {
-                        DeviceState::NumberConflict => {
-                            answer.refused.push(NotEnabled { id, reason: "number_conflict" })
-                        }
-                        _ => answer.enabled.push(id),
-                    }
-                }
-                Ok(_) => answer.enabled.push(id),
-                Err(problem) if problem.refusal.http_status() < 500 => {
-                    answer.refused.push(NotEnabled { id, reason: problem.refusal.code() });
-                }
-                Err(problem) => return Err(problem),
-            }
-        }
-        Ok(Json(answer).into_response())
-    }
-
-    /// Devices that are disabled for a reason, and whether there may be more.
-    async fn disabled_for(&self, reason: &str) -> Result<(Vec<String>, bool), Problem> {
-        let (mut ids, mut after) = (Vec::new(), String::new());
-        loop {
-            let read = self.files().list::<Account>(DocumentKind::Account, &after, STEP).await?;
-            let Some((last, ..)) = read.last() else { return Ok((ids, false)) };
-            after.clone_from(last);
-            for (_, _, account) in read {
-                let is_meant = |device: &&Device| {
-                    device.standing.state == DeviceState::Disabled && device.standing.reason == reason
-                };
-                ids.extend(account.devices.values().filter(is_meant).map(|device| device.id.clone()));
-                if ids.len() >= BULK_MAX {
-                    ids.truncate(BULK_MAX);
-                    return Ok((ids, true));
-                }
-            }
-        }
-    }
-
     async fn pause(&self, id: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
         let pause: Pause = self.json_or_default(headers, body).await?;
-        if pause.until.is_some_and(|until| until <= self.now) {
+        let (account, _) = self.device(id).await?;
+        let account = self.pause_device(&account, id, "", pause.until).await?;
+        self.device_answer(StatusCode::OK, &account, id, Vec::new())
+    }
+
+    pub(super) async fn pause_device(
+        &self,
+        account: &Account,
+        id: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Account, Problem> {
+        if until.is_some_and(|until| until <= self.now) {
             return Err(invalid("`until` is over"));
         }
-        let (account, _) = self.device(id).await?;
         let change = |device: &mut Device| {
             self.must_be(device, &[DeviceState::Enabled, DeviceState::Paused])?;
-            self.stand(device, DeviceState::Paused, "", pause.until);
+            self.stand(device, DeviceState::Paused, reason, until);
             Ok(())
         };
-        let account = self.edit_device(&account.id, id, change).await?;
-        self.device_answer(StatusCode::OK, &account, id, Vec::new())
+        self.edit_device(&account.id, id, change).await
     }
 
     /// What changed while it was paused is told now.
     async fn resume(&self, id: &str) -> Result<Response, Problem> {
         let (account, _) = self.device(id).await?;
+        let account = self.resume_device(&account, id).await?;
+        self.device_answer(StatusCode::OK, &account, id, Vec::new())
+    }
+
+    pub(super) async fn resume_device(&self, account: &Account, id: &str) -> Result<Account, Problem> {
         let change = |device: &mut Device| {
             self.must_be(device, &[DeviceState::Enabled, DeviceState::Paused])?;
             self.stand(device, DeviceState::Enabled, "", None);
             Ok(())
         };
-        let account = self.edit_device(&account.id, id, change).await?;
-        self.device_answer(StatusCode::OK, &account, id, Vec::new())
+        self.edit_device(&account.id, id, change).await
     }
 
     fn must_be(&self, device: &Device, states: &[DeviceState]) -> Result<(), Problem> {

@@ -1,9 +1,6 @@
 //! `POST /v1/changes`: what changed, a line of JSON for each (push-channels.md, 2.2). Knows HTTP and JSON.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,9 +13,7 @@ use super::desk::{Desk, invalid};
 use super::intake::Taken;
 use crate::metrics::{FaultLabel, SourceLabel};
 use crate::problem::Problem;
-use crate::rest::Caller;
 use crate::rest::request::idempotency_key;
-use crate::run::Gateway;
 
 /// Lines of one body.
 const LINES_MAX: usize = 5_000;
@@ -60,13 +55,7 @@ struct Kept {
     answer: String,
 }
 
-pub(super) async fn take(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn take(desk: Desk, headers: HeaderMap, body: Body) -> Response {
     desk.answer(desk.take_changes(&headers, body).await)
 }
 
@@ -120,7 +109,7 @@ impl Desk {
     }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if ["", "application/x-ndjson", "application/ndjson", "application/json"].contains(&essence.as_str()) {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
+use axum::extract::FromRequestParts;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -25,7 +26,7 @@ use crate::{body, clock};
 /// Times another writer may be first.
 pub(super) const TRIES_MAX: u32 = 16;
 /// Things one answer lists, at most.
-const LISTED_MAX: usize = 200;
+pub(super) const LISTED_MAX: usize = 200;
 /// Things one answer lists if the caller does not say.
 const LISTED: usize = 100;
 
@@ -57,15 +58,30 @@ impl Page {
 
     /// What the last list ended with; empty: the list begins.
     pub(super) fn after(&self) -> Result<String, Problem> {
-        let Some(cursor) = &self.cursor else { return Ok(String::new()) };
-        let read = BASE64.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        read.ok_or_else(|| invalid("`cursor` is not one that a list gave as `next`"))
+        read_cursor(self.cursor.as_ref())
     }
+}
+
+/// What a list ended with that gave this as where it goes on; empty: it begins.
+pub(super) fn read_cursor(cursor: Option<&String>) -> Result<String, Problem> {
+    let Some(cursor) = cursor else { return Ok(String::new()) };
+    let read = BASE64.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    read.ok_or_else(|| invalid("`cursor` is not one that a list gave as `next`"))
 }
 
 /// Where a list goes on that ended with this.
 pub(super) fn cursor(last: &str) -> String {
     BASE64.encode(last)
+}
+
+/// Every door of accounts and devices begins with who asks.
+impl FromRequestParts<Arc<Gateway>> for Desk {
+    type Rejection = RestProblem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, RestProblem> {
+        let caller = Caller::from_request_parts(parts, gateway).await?;
+        Ok(Desk::new(Arc::clone(gateway), caller))
+    }
 }
 
 impl Desk {

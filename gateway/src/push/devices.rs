@@ -1,11 +1,9 @@
 //! `/v1/devices`: what is told, and what is not. Knows HTTP; what a device may be is the document's.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG, LINK};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,13 +19,12 @@ use super::desk::{Desk, Page, TRIES_MAX, cursor, invalid};
 use super::device_document::{Said, View, Wanted, place};
 use super::save::{Touch, no_account, no_device};
 use crate::problem::Problem;
-use crate::rest::{Caller, conditions};
-use crate::run::Gateway;
+use crate::rest::conditions;
 
 /// Accounts looked through for one answer; a list that found too little by then goes on with its `next`.
-const SCANNED_MAX: usize = 2_000;
+pub(super) const SCANNED_MAX: usize = 2_000;
 /// Accounts read in one step.
-const STEP: usize = 100;
+pub(super) const STEP: usize = 100;
 
 #[derive(Serialize)]
 struct Devices {
@@ -36,39 +33,19 @@ struct Devices {
     next: Option<String>,
 }
 
-pub(super) async fn list(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    headers: HeaderMap,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn list(desk: Desk, headers: HeaderMap, page: Result<Query<Page>, QueryRejection>) -> Response {
     desk.answer(desk.list_devices(&headers, page).await)
 }
 
-pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.show_device(&id).await)
 }
 
-pub(super) async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn put(desk: Desk, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
     desk.answer(desk.put_device(&id, &headers, body).await)
 }
 
-pub(super) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn remove(desk: Desk, Path(id): Path<String>, headers: HeaderMap) -> Response {
     desk.answer(desk.remove_device(&id, &headers).await)
 }
 
@@ -88,7 +65,8 @@ impl Desk {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
         if let Some(next) = next {
             let state = page.state.map_or(String::new(), |state| format!("&state={}", word(&state)));
-            let link = format!("</v1/devices?cursor={next}{state}>; rel=\"next\"");
+            let limit = page.limit.map_or(String::new(), |limit| format!("&limit={limit}"));
+            let link = format!("</v1/devices?cursor={next}{state}{limit}>; rel=\"next\"");
             response.headers_mut().insert(LINK, HeaderValue::try_from(link).expect("a cursor is visible ASCII"));
         }
         Ok(response)

@@ -1,9 +1,7 @@
 //! `/v1/event-keys`: what datagrams are sealed with. Knows HTTP and how a secret is made, shown once, and kept.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::push::SealedText;
@@ -14,8 +12,7 @@ use store::DocumentKind;
 use super::desk::{Desk, TRIES_MAX, invalid};
 use super::files::Files;
 use crate::problem::Problem;
-use crate::rest::{Caller, conditions};
-use crate::run::Gateway;
+use crate::rest::conditions;
 
 /// Keys one tenant may have.
 pub(super) const KEYS_MAX: usize = 100;
@@ -46,23 +43,15 @@ struct View {
     secret: Option<String>,
 }
 
-pub(super) async fn list(State(gateway): State<Arc<Gateway>>, caller: Caller) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn list(desk: Desk) -> Response {
     desk.answer(desk.list_keys().await)
 }
 
-pub(super) async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn put(desk: Desk, Path(id): Path<String>, headers: HeaderMap) -> Response {
     desk.answer(desk.put_key(&id, &headers).await)
 }
 
-pub(super) async fn remove(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn remove(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.remove_key(&id).await)
 }
 
@@ -79,7 +68,7 @@ impl Desk {
         if !(1..=NAME_CHARS_MAX).contains(&id.len()) || !id.chars().all(fits) {
             return Err(invalid(format!("a key's id has 1 to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 . _ -")));
         }
-        let secret: String = rand::random::<[u8; 32]>().iter().map(|octet| format!("{octet:02x}")).collect();
+        let secret = model::hex::digits(&rand::random::<[u8; 32]>());
         let (since, by) = (self.now, self.caller.holder.name.clone());
         for _ in 0..TRIES_MAX {
             let was = self.files().text(DocumentKind::EventKey, id).await?;

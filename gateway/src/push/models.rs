@@ -1,11 +1,10 @@
 //! `/v1/models`: what makes of phones understand. Knows HTTP and what a model may be.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,8 +18,7 @@ use super::desk::{Desk, TRIES_MAX, invalid};
 use super::device_document::check_resources;
 use super::save::Touch;
 use crate::problem::Problem;
-use crate::rest::{Caller, conditions};
-use crate::run::Gateway;
+use crate::rest::conditions;
 
 /// Models one tenant may have of its own.
 const MODELS_MAX: usize = 500;
@@ -50,8 +48,8 @@ struct View {
 /// What a caller wants a model to be.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    name: Option<String>,
+pub(super) struct Wanted {
+    pub(super) name: Option<String>,
     push: bool,
     ota: bool_or_kind::Said,
     #[serde(default)]
@@ -92,34 +90,19 @@ mod bool_or_kind {
     }
 }
 
-pub(super) async fn list(State(gateway): State<Arc<Gateway>>, caller: Caller) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn list(desk: Desk) -> Response {
     desk.answer(desk.list_models().await)
 }
 
-pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(name): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn show(desk: Desk, Path(name): Path<String>) -> Response {
     desk.answer(desk.show_model(&name).await)
 }
 
-pub(super) async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
-    desk.answer(desk.put_model(&name, &headers, body).await)
+pub(super) async fn put(desk: Desk, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    desk.answer(desk.put_said_model(&name, &headers, body).await)
 }
 
-pub(super) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn remove(desk: Desk, Path(name): Path<String>, headers: HeaderMap) -> Response {
     desk.answer(desk.remove_model(&name, &headers).await)
 }
 
@@ -140,8 +123,12 @@ impl Desk {
         Ok(([(ETAG, tag(&model))], Json(View { model, built_in, disabled: None })).into_response())
     }
 
-    async fn put_model(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    async fn put_said_model(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
         let wanted: Wanted = self.json(headers, body).await?;
+        self.put_model(name, headers, wanted).await
+    }
+
+    pub(super) async fn put_model(&self, name: &str, headers: &HeaderMap, wanted: Wanted) -> Result<Response, Problem> {
         let model = wanted.checked(name)?;
         for _ in 0..TRIES_MAX {
             let own = self.files().read::<ClientModel>(DocumentKind::ClientModel, name).await?;
@@ -280,7 +267,7 @@ fn check_names(model: &ClientModel) -> Result<(), Problem> {
     super::alerts::compose(&account, model, &resources, None, 0).map(drop)
 }
 
-fn tag(model: &ClientModel) -> String {
+pub(super) fn tag(model: &ClientModel) -> String {
     conditions::tag(&serde_json::to_string(model).expect("documents have keys that are text"))
 }
 

@@ -1,10 +1,8 @@
 //! `GET /v1/notifications/{id}`: how a notification came to be, and what became of it. Knows HTTP; the router writes the first, the
 //! message's timeline has the second.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use model::push::Trace;
 use model::{MessageId, Refusal};
@@ -13,11 +11,9 @@ use store::{NOTIFICATION_MS, NotificationRow, Store};
 
 use super::desk::Desk;
 use crate::problem::Problem;
-use crate::rest::{Caller, messages};
-use crate::run::Gateway;
+use crate::rest::messages;
 
-pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.notification(&id).await.map(|(id, row)| {
         let mut shown = Map::from_iter([("id".to_owned(), json!(id.to_string()))]);
         shown.extend(row);
@@ -26,8 +22,7 @@ pub(super) async fn show(State(gateway): State<Arc<Gateway>>, caller: Caller, Pa
 }
 
 /// The same with every hop of the message that carries it.
-pub(super) async fn trace(State(gateway): State<Arc<Gateway>>, caller: Caller, Path(id): Path<String>) -> Response {
-    let desk = Desk::new(gateway, caller);
+pub(super) async fn trace(desk: Desk, Path(id): Path<String>) -> Response {
     desk.answer(desk.trace(&id).await)
 }
 

@@ -236,12 +236,24 @@ async fn the_disabled_are_listed_and_enabled_together() {
     assert!(lines[1].starts_with("d0,ann@acme.example,\"a,b\",ds-1.2,disabled,admin,"), "{}", lines[1]);
     assert_eq!(lines.len(), 5, "a head, three rows, and the end");
     let next = csv.link.strip_prefix('<').and_then(|link| link.split_once('>')).unwrap().0;
+    assert!(next.ends_with("&state=disabled&limit=3"), "{next}");
     assert!(house.ask_with("GET", next, &[("accept", "text/csv")], None).await.text.contains("\r\nd4,"));
 
     let answer = house.ask("POST", "/v1/devices:enable", json!({ "ids": ["d0", "nobody"] })).await.good();
     assert_eq!(answer, json!({ "enabled": ["d0"], "refused": [{ "id": "nobody", "reason": "not-found" }] }));
+    // After ann's, by a cursor as a list gives it.
+    let cursor = "YW5uQGFjbWUuZXhhbXBsZQ";
+    let rest = json!({ "reason": "admin", "cursor": cursor });
+    let answer = house.ask("POST", "/v1/devices:enable", rest).await.good();
+    assert_eq!(answer, json!({ "enabled": ["d3", "d4"] }));
     let answer = house.ask("POST", "/v1/devices:enable", json!({ "reason": "admin" })).await.good();
-    assert_eq!(answer["enabled"], json!(["d2", "d3", "d4"]));
+    assert_eq!(answer, json!({ "enabled": ["d2"] }));
+    let odd = json!({ "ids": ["d0"], "cursor": cursor });
+    house.ask("POST", "/v1/devices:enable", odd).await.refused(422, "invalid-field");
+    house
+        .ask("POST", "/v1/devices:enable", json!({ "reason": "x", "cursor": "!" }))
+        .await
+        .refused(422, "invalid-field");
     assert_eq!(house.ask("GET", "/v1/devices?state=disabled", None).await.good()["devices"], json!([]));
     house.ask("POST", "/v1/devices:enable", json!({})).await.refused(422, "invalid-field");
 }
