@@ -8,6 +8,8 @@ mod actions;
 mod alerts;
 mod bulk;
 mod changes;
+mod claims;
+mod conflicts;
 mod desk;
 mod device_document;
 mod devices;
@@ -26,7 +28,6 @@ use axum::Router;
 use axum::routing::{get, post};
 
 pub(crate) use intake::{Fault, Intake};
-pub(crate) use save::Turns;
 
 use crate::rest::method_not_allowed;
 use crate::run::Gateway;

@@ -94,8 +94,6 @@ pub struct Gateway {
     pub(crate) shelf: Shelf,
     /// Takes in what changed.
     pub(crate) intake: push::Intake,
-    /// Whose turn it is to claim what belongs to one device of a tenant's.
-    pub(crate) turns: push::Turns,
     /// How many codes are sent to phones.
     pub(crate) codes: oms::CodeBudget,
     /// What is counted.
@@ -114,7 +112,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// A lane this role writes could not be opened.
-    #[error("cannot open the lanes `accepted`, `mail`, `outcomes` and `changes`")]
+    #[error("cannot open the lanes `accepted`, `mail`, `hooks`, `outcomes` and `changes`")]
     Lane(#[source] BusError),
     /// The parties could not be read.
     #[error("cannot read tenants and prices from the store")]
@@ -180,7 +178,6 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
         meter: Meter::new(deps.store.clone()),
         shelf: Shelf::new(deps.store.clone(), config.content.clone()),
         intake: push::Intake::default(),
-        turns: push::Turns::default(),
         codes: oms::CodeBudget::new(),
         tls: tls.is_some(),
         address: listeners.public.local_addr().map_err(GatewayError::Address)?,
@@ -206,8 +203,8 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
 async fn open(deps: &Deps) -> Result<Snapshot, GatewayError> {
     deps.bus.create(&Lane::Accepted).await.map_err(GatewayError::Lane)?;
     deps.bus.declare(&Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]).await.map_err(GatewayError::Lane)?;
-    // For letters to users, for what phones fetched, and for what changed; who reads them says so.
-    for lane in [Lane::Mail, Lane::Outcomes, Lane::Changes] {
+    // For letters to users, for what tenants hear, for what phones fetched, and for what changed; who reads them says so.
+    for lane in [Lane::Mail, Lane::Hooks, Lane::Outcomes, Lane::Changes] {
         deps.bus.create(&lane).await.map_err(GatewayError::Lane)?;
     }
     load(deps).await

@@ -16,6 +16,12 @@ pub enum DocumentKind {
     DeviceOwner,
     /// The device a number belongs to, by the number's keyed hash in hexadecimal digits.
     NumberOwner,
+    /// The account that may have a device, by the device's id.
+    DeviceClaim,
+    /// The account that may have a device with a number, by the number's keyed hash in hexadecimal digits.
+    NumberClaim,
+    /// Which conflict of a device's number the tenant was told of, by the device's id.
+    ConflictTold,
     /// A client model, by name.
     ClientModel,
     /// Who may use push, by domain.
@@ -38,6 +44,9 @@ impl DocumentKind {
             DocumentKind::Account => "account",
             DocumentKind::DeviceOwner => "device-owner",
             DocumentKind::NumberOwner => "number-owner",
+            DocumentKind::DeviceClaim => "device-claim",
+            DocumentKind::NumberClaim => "number-claim",
+            DocumentKind::ConflictTold => "conflict-told",
             DocumentKind::ClientModel => "client-model",
             DocumentKind::AccessRule => "access-rule",
             DocumentKind::ChangeKey => "change-key",

@@ -97,12 +97,42 @@ impl Files<'_> {
         said: &T,
     ) -> Result<Option<Revision>, Problem> {
         let body = serde_json::to_string(said).expect("documents have keys that are text");
+        let body = if kind == DocumentKind::Account { unlike_any(&body) } else { body };
         self.put_text(was, kind, id, body, None).await
+    }
+
+    /// Puts an account in its own place as it is, so that nothing replaces it that was made of the revision `was`; `false`: somebody was
+    /// first.
+    pub(crate) async fn put_again(&self, was: Revision, id: &str, body: &str) -> Result<bool, Problem> {
+        let put = self.put_text(Some(was), DocumentKind::Account, id, unlike_any(body), None).await?;
+        Ok(put.is_some())
     }
 
     /// Removes a document; `false`: somebody was first.
     pub(crate) async fn remove(&self, kind: DocumentKind, id: &str, was: Revision) -> Result<bool, Problem> {
         self.store.remove_document(self.tenant, kind, id, was).await.map_err(unavailable)
+    }
+
+    /// Removes a document, whatever it says.
+    pub(crate) async fn drop(&self, kind: DocumentKind, id: &str) -> Result<(), Problem> {
+        while let Some((revision, _)) = self.text(kind, id).await? {
+            if self.remove(kind, id, revision).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The account that a device is named as one of, if it has the device.
+    pub(crate) async fn account_of(&self, device: &str) -> Result<Option<Account>, Problem> {
+        let Some((_, owner)) = self.text(DocumentKind::DeviceOwner, device).await? else { return Ok(None) };
+        let found = self.account(&owner).await?;
+        Ok(found.map(|(_, account)| account).filter(|account| account.devices.contains_key(device)))
+    }
+
+    /// An account's text as what it says.
+    pub(crate) fn read_account(&self, body: &str) -> Result<Account, Problem> {
+        parse(DocumentKind::Account, body)
     }
 
     /// An account.
@@ -130,6 +160,15 @@ impl Files<'_> {
             sync_path: path.unwrap_or_else(|| model::push::SYNC_PATH.to_owned()),
         })
     }
+}
+
+/// A document with blanks behind it that make its revision, which is its text, one that never was (RFC 8259, 2: they mean nothing). Who
+/// goes by a revision that was replaced twice is then refused even if what is there says the same again.
+fn unlike_any(body: &str) -> String {
+    const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+    let drawn: u64 = rand::random();
+    let blanks = (0..u64::BITS / 2).map(|at| BLANKS[(drawn >> (2 * at) & 3) as usize]);
+    body.trim_end().chars().chain(blanks).collect()
 }
 
 fn parse<T: DeserializeOwned>(kind: DocumentKind, body: &str) -> Result<T, Problem> {

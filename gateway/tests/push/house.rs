@@ -8,6 +8,7 @@ use model::keyring::{Keyring, MasterKey};
 use model::party::{ApiKey, Carries, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
 use model::push::{Change, ChangeKind};
 use model::record::{Content, Header, Record};
+use model::reply::MailRecord;
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ pub(crate) struct House {
     pub(crate) store: AnyStore,
     pub(crate) bus: AnyBus,
     ring: Keyring,
+    master: MasterKey,
+    config: Config,
     client: reqwest::Client,
     stop: Stop,
     _folder: tempfile::TempDir,
@@ -77,10 +80,30 @@ impl House {
         let (registry, stop) = (Registry::new(), Stop::new(5));
         let (health, mut config) = (Health::new(), Config { parties_refresh_ms: 20, ..Config::default() });
         change(&mut config);
-        let deps = Deps { bus: bus.clone(), store: store.clone(), master, registry: registry.clone(), health };
-        let running = gateway::run(config, deps, Listeners { public, events: Some(socket) }, stop.clone());
+        let deps =
+            Deps { bus: bus.clone(), store: store.clone(), master: master.clone(), registry: registry.clone(), health };
+        let running = gateway::run(config.clone(), deps, Listeners { public, events: Some(socket) }, stop.clone());
         tokio::spawn(async move { running.await.expect("the gateway starts") });
-        House { base, events, registry, store, bus, ring, client: reqwest::Client::new(), stop, _folder: folder }
+        let client = reqwest::Client::new();
+        House { base, events, registry, store, bus, ring, master, config, client, stop, _folder: folder }
+    }
+
+    /// Opens another gateway on the same lanes and state; its base.
+    pub(crate) async fn another_gateway(&self) -> String {
+        let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", public.local_addr().unwrap());
+        let (registry, health) = (Registry::new(), Health::new());
+        let deps =
+            Deps { bus: self.bus.clone(), store: self.store.clone(), master: self.master.clone(), registry, health };
+        let running = gateway::run(self.config.clone(), deps, Listeners { public, events: None }, self.stop.clone());
+        tokio::spawn(async move { running.await.expect("the gateway starts") });
+        base
+    }
+
+    /// Puts a document as tenant `acme` through one of several gateways.
+    pub(crate) async fn put_at(&self, base: &str, path: &str, body: &Value) -> Reply {
+        let headers = [("content-type", "application/json")];
+        self.request(base, "ck_acme", "PUT", path, &headers, body.to_string()).await
     }
 
     /// Asks as tenant `acme`.
@@ -109,12 +132,25 @@ impl House {
         headers: &[(&str, &str)],
         body: String,
     ) -> Reply {
+        self.request(&self.base, &format!("ck_{tenant}"), method, path, headers, body).await
+    }
+
+    /// Asks with a key or a token.
+    pub(crate) async fn request(
+        &self,
+        base: &str,
+        bearer: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Reply {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).body(body);
+        let mut request = self.client.request(method, format!("{base}{path}")).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.bearer_auth(format!("ck_{tenant}")).send().await.unwrap();
+        let response = request.bearer_auth(bearer).send().await.unwrap();
         let header = |name: &str| {
             response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
@@ -154,6 +190,16 @@ impl House {
             _ => None,
         };
         self.changes().await.into_iter().filter_map(touched).collect()
+    }
+
+    /// What tenants are to hear: the id and the record's account of it, as JSON.
+    pub(crate) async fn happenings(&self) -> Vec<(model::MessageId, String, Value)> {
+        let read = |read: Read| {
+            let record = MailRecord::read(read.payload).unwrap();
+            let happening = record.happening.clone().unwrap();
+            (record.id().unwrap(), happening.kind, serde_json::from_str(&happening.data).unwrap())
+        };
+        self.lane(&Lane::Hooks).await.into_iter().map(read).collect()
     }
 
     /// Everything that was accepted, opened.

@@ -4,6 +4,7 @@
 mod accounts;
 mod alerts;
 mod changes;
+mod claims;
 mod devices;
 mod events;
 mod house;
