@@ -31,7 +31,7 @@ use wire::oms::soap::{self, Argument, Call, MediaType, Method};
 use wire::oms::{Limits, NAMESPACE};
 
 use self::address::{PathKind, Place};
-use self::peer::Peer;
+pub(crate) use self::peer::Peer;
 use self::session::Session;
 pub(crate) use self::sign_up::{CodeBudget, Writer};
 use crate::metrics::{DoorLabel, RefusalLabel};

@@ -19,8 +19,10 @@ mod files;
 mod intake;
 mod models;
 mod notifications;
+mod own;
 mod save;
 mod sync_url;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -54,7 +56,11 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
                 .post(actions::act)
                 .fallback(method_not_allowed),
         )
-        .route("/v1/devices/{device}/{aspect}", post(actions::act_on_number).fallback(method_not_allowed))
+        .route(
+            "/v1/devices/{device}/{aspect}",
+            post(actions::act_on_number).delete(actions::revoke).fallback(method_not_allowed),
+        )
+        .route("/v1/me/push", get(own::show).put(own::put).fallback(method_not_allowed))
         .route("/v1/models", get(models::list).fallback(method_not_allowed))
         .route(
             "/v1/models/{model}",

@@ -88,6 +88,12 @@ impl Snapshot {
         self.keys.get(&self.master.api_key_hash(key))
     }
 
+    /// What is kept of a device's token.
+    #[must_use]
+    pub fn device_token_hash(&self, token: &str) -> String {
+        self.master.device_token_hash(token)
+    }
+
     /// Whether a tenant may have numbers that opted out.
     #[must_use]
     pub fn has_opt_outs(&self, tenant: &TenantId) -> bool {

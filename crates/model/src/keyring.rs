@@ -75,6 +75,12 @@ impl MasterKey {
         blake3::keyed_hash(&self.derive("carillon 2026 api keys"), key.as_bytes()).to_hex().to_string()
     }
 
+    /// What is kept of a device's token: a keyed hash, 64 hexadecimal digits.
+    #[must_use]
+    pub fn device_token_hash(&self, token: &str) -> String {
+        blake3::keyed_hash(&self.derive("carillon 2026 device tokens"), token.as_bytes()).to_hex().to_string()
+    }
+
     /// Makes a tenant's data key for a period that begins at `from`, from 32 random bytes.
     #[must_use]
     pub fn mint(&self, tenant: &TenantId, from: Timestamp, secret: [u8; 32]) -> WrappedKey {

@@ -20,6 +20,8 @@ pub enum DocumentKind {
     DeviceClaim,
     /// The account that may have a device with a number, by the number's keyed hash in hexadecimal digits.
     NumberClaim,
+    /// What devices show that speak for themselves, by the device's id.
+    DeviceToken,
     /// Which conflict of a device's number the tenant was told of, by the device's id.
     ConflictTold,
     /// A client model, by name.
@@ -46,6 +48,7 @@ impl DocumentKind {
             DocumentKind::NumberOwner => "number-owner",
             DocumentKind::DeviceClaim => "device-claim",
             DocumentKind::NumberClaim => "number-claim",
+            DocumentKind::DeviceToken => "device-token",
             DocumentKind::ConflictTold => "conflict-told",
             DocumentKind::ClientModel => "client-model",
             DocumentKind::AccessRule => "access-rule",

@@ -12,7 +12,7 @@ use crate::run::Gateway;
 
 /// How the call reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Https,
     /// In clear, without leaving the machine.
     Loopback,
@@ -36,9 +36,9 @@ impl Transport {
 
 /// A caller who may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// The client's address, as far as trusted proxies tell it.
-    pub(super) address: IpAddr,
+    pub(crate) address: IpAddr,
     pub(super) transport: Transport,
     /// The host, and perhaps the port, that the client asked a trusted proxy for.
     pub(super) host: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Tells who calls. `None`: the call came in clear from outside, and its password is spilt already.
-    pub(super) fn of(gateway: &Gateway, parts: &Parts) -> Option<Self> {
+    pub(crate) fn of(gateway: &Gateway, parts: &Parts) -> Option<Self> {
         let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(gateway.address, |info| info.0);
         let connected = connected.ip().to_canonical();
         let is_proxy = is_trusted(&gateway.config, connected);

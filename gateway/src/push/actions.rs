@@ -43,9 +43,10 @@ pub(super) async fn act(desk: Desk, Path(path): Path<String>, headers: HeaderMap
         Some((id, "synced")) => desk.synced(id, &headers, body).await,
         Some((id, "test")) => desk.test(id, &headers, body).await,
         Some((id, "configure")) => desk.configure(id, &headers, body).await,
+        Some((id, "token")) => desk.make_token(id).await,
         _ => Err(Problem::new(
             Refusal::NotFound,
-            "a device has the actions `:enable`, `:pause`, `:resume`, `:synced`, `:test` and `:configure`",
+            "a device has the actions `:enable`, `:pause`, `:resume`, `:synced`, `:test`, `:configure` and `:token`",
         )),
     };
     desk.answer(done)
@@ -65,6 +66,15 @@ pub(super) async fn act_on_number(
             Refusal::NotFound,
             "a device's number has the actions `number:resolve` and `number:report`",
         )),
+    };
+    desk.answer(done)
+}
+
+/// `DELETE /v1/devices/{id}/token`.
+pub(super) async fn revoke(desk: Desk, Path((id, aspect)): Path<(String, String)>) -> Response {
+    let done = match aspect.as_str() {
+        "token" => desk.revoke_token(&id).await,
+        _ => Err(Problem::new(Refusal::NotFound, "what a device has that can be taken back is its `token`")),
     };
     desk.answer(done)
 }

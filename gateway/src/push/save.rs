@@ -70,6 +70,7 @@ impl Desk {
         let mut taken = Vec::new();
         let put = match self.claim(before.as_ref(), &mut account, &mut taken).await {
             Ok(()) => {
+                self.forget_tokens(before.as_ref(), &account).await?;
                 self.files().put(base.revision.clone(), DocumentKind::Account, &account.id, &account).await?.is_some()
             }
             Err(problem) if problem.refusal == Refusal::Taken => {
@@ -119,6 +120,7 @@ impl Desk {
         let (revision, account) = was;
         let empty = Account { devices: std::collections::BTreeMap::new(), ..account.clone() };
         let dropped = self.find_dropped(Some(&account), &empty).await?;
+        self.forget_tokens(Some(&account), &empty).await?;
         if !self.files().remove(DocumentKind::Account, &account.id, revision).await? {
             return Ok(false);
         }

@@ -8,4 +8,5 @@ mod claims;
 mod devices;
 mod events;
 mod house;
+mod me;
 mod models;
