@@ -22,6 +22,7 @@ mod notifications;
 mod own;
 mod save;
 mod sync_url;
+mod tenant_config;
 mod tokens;
 
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
             "/v1/access/{domain}",
             get(access::show).put(access::put).delete(access::remove).fallback(method_not_allowed),
         )
+        .route("/v1/push/config", get(tenant_config::export).put(tenant_config::import).fallback(method_not_allowed))
         .route("/v1/changes", post(changes::take).fallback(method_not_allowed))
         .route("/v1/event-keys", get(event_keys::list).fallback(method_not_allowed))
         .route(

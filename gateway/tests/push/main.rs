@@ -5,6 +5,7 @@ mod accounts;
 mod alerts;
 mod changes;
 mod claims;
+mod config;
 mod devices;
 mod events;
 mod house;
