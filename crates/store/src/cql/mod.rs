@@ -45,7 +45,8 @@ pub use options::{Identity, Login, Options, Replication, Tls};
 use crate::{
     Cancelled, Claim, ContentRow, ContentTicket, Conversation, Document, DocumentKind, EngineError, Fate, InboundPart,
     InboundPlace, InboundRow, InboundTaken, Ledger, MessageView, NotificationRow, Parties, Projection, ReferenceClosed,
-    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow,
+    ReferenceRow, Result, Revision, RouterSeat, ScheduledRow, Store, StoreError, Usage, WindowRow, WindowSeat,
+    WindowStamp,
 };
 use book::Book;
 use client::Client;
