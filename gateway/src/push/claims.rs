@@ -173,7 +173,7 @@ impl Claims<'_> {
     async fn has(&self, thing: &Thing, named: &str) -> Result<bool, Problem> {
         let account = match thing.kind {
             Kind::Device => self.files.account(named).await?.map(|(_, account)| account),
-            Kind::Number => self.files.account_of(named).await?,
+            Kind::Number => account_of(self.files, named).await?,
         };
         Ok(account.is_some_and(|account| account.id != self.account && thing.is_of(&account)))
     }
@@ -211,6 +211,23 @@ impl Claims<'_> {
     async fn unclaim(&self, Claimed { thing, revision, .. }: Claimed) -> Result<bool, Problem> {
         let Some(revision) = revision else { return Ok(true) };
         self.files.remove(thing.kind.claim(), &thing.id, revision).await
+    }
+}
+
+/// The account that has a device: the one that is named, else, after a crash or a race about the name, the one that claimed it.
+pub(super) async fn account_of(files: Files<'_>, device: &str) -> Result<Option<Account>, Problem> {
+    let has = async |account: &str| -> Result<Option<Account>, Problem> {
+        let found = files.account(account).await?;
+        Ok(found.map(|(_, account)| account).filter(|account| account.devices.contains_key(device)))
+    };
+    if let Some((_, named)) = files.text(Kind::Device.owner(), device).await?
+        && let Some(account) = has(&named).await?
+    {
+        return Ok(Some(account));
+    }
+    match files.read::<Claim>(Kind::Device.claim(), device).await? {
+        Some((_, claim)) => has(&claim.account).await,
+        None => Ok(None),
     }
 }
 

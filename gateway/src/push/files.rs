@@ -123,13 +123,6 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// The account that a device is named as one of, if it has the device.
-    pub(crate) async fn account_of(&self, device: &str) -> Result<Option<Account>, Problem> {
-        let Some((_, owner)) = self.text(DocumentKind::DeviceOwner, device).await? else { return Ok(None) };
-        let found = self.account(&owner).await?;
-        Ok(found.map(|(_, account)| account).filter(|account| account.devices.contains_key(device)))
-    }
-
     /// An account's text as what it says.
     pub(crate) fn read_account(&self, body: &str) -> Result<Account, Problem> {
         parse(DocumentKind::Account, body)

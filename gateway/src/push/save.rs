@@ -10,7 +10,7 @@ use model::Refusal;
 use model::push::{Account, Change, ChangeKind, Device, DeviceState, Standing, Touched};
 use store::{DocumentKind, Revision};
 
-use super::claims::{Claimed, Claims, Thing};
+use super::claims::{Claimed, Claims, Thing, account_of};
 use super::desk::{Desk, TRIES_MAX};
 use crate::problem::Problem;
 
@@ -132,7 +132,7 @@ impl Desk {
 
     /// The account a device belongs to, with the device in it.
     pub(super) async fn account_of(&self, device: &str) -> Result<Option<Account>, Problem> {
-        self.files().account_of(device).await
+        account_of(self.files(), device).await
     }
 
     fn claims<'a>(&'a self, account: &'a Account) -> Claims<'a> {

@@ -178,6 +178,32 @@ async fn who_had_the_number_before_there_were_claims_has_it() {
     assert_eq!(holders(&house, &["ben".into()]).await, ["ben"]);
 }
 
+/// Who is named is a hint; who claimed it has it.
+#[tokio::test]
+async fn a_device_is_found_whoever_is_named() {
+    let house = House::open().await;
+    for id in ["ann", "ben"] {
+        house.settle(&address(id), &[]).await;
+    }
+    house.ask("PUT", "/v1/devices/phone", phone(&address("ann"), "+447700900001")).await.good();
+    for named in [None, Some(address("ben"))] {
+        let (revision, _) = document(&house, DocumentKind::DeviceOwner, "phone").await.unwrap();
+        let tenant = TenantId::new("acme").unwrap();
+        assert!(house.store.remove_document(&tenant, DocumentKind::DeviceOwner, "phone", revision).await.unwrap());
+        if let Some(named) = named {
+            write(&house, None, DocumentKind::DeviceOwner, "phone", named).await.unwrap();
+        }
+        let found = house.ask("GET", "/v1/devices/phone", None).await.good();
+        assert_eq!(found["account"], address("ann"));
+        // For the next round there must be one.
+        write(&house, None, DocumentKind::DeviceOwner, "phone", address("ann")).await;
+    }
+    // Named again, it can be removed and begin elsewhere.
+    assert_eq!(house.ask("DELETE", "/v1/devices/phone", None).await.status, 204);
+    house.ask("PUT", "/v1/devices/phone", phone(&address("ben"), "+447700900001")).await.good();
+    assert_eq!(house.ask("GET", "/v1/devices/phone", None).await.good()["account"], address("ben"));
+}
+
 #[tokio::test]
 async fn an_account_that_begins_with_anothers_device_does_not_begin() {
     let house = House::open().await;
