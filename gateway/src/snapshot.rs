@@ -219,7 +219,7 @@ mod tests {
     fn route(prefixes: &[&str], enabled: bool) -> Route {
         let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
         let (id, supplier) = (RouteId::new("blue-1").unwrap(), SupplierId::new("blue").unwrap());
-        Route { id, supplier, prefixes, receipts: true, enabled, carries: Carries::Sms }
+        Route { id, supplier, prefixes, receipts: true, enabled, carries: Carries::Sms, weight: 1 }
     }
 
     #[track_caller]

@@ -117,6 +117,7 @@ async fn fill(store: &AnyStore, master: &MasterKey) {
         receipts: true,
         enabled: true,
         carries: Carries::Sms,
+        weight: 1,
     };
     store.put_route(route).await.unwrap();
     let unit = RatePrice { micros: 35_000, currency: "EUR".parse().unwrap() };

@@ -60,6 +60,7 @@ fn table(deck: Deck) -> PriceTable {
         receipts: true,
         enabled: true,
         carries: Carries::Sms,
+        weight: 1,
     };
     let routes: Vec<Route> = (0..suppliers).map(route).collect();
     PriceTable::compile(&PriceDeck { version: 1, rates }, &routes).expect("its prices are of one currency")
@@ -70,6 +71,6 @@ fn planned(bencher: Bencher<'_, '_>, deck: Deck) {
     let table = table(deck);
     let number = Msisdn::parse("+447700900123").expect("it is a number");
     let country = Country::parse("GB");
-    let request = Request { number: &number, country, service: Service::Sms, segments: 1, now: Timestamp(1) };
+    let request = Request { number: &number, country, service: Service::Sms, segments: 1, turn: 0, now: Timestamp(1) };
     bencher.bench_local(|| table.plan(black_box(&request), &|_: &RouteId| Fitness::Fit));
 }

@@ -12,6 +12,8 @@ use model::{Currency, Money, Msisdn, RouteId, SupplierId, Timestamp};
 
 use crate::country::Country;
 
+/// All of a route's capacity is free, or nobody knows.
+pub const ROOM_WHOLE: u32 = 16;
 /// Candidates a decision keeps: the chosen one and those for failover.
 pub const CANDIDATES_MAX: usize = 8;
 /// Losers a timeline shows; [`PriceTable::explain`] has them all.
@@ -39,6 +41,8 @@ pub struct Request<'a> {
     pub service: Service,
     /// Segments to be paid.
     pub segments: u32,
+    /// What decides between routes of one price: the same for a delivery whenever it is planned, evenly spread over deliveries.
+    pub turn: u64,
     /// The moment the prices must hold.
     pub now: Timestamp,
 }
@@ -58,6 +62,11 @@ pub enum Fitness {
 pub trait Conditions {
     /// How a route is at this moment.
     fn fitness(&self, route: &RouteId) -> Fitness;
+
+    /// How much of its capacity a route has free at this moment, 1 to [`ROOM_WHOLE`].
+    fn room(&self, _route: &RouteId) -> u32 {
+        ROOM_WHOLE
+    }
 }
 
 /// A decision.
@@ -104,7 +113,7 @@ pub struct Loser {
 pub enum Loss {
     /// Another costs less.
     Dearer,
-    /// Another costs the same and comes first in the order of names.
+    /// Another costs the same, and it is that one's turn.
     SamePrice,
     /// It can carry it, but no link of it is up.
     Down,
@@ -204,6 +213,9 @@ struct CompiledRoute {
     prefixes: Vec<String>,
     enabled: bool,
     service: Service,
+    weight: u32,
+    /// Tells the turns of this route from those of others.
+    seed: u64,
 }
 
 impl PriceTable {
@@ -259,8 +271,8 @@ impl PriceTable {
         self.rates.is_empty()
     }
 
-    /// Decides. Healthy routes with room come by price of all segments; ties by name of supplier and route, so the same
-    /// question has the same answer. Only if none of the routes that could carry it is fit, those that are down or full
+    /// Decides. Healthy routes with room come by price of all segments; those of one price take turns, each by its weight and what of
+    /// its capacity is free, so the same question under the same conditions has the same answer. Only if none of the routes that could carry it is fit, those that are down or full
     /// are the candidates: an accepted delivery waits for them. The losers shown are at most [`LOST_MAX`].
     #[must_use]
     pub fn plan(&self, request: &Request<'_>, conditions: &impl Conditions) -> Plan {
@@ -308,11 +320,25 @@ impl PriceTable {
         for (order, route) in self.routes.iter().enumerate() {
             let rate = route.supplier.and_then(|supplier| best[supplier]).map(|index| &self.rates[index as usize]);
             match route.offer(rate, request) {
-                Ok((rate, total)) => able.push(Offer { order, total, rate, fitness: conditions.fitness(&route.id) }),
+                Ok((rate, total)) => {
+                    let fitness = conditions.fitness(&route.id);
+                    able.push(Offer { order, total, rate, fitness, turn: Turn::default() });
+                }
                 Err(loss) => lost.push((route, rate.map(|rate| rate.unit), loss)),
             }
         }
+        self.take_turns(&mut able, request.turn, conditions);
         self.rank(able, lost, lost_max)
+    }
+
+    /// Says of each offer when its turn is among those of its price. One that is alone is not asked about.
+    fn take_turns(&self, able: &mut [Offer<'_>], turn: u64, conditions: &impl Conditions) {
+        let prices: Vec<i64> = able.iter().map(|offer| offer.total.micros).collect();
+        let is_alone = |price: i64| prices.iter().filter(|other| **other == price).count() < 2;
+        for offer in able.iter_mut().filter(|offer| !is_alone(offer.total.micros)) {
+            let route = &self.routes[offer.order];
+            offer.turn = Turn::of(turn, route.seed, route.weight, conditions.room(&route.id));
+        }
     }
 
     fn rank(
@@ -322,7 +348,7 @@ impl PriceTable {
         lost_max: usize,
     ) -> Plan {
         let fit = able.iter().any(|offer| offer.fitness == Fitness::Fit);
-        able.sort_by_key(|offer| (offer.fitness != Fitness::Fit, offer.total.micros, offer.order));
+        able.sort_by_key(|offer| (offer.fitness != Fitness::Fit, offer.total.micros, offer.turn, offer.order));
         let first = able.first().map(|offer| offer.total.micros);
         let mut lost: Vec<Loser> = Vec::new();
         for (index, offer) in able.iter().enumerate() {
@@ -379,6 +405,34 @@ struct Offer<'a> {
     total: Money,
     rate: &'a CompiledRate,
     fitness: Fitness,
+    turn: Turn,
+}
+
+/// When a route's turn is among those of one price; the lowest is the first. Of all deliveries, each route is first for as many as
+/// its weight says, and one that goes leaves its own to the others and moves none of theirs (rendezvous hashing, weighted by
+/// -ln(u)/w as in Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+struct Turn {
+    is_last: bool,
+    /// The bits of a float that is not negative, which have its order.
+    distance: u64,
+}
+
+impl Turn {
+    fn of(turn: u64, seed: u64, weight: u32, room: u32) -> Self {
+        // 53 bits are what a float holds; the half keeps it from being 0 or 1.
+        let drawn = ((mixed(turn ^ seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        // Those that have no weight come last, and among them all are equal.
+        let (has_weight, weight) = (weight > 0, f64::from(weight.max(1)) * f64::from(room.clamp(1, ROOM_WHOLE)));
+        Turn { is_last: !has_weight, distance: (-drawn.ln() / weight).to_bits() }
+    }
+}
+
+/// Spreads what differs little over all bits (the finaliser of splitmix64).
+const fn mixed(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 impl CompiledRate {
@@ -415,6 +469,8 @@ impl CompiledRoute {
             supplier: suppliers.get(&route.supplier).copied(),
             prefixes: route.prefixes.clone(),
             enabled: route.enabled,
+            weight: route.weight.min(Route::WEIGHT_MAX),
+            seed: seed_of(&route.id),
             service: match route.carries {
                 Carries::Sms => Service::Sms,
                 Carries::Mms => Service::Mms,
@@ -458,6 +514,15 @@ impl CompiledRoute {
     }
 }
 
+fn seed_of(route: &RouteId) -> u64 {
+    // FNV-1a: the same in every build, as turns must be.
+    let hash = route
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3));
+    mixed(hash)
+}
+
 /// Whether a text is 1 to 15 digits.
 #[must_use]
 pub fn is_prefix(text: &str) -> bool {
@@ -478,7 +543,7 @@ impl Loss {
     pub const fn as_str(self) -> &'static str {
         match self {
             Loss::Dearer => "dearer",
-            Loss::SamePrice => "same price, later by name",
+            Loss::SamePrice => "same price, not its turn",
             Loss::Down => "no link up",
             Loss::Full => "full",
             Loss::Disabled => "disabled",

@@ -95,7 +95,7 @@ impl<L: Loads> Routing<L> {
     #[must_use]
     pub fn leads(&self, snapshot: &Snapshot, number: &Msisdn, segments: u32, now: Timestamp) -> bool {
         let (country, service) = (self.countries.country(number), Service::Sms);
-        let request = Request { number, country, service, segments, now };
+        let request = Request { number, country, service, segments, turn: 0, now };
         !snapshot.table.plan(&request, &self.loads).candidates.is_empty()
     }
 
@@ -139,7 +139,7 @@ impl<L: Loads> Routing<L> {
         let number = Msisdn::parse(&content.recipient).map_err(|_| Unreadable::Recipient)?;
         let country = self.countries.country(&number);
         let (service, segments) = (header.service(), header.segments);
-        let request = Request { number: &number, country, service, segments, now };
+        let request = Request { number: &number, country, service, segments, turn: turn_of(header), now };
         Ok((snapshot.table.plan(&request, &self.loads), country))
     }
 
@@ -165,6 +165,12 @@ impl Hop {
     pub fn entry(&self) -> (Lane, Entry) {
         (self.lane.clone(), Entry::new(self.record.header.message.clone(), self.record.to_bytes()))
     }
+}
+
+/// Ids of messages are random but for their time, or hashes.
+fn turn_of(header: &Header) -> u64 {
+    let id = header.id().expect("`Record::read` checked it");
+    (id.message.0 as u64 ^ (id.message.0 >> 64) as u64).wrapping_add(u64::from(id.index) << 32)
 }
 
 /// A record's body without its candidates: it is planned anew when it is due.

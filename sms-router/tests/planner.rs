@@ -7,7 +7,7 @@ use model::record::Service;
 use model::{Msisdn, RouteId, SupplierId, Timestamp};
 use proptest::prelude::*;
 use sms_router::country::Country;
-use sms_router::planner::{Fitness, Loss, Plan, PriceTable, RateUse, Request, TableError};
+use sms_router::planner::{Conditions, Fitness, Loss, Plan, PriceTable, ROOM_WHOLE, RateUse, Request, TableError};
 
 fn rate(supplier: &str, prefix: &str, micros: i64) -> Rate {
     Rate {
@@ -28,6 +28,7 @@ fn route(supplier: &str, name: &str, prefixes: &[&str]) -> Route {
         receipts: true,
         enabled: true,
         carries: Carries::Sms,
+        weight: 1,
     }
 }
 
@@ -46,6 +47,7 @@ fn plan_at(table: &PriceTable, number: &str, country: &str, now: i64) -> Plan {
         country: Country::parse(country),
         service: Service::Sms,
         segments: 2,
+        turn: 0,
         now: Timestamp(now),
     };
     table.plan(&request, &fit)
@@ -125,20 +127,113 @@ fn a_route_carries_one_service() {
     let table = table(vec![rate("blue", "44", 1)], &[route("blue", "modems", &[]), centre]);
     let number = Msisdn::parse("+447400123456").unwrap();
     for (service, carrier, other) in [(Service::Sms, "modems", "centre"), (Service::Mms, "centre", "modems")] {
-        let request = Request { number: &number, country: None, service, segments: 1, now: Timestamp(1) };
+        let request = Request { number: &number, country: None, service, segments: 1, turn: 0, now: Timestamp(1) };
         let plan = table.plan(&request, &fit);
         assert_eq!(routes_of(&plan), [carrier]);
         assert_eq!(losses(&plan), BTreeMap::from([(other, Loss::OtherService)]));
     }
 }
 
+/// The route each of many deliveries goes by.
+fn chosen(table: &PriceTable, deliveries: u64, conditions: &impl Conditions) -> Vec<String> {
+    let number = Msisdn::parse("+447400123456").unwrap();
+    let request =
+        Request { number: &number, country: None, service: Service::Sms, segments: 1, turn: 0, now: Timestamp(1) };
+    // Ids are spread evenly; consecutive numbers are the worst that could come.
+    let chosen = |turn| table.plan(&Request { turn, ..request }, conditions).candidates.remove(0);
+    (0..deliveries).map(|turn| chosen(turn).route.as_str().to_owned()).collect()
+}
+
+fn count(chosen: &[String], route: &str) -> u64 {
+    chosen.iter().filter(|name| *name == route).count() as u64
+}
+
+fn weighted(name: &str, weight: u32) -> Route {
+    Route { weight, ..route("blue", name, &[]) }
+}
+
+/// Whether a share is within four standard deviations of what the weights say: one run in 16,000 is not, were it by chance.
+fn is_share(count: u64, of: u64, part: f64) -> bool {
+    let deviation = (of as f64 * part * (1.0 - part)).sqrt();
+    (count as f64 - of as f64 * part).abs() <= 4.0 * deviation
+}
+
 #[test]
-fn ties_have_a_stable_order() {
-    let rates = vec![rate("green", "44", 5), rate("blue", "44", 5)];
-    let routes = [route("green", "a", &[]), route("blue", "z", &[]), route("blue", "c", &[])];
-    let plan = plan_at(&table(rates, &routes), "+447400123456", "GB", 1);
-    assert_eq!(routes_of(&plan), ["c", "z", "a"]);
-    assert_eq!(losses(&plan), BTreeMap::from([("z", Loss::SamePrice), ("a", Loss::SamePrice)]));
+fn routes_of_one_price_take_turns_by_their_weights() {
+    let three_to_one = table(vec![rate("blue", "44", 5)], &[weighted("a", 3), weighted("b", 1)]);
+    let turns = chosen(&three_to_one, 10_000, &fit);
+    assert!(is_share(count(&turns, "a"), 10_000, 0.75), "{}", count(&turns, "a"));
+    assert_eq!(turns, chosen(&three_to_one, 10_000, &fit), "the same question has the same answer");
+    let plan = plan_at(&three_to_one, "+447400123456", "GB", 1);
+    assert_eq!(plan.candidates.len(), 2, "the other is for failover");
+    assert_eq!(losses(&plan).into_values().collect::<Vec<_>>(), [Loss::SamePrice]);
+    // Routes of different suppliers at one price are no different.
+    let rates = vec![rate("blue", "44", 5), rate("green", "44", 5)];
+    let suppliers = table(rates, &[route("blue", "a", &[]), route("green", "b", &[])]);
+    let turns = chosen(&suppliers, 10_000, &fit);
+    assert!(is_share(count(&turns, "a"), 10_000, 0.5), "{}", count(&turns, "a"));
+}
+
+#[test]
+fn one_that_goes_leaves_its_deliveries_to_the_others_and_moves_none_of_theirs() {
+    let routes = [weighted("a", 5), weighted("b", 3), weighted("c", 2)];
+    let table = table(vec![rate("blue", "44", 5)], &routes);
+    let before = chosen(&table, 10_000, &fit);
+    let without = |route: &RouteId| if route.as_str() == "a" { Fitness::Down } else { Fitness::Fit };
+    let after = chosen(&table, 10_000, &without);
+    assert!(before.iter().zip(&after).all(|(before, after)| before == "a" || before == after));
+    assert!(is_share(count(&after, "b"), 10_000, 0.6), "{}", count(&after, "b"));
+}
+
+#[test]
+fn a_weight_of_zero_carries_what_no_other_can() {
+    let routes = [weighted("a", 1), weighted("spare", 0), weighted("spare-2", 0)];
+    let table = table(vec![rate("blue", "44", 5)], &routes);
+    assert_eq!(count(&chosen(&table, 1_000, &fit), "a"), 1_000);
+    let without = |route: &RouteId| if route.as_str() == "a" { Fitness::Full } else { Fitness::Fit };
+    let spares = chosen(&table, 10_000, &without);
+    assert!(is_share(count(&spares, "spare"), 10_000, 0.5), "{}", count(&spares, "spare"));
+    // Among prices the weight counts for nothing.
+    let rates = vec![rate("blue", "44", 5), rate("green", "44", 4)];
+    let cheap = Route { weight: 0, ..route("green", "cheap", &[]) };
+    let both = self::table(rates, &[weighted("a", 1_000), cheap]);
+    assert_eq!(count(&chosen(&both, 100, &fit), "cheap"), 100);
+}
+
+#[test]
+fn what_is_free_counts_as_the_weight_does() {
+    struct Busy;
+    impl Conditions for Busy {
+        fn fitness(&self, _: &RouteId) -> Fitness {
+            Fitness::Fit
+        }
+        fn room(&self, route: &RouteId) -> u32 {
+            if route.as_str() == "a" { ROOM_WHOLE / 8 } else { ROOM_WHOLE }
+        }
+    }
+    let even = table(vec![rate("blue", "44", 5)], &[weighted("a", 1), weighted("b", 1)]);
+    let turns = chosen(&even, 10_000, &Busy);
+    assert!(is_share(count(&turns, "a"), 10_000, 1.0 / 9.0), "{}", count(&turns, "a"));
+}
+
+#[test]
+fn what_is_free_in_a_country_goes_where_it_is_free() {
+    let rates = vec![
+        rate("blue", "49", 0),
+        rate("blue", "420", 9),
+        rate("green", "420", 0),
+        rate("green", "49", 9),
+        // A longer prefix is a price of its own.
+        rate("green", "4915", 0),
+        rate("blue", "4915", 1),
+    ];
+    let table = table(rates, &[route("blue", "a", &[]), route("green", "b", &[])]);
+    let first = |number: &str| plan_at(&table, number, "", 1).candidates[0].route.to_string();
+    for n in 0..100 {
+        assert_eq!(first(&format!("+49301234{n:04}")), "a");
+        assert_eq!(first(&format!("+4206012{n:05}")), "b");
+        assert_eq!(first(&format!("+49151234{n:05}")), "b");
+    }
 }
 
 #[test]
@@ -147,7 +242,8 @@ fn unfit_routes_wait_behind_fit_ones_and_carry_when_nobody_else_can() {
     let routes = [route("blue", "b", &[]), route("green", "g", &[]), route("red", "r", &[])];
     let table = table(rates, &routes);
     let number = Msisdn::parse("+447400123456").unwrap();
-    let request = Request { number: &number, country: None, service: Service::Sms, segments: 1, now: Timestamp(1) };
+    let request =
+        Request { number: &number, country: None, service: Service::Sms, segments: 1, turn: 0, now: Timestamp(1) };
     let some = table.plan(&request, &|route: &RouteId| match route.as_str() {
         "b" => Fitness::Down,
         "g" => Fitness::Full,
@@ -172,6 +268,7 @@ fn an_explanation_has_every_line_that_matches() {
         country: Country::parse("GB"),
         service: Service::Sms,
         segments: 1,
+        turn: 0,
         now: Timestamp(5),
     };
     let uses: Vec<_> = table.explain(&request, &fit).rates.into_iter().map(|r| (r.prefix, r.applies)).collect();
@@ -191,7 +288,8 @@ fn a_timeline_shows_a_bounded_number_of_losers_and_an_explanation_all() {
     let table = table(vec![rate("blue", "44", 1)], &routes);
     assert_eq!(plan_at(&table, "+447400123456", "GB", 1).lost.len(), sms_router::planner::LOST_MAX);
     let number = Msisdn::parse("+447400123456").unwrap();
-    let request = Request { number: &number, country: None, service: Service::Sms, segments: 1, now: Timestamp(5) };
+    let request =
+        Request { number: &number, country: None, service: Service::Sms, segments: 1, turn: 0, now: Timestamp(5) };
     assert_eq!(table.explain(&request, &fit).plan.lost.len(), 40);
 }
 
@@ -238,7 +336,7 @@ proptest! {
     fn the_chosen_is_never_dearer_than_a_healthy_loser((rates, routes, fitness, number) in world()) {
         let table = table(rates.clone(), &routes);
         let how = |id: &RouteId| fitness[id.as_str()[1..].parse::<usize>().unwrap()];
-        let request = Request { number: &number, country: None, service: Service::Sms, segments: 3, now: Timestamp(1) };
+        let request = Request { number: &number, country: None, service: Service::Sms, segments: 3, turn: 0, now: Timestamp(1) };
         let plan = table.plan(&request, &how);
         let able = |r: &&Route| r.enabled
             && (r.prefixes.is_empty() || r.prefixes.iter().any(|p| number.digits().starts_with(p)))

@@ -287,7 +287,7 @@ fn user(tenant: &TenantId, credentials: &Credentials) -> OmsUser {
 
 fn route(supplier: &str) -> anyhow::Result<Route> {
     let (id, supplier) = (RouteId::new(&format!("{supplier}-modems"))?, SupplierId::new(supplier)?);
-    Ok(Route { id, supplier, prefixes: Vec::new(), receipts: true, enabled: true, carries: Carries::Sms })
+    Ok(Route { id, supplier, prefixes: Vec::new(), receipts: true, enabled: true, carries: Carries::Sms, weight: 1 })
 }
 
 fn multimedia_route() -> anyhow::Result<Route> {

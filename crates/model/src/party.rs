@@ -142,6 +142,14 @@ const fn is_off(value: &bool) -> bool {
     !*value
 }
 
+const fn one() -> u32 {
+    1
+}
+
+const fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
 const fn offered() -> bool {
     true
 }
@@ -398,6 +406,14 @@ pub struct Route {
     /// What it carries.
     #[serde(default)]
     pub carries: Carries,
+    /// Its part of what several routes would carry at the same price, at most [`Route::WEIGHT_MAX`]; 0: only what no other of them can.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
+}
+
+impl Route {
+    /// The largest weight.
+    pub const WEIGHT_MAX: u32 = 1_000;
 }
 
 /// One line of a supplier's price deck: valid from `from` up to, not including, `to`.

@@ -266,7 +266,8 @@ async fn fill(store: &AnyStore, master: &MasterKey, setup: &Setup) {
     store.put_supplier(Supplier { id: supplier.clone(), name: "Blue".into() }).await.unwrap();
     for carries in &setup.routes {
         let (id, supplier) = (RouteId::new(&format!("blue-{carries:?}").to_lowercase()).unwrap(), supplier.clone());
-        let route = Route { id, supplier, prefixes: vec![], receipts: true, enabled: true, carries: *carries };
+        let route =
+            Route { id, supplier, prefixes: vec![], receipts: true, enabled: true, carries: *carries, weight: 1 };
         store.put_route(route).await.unwrap();
     }
     let rate = |prefix: &String| Rate {

@@ -87,8 +87,15 @@ async fn put_routes(store: &AnyStore, profile: &Value) {
         let supplier = SupplierId::new(name).expect("a name");
         store.put_supplier(Supplier { id: supplier.clone(), name: name.into() }).await.expect("writable");
         let id = RouteId::new(name).expect("a name");
-        let route =
-            Route { id, supplier: supplier.clone(), prefixes: Vec::new(), receipts: true, enabled: true, carries };
+        let route = Route {
+            id,
+            supplier: supplier.clone(),
+            prefixes: Vec::new(),
+            receipts: true,
+            enabled: true,
+            carries,
+            weight: 1,
+        };
         store.put_route(route).await.expect("writable");
         rates.extend(list(profile, "routable").map(|prefix| Rate {
             supplier: supplier.clone(),

@@ -249,7 +249,10 @@ async fn fill(store: &AnyStore, master: &MasterKey, routes: &[Carries]) {
     for (nth, carries) in routes.iter().enumerate() {
         let (id, supplier) = (RouteId::new(&format!("blue-{nth}")).unwrap(), supplier.clone());
         let (prefixes, carries) = (vec![], *carries);
-        store.put_route(Route { id, supplier, prefixes, receipts: true, enabled: true, carries }).await.unwrap();
+        store
+            .put_route(Route { id, supplier, prefixes, receipts: true, enabled: true, carries, weight: 1 })
+            .await
+            .unwrap();
     }
     let unit = RatePrice { micros: 35_000, currency: "EUR".parse().unwrap() };
     let rate = Rate { supplier, prefix: "44".into(), country: String::new(), unit, from: Timestamp(0), to: None };

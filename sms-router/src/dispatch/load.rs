@@ -187,6 +187,16 @@ impl RouteLoad {
         inner.segments() + inner.told(now).map_or(0, |report| report.segments)
     }
 
+    /// How long what waits will take at the pace of the last 60 s; 0 while the route has not shown any.
+    #[must_use]
+    pub fn wait_seconds(&self, now: Instant) -> u64 {
+        let inner = &mut *self.lock();
+        let done = inner.done.sum(now);
+        let (told_done, told_segments) = inner.told(now).map_or((0, 0), |report| (report.done, report.segments));
+        let (waits, done) = (inner.segments() + told_segments, done + told_done);
+        (waits * WINDOW_SECONDS).checked_div(done).unwrap_or(0)
+    }
+
     /// This router owns the route, or does so no longer; what was seen is forgotten, since the lanes are read anew.
     pub(super) fn set_owned(&self, owned: bool) {
         self.lock().owned = owned;

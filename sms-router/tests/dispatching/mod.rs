@@ -208,6 +208,7 @@ fn directory() -> Directory {
         receipts: true,
         enabled: true,
         carries: Carries::Sms,
+        weight: 1,
     };
     let keys = ["flood", "quiet"].map(|tenant| master().mint(&TenantId::new(tenant).unwrap(), Timestamp(0), [7; 32]));
     let parties = Parties {

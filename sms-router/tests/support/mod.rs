@@ -370,10 +370,15 @@ impl House {
             self.run_until_taken(Group::PROJECTION, Lane::Accepted, partition, run).await.unwrap();
         }
         for partition in 0..Lane::Events.partitions() {
-            let projector = Projector::of_events(self.desk.clone(), partition);
-            let run = async move |stop: Stop| projector.run(&stop).await;
-            self.run_until_taken(Group::PROJECTION, Lane::Events, partition, run).await.unwrap();
+            self.project_events(partition).await.unwrap();
         }
+    }
+
+    /// Carries one partition of lane `events` into the store, or fails.
+    pub(crate) async fn project_events(&self, partition: u32) -> Result<(), sms_router::RouterError> {
+        let projector = Projector::of_events(self.desk.clone(), partition);
+        let run = async move |stop: Stop| projector.run(&stop).await;
+        self.run_until_taken(Group::PROJECTION, Lane::Events, partition, run).await
     }
 
     async fn run_until_taken(
@@ -605,7 +610,15 @@ pub(crate) async fn put_parties(store: &EmbeddedStore) {
         store.put_supplier(Supplier { id: supplier.clone(), name: name.into() }).await.unwrap();
         let id = RouteId::new(&format!("{name}-gb")).unwrap();
         store
-            .put_route(Route { id, supplier, prefixes: vec![], receipts: true, enabled: true, carries: Carries::Sms })
+            .put_route(Route {
+                id,
+                supplier,
+                prefixes: vec![],
+                receipts: true,
+                enabled: true,
+                carries: Carries::Sms,
+                weight: 1,
+            })
             .await
             .unwrap();
     }

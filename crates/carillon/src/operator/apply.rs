@@ -81,6 +81,12 @@ struct RouteLine {
     enabled: bool,
     #[serde(default)]
     carries: Carries,
+    #[serde(default = "one")]
+    weight: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 const fn yes() -> bool {
@@ -148,15 +154,17 @@ impl World {
         let mint = |tenant: &Tenant| master.mint(&tenant.id, demo::now(), rand::random());
         let key = |key: KeyFile| key.resolve(master, folder, apply.dry_run);
         let route = |line: RouteLine| {
-            let RouteLine { id, supplier, prefixes, receipts, enabled, carries } = line;
-            Route { id, supplier, prefixes, receipts, enabled, carries }
+            let RouteLine { id, supplier, prefixes, receipts, enabled, carries, weight } = line;
+            let most = Route::WEIGHT_MAX;
+            anyhow::ensure!(weight <= most, "route `{id}`: `weight` is 0 to {most}");
+            Ok(Route { id, supplier, prefixes, receipts, enabled, carries, weight })
         };
         Ok(Wanted {
             data_keys: tenants.iter().map(mint).collect(),
             tenants,
             api_keys: self.api_key.into_iter().map(key).collect::<anyhow::Result<_>>()?,
             suppliers: self.supplier,
-            routes: self.route.into_iter().map(route).collect(),
+            routes: self.route.into_iter().map(route).collect::<anyhow::Result<_>>()?,
             farms: self.farm,
             dry_run: apply.dry_run,
             json: apply.json,
