@@ -12,7 +12,8 @@ use model::record::{
     Account, Binary, Body, Class, Content, Door, Header, Multimedia, OnUncertain, Record, SCHEMA_VERSION, Service,
 };
 use model::reply::{Happening, MailRecord, Words};
-use model::{Lane, MessageId, Msisdn, Refusal, Timestamp};
+use model::report::ReportTo;
+use model::{DeliveryId, Lane, MessageId, Msisdn, Refusal, Timestamp};
 use wire::datagram::NOTIFICATION_MINUTES;
 
 use crate::clock;
@@ -49,6 +50,8 @@ pub struct Submission {
     pub order_key: Option<String>,
     /// The installations it came through, the first one first, divided by commas; empty if it begins here.
     pub path: String,
+    /// Where whoever handed it over wants to hear how it ends; `None`: nowhere.
+    pub report: Option<String>,
     /// What it is a change notification of; `None`: a message of the tenant's.
     pub tells: Option<model::push::Notice>,
     /// When the request arrived.
@@ -339,10 +342,14 @@ impl Acceptor {
         for recipient in &submission.recipients {
             record.header.recipient_hash = snapshot.numbers().hash(recipient).to_vec();
             for part in &submission.parts {
-                record.header.delivery =
-                    u32::try_from(entries.len() - first).map_err(|_| Refusal::TooManyRecipients)?;
-                let content = part.content(recipient, &mut record.header);
-                let body = Body { sealed: data_key.seal(&record.header, &content), ..Body::default() };
+                let header = &mut record.header;
+                header.delivery = u32::try_from(entries.len() - first).map_err(|_| Refusal::TooManyRecipients)?;
+                let content = part.content(recipient, header);
+                header.report = submission.report.as_ref().map(|url| {
+                    let delivery = DeliveryId { message: known.id, index: header.delivery };
+                    ReportTo::seal(data_key, &submission.tenant.id, delivery, url)
+                });
+                let body = Body { sealed: data_key.seal(header, &content), ..Body::default() };
                 record.body = prost::Message::encode_to_vec(&body).into();
                 entries.push(Entry::new(key.clone(), record.to_bytes()));
             }
@@ -413,7 +420,7 @@ impl Known {
 /// A head of a request's hash.
 pub(crate) type Digest = [u8; 16];
 
-/// What makes two requests under one key the same: everything the caller asked for.
+/// What makes two requests under one key the same: everything the caller asked for, but for the way it came and where it reports.
 fn digest(submission: &Submission) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("carillon 2026 request digest");
     let mut field = |bytes: &[u8]| {

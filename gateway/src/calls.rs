@@ -1,18 +1,21 @@
 //! The door for calls of HTTP SMS services, `/sms`: one installation is another's service, and so are we to what calls like IceWarp.
 //! Knows HTTP and the names of the call; the codec is `wire::http_template`.
 
+mod reports;
+
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::record::{Class, Door, Service};
+use model::report::URL_OCTETS_MAX;
 use model::{Msisdn, Refusal, Timestamp};
 use serde::Serialize;
 use wire::datagram::DCS_PLAIN;
@@ -34,7 +37,10 @@ const ID_BYTES_MAX: usize = 200;
 
 /// The routes of this door.
 pub(crate) fn router() -> Router<Arc<Gateway>> {
-    Router::new().route("/sms", get(take).post(take)).route("/sms/", get(take).post(take))
+    Router::new()
+        .route("/sms", get(take).post(take))
+        .route("/sms/", get(take).post(take))
+        .route("/sms/reports/{ticket}", get(reports::take).post(reports::take))
 }
 
 #[derive(Serialize)]
@@ -131,6 +137,7 @@ fn submission(
         traceparent: trace::parent(headers),
         order_key: None,
         path,
+        report: report_to(call, headers)?,
         received: now,
     })
 }
@@ -160,6 +167,28 @@ fn message_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let id = value.to_str().ok().map(str::trim).filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()));
     let detail = format!("`X-Push-Message-Id` must have 1 to {ID_BYTES_MAX} visible ASCII characters");
     id.map(Some).ok_or_else(|| Problem::new(Refusal::InvalidField, detail))
+}
+
+/// Where the caller wants to hear how the message ends: header `X-Push-Report`, or parameter `report` of those who can't set one.
+/// Which networks may be posted to is for who posts.
+fn report_to(call: &Call, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let url = match headers.get("x-push-report") {
+        Some(value) => Some(value.to_str().unwrap_or_default().trim().to_owned()),
+        None => call.report.clone(),
+    };
+    let is_address = |url: &String| {
+        let is_plain = url.len() <= URL_OCTETS_MAX && url.bytes().all(|octet| octet.is_ascii_graphic());
+        let uri = url.parse::<Uri>().ok().filter(|_| is_plain);
+        uri.is_some_and(|uri| {
+            let authority = uri.authority().map_or("", |authority| authority.as_str());
+            matches!(uri.scheme_str(), Some("http" | "https")) && !authority.is_empty() && !authority.contains('@')
+        })
+    };
+    let detail = format!(
+        "`X-Push-Report` (or `report`) must be an `https` address of at most {URL_OCTETS_MAX} characters, without a user in it"
+    );
+    let url = url.filter(|url| !url.is_empty());
+    if url.as_ref().is_none_or(is_address) { Ok(url) } else { Err(Problem::new(Refusal::InvalidField, detail)) }
 }
 
 fn recipient(call: &Call, default_country: &str, snapshot: &Snapshot) -> Result<Msisdn, Problem> {
@@ -218,6 +247,26 @@ mod tests {
         let mut twice = with("x-push-path", "a");
         twice.append("x-push-path", HeaderValue::from_static("me"));
         assert_eq!(path(&twice, "me").map_err(|problem| problem.refusal), Err(Refusal::Loop));
+    }
+
+    #[test]
+    fn reports_go_to_an_address_that_is_one() {
+        let check = |value: &str| {
+            let by_header = report_to(&Call::default(), &with("x-push-report", value));
+            let call = Call { report: Some(value.to_owned()), ..Call::default() };
+            let by_parameter = report_to(&call, &HeaderMap::new());
+            assert_eq!(by_header, by_parameter, "{value}");
+            by_header.map_err(|problem| problem.refusal)
+        };
+        let url = "https://a.example:8443/sms/reports/Ab-_1?x=1";
+        assert_eq!(check(url), Ok(Some(url.to_owned())));
+        assert_eq!(check(""), Ok(None));
+        let long = format!("https://a.example/{}", "x".repeat(URL_OCTETS_MAX));
+        for wrong in ["a.example/r", "ftp://a.example/", "https://me:secret@a.example/", "https:///r", &long] {
+            assert_eq!(check(wrong), Err(Refusal::InvalidField), "{wrong}");
+        }
+        let call = Call { report: Some("https://b.example/".to_owned()), ..Call::default() };
+        assert_eq!(report_to(&call, &with("x-push-report", url)), Ok(Some(url.to_owned())), "the header counts");
     }
 
     #[test]

@@ -154,6 +154,8 @@ pub struct Metrics {
     pub content_fetched: Counter,
     /// Multimedia messages that phones did not want.
     pub content_rejected: Counter,
+    /// Reports of HTTP services that are in the lane.
+    pub reports_taken: Counter,
     /// Lines about changes that are in the lane.
     pub changes_taken: CounterBy<SourceLabel>,
     /// Lines about changes that count for nothing.
@@ -189,6 +191,8 @@ impl Metrics {
                 .counter("carillon_gateway_content_fetched_total", "Multimedia messages that phones fetched here."),
             content_rejected: registry
                 .counter("carillon_gateway_content_rejected_total", "Multimedia messages that phones did not want."),
+            reports_taken: registry
+                .counter("carillon_gateway_reports_taken_total", "Delivery reports of HTTP services made durable."),
             changes_taken: registry
                 .counter_by("carillon_gateway_changes_taken_total", "Lines about changes made durable, by source."),
             changes_rejected: registry.counter_by(

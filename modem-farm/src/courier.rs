@@ -242,7 +242,8 @@ impl Carrier {
     /// Has the intent written and synced, then sends.
     async fn begin(&self, attempt: Attempt, ready: Ready) {
         let Ready { letter, account, spent } = ready;
-        if !self.may_send(attempt, 0, &account.name, Some(spent), &[]).await {
+        let known: Vec<u32> = letter.parts.first().and_then(Pdu::reference).into_iter().collect();
+        if !self.may_send(attempt, 0, &account.name, Some(spent), &known).await {
             return;
         }
         let mut references = Vec::with_capacity(letter.parts.len());
@@ -290,6 +291,8 @@ impl Carrier {
                 PduEnd::NotSent => (OutcomeKind::FailedForNow, "the link did not take it".to_owned()),
                 PduEnd::Unknown => (OutcomeKind::Uncertain, "the link did not say what became of it".to_owned()),
             };
+            // What it would be reported under is known, so a report may still prove it.
+            references.extend(part.reference().filter(|_| ended.0 == OutcomeKind::Uncertain));
             let of = if total > 1 { format!("part {} of {total}: ", index + 1) } else { String::new() };
             return (ended.0, of + &ended.1);
         }
@@ -317,7 +320,8 @@ impl Carrier {
         }
         self.pace(account).pass().await;
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        if !self.may_send(attempt, number, &account.name, None, references).await {
+        let known: Vec<u32> = references.iter().copied().chain(part.reference()).collect();
+        if !self.may_send(attempt, number, &account.name, None, &known).await {
             return PduEnd::NotSent;
         }
         match self.submit(part.clone()).await {

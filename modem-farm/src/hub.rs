@@ -172,6 +172,10 @@ impl Hub {
                 }
                 entries.extend(intent.spent.take());
                 entries.push(Entry::Begun { partition, attempt, by: intent.by.clone() });
+                let references = intent.references.clone();
+                if !references.is_empty() {
+                    entries.push(Entry::PartBegun { attempt, references });
+                }
             }
             JournalWrite::Ended { attempt, outcome } => entries.push(Entry::Ended { attempt, outcome }),
             JournalWrite::Forget { attempts } => entries.push(Entry::Forget { attempts }),

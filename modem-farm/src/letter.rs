@@ -6,14 +6,15 @@ use bytes::Bytes;
 use lease::Attempt;
 use model::Timestamp;
 use model::record::{BinaryPart, Content, Header, Record, RecordError};
-use model::seal::SealError;
+use model::report::{Ticket, reference_of};
+use model::seal::{DataKey, SealError};
 use wire::http_template::{Message, Payload, TemplateError};
-use wire::tpdu::{Address, Outgoing, Report, TpduError, Validity, submits};
+use wire::tpdu::{Address, Outgoing, Report as StatusReport, TpduError, Validity, submits};
 use wire::udh::Reference;
 use wire::{at, binary, mm7, smpp};
 
 use crate::keys::Keys;
-use crate::link::{Call, Craft, Manner, Pdu};
+use crate::link::{Call, Craft, Manner, Pdu, Report};
 
 /// A delivery ready for a link.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Letter {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct RecipientKey(Box<str>);
 
+/// How long after a message's validity a service may still report on it.
+const REPORT_LATE_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Digits that tell recipients apart.
 const KEY_DIGITS: usize = 8;
 
@@ -101,7 +104,7 @@ impl Letter {
                 };
                 vec![Pdu::Multimedia(Arc::new(mm7::compose(&outgoing, style)?))]
             }
-            (Craft::Service(manner), None) => for_service(header, &content, attempt, manner)?,
+            (Craft::Service(manner), None) => for_service(header, &content, attempt, manner, &key)?,
             (Craft::Modem | Craft::Bind(_) | Craft::Service(_), Some(_)) => return Err(LetterError::Multimedia),
             (Craft::Relay { .. }, None) => return Err(LetterError::NoMultimedia),
         };
@@ -111,12 +114,12 @@ impl Letter {
 
 fn for_modem(header: &Header, content: &Content, attempt: Attempt, now: Timestamp) -> Result<Vec<Pdu>, LetterError> {
     let to = Address::number(&content.recipient)?;
-    let report = if header.receipt { Report::Wanted } else { Report::NotWanted };
+    let report = if header.receipt { StatusReport::Wanted } else { StatusReport::NotWanted };
     let validity = Some(validity(header.expires_ms, now));
     let parts = match &content.binary {
         Some(binary) => binary::submits(binary, &binary::Envelope { to, report, validity })?,
         None => {
-            let reference = Reference::Narrow(reference_of(attempt) as u8);
+            let reference = Reference::Narrow(parts_reference_of(attempt) as u8);
             submits(&Outgoing { text: &content.text, to, reference, report, validity })?
         }
     };
@@ -134,7 +137,7 @@ fn for_bind(
     let outgoing = smpp::Outgoing {
         text: &content.text,
         to: &content.recipient,
-        reference: reference_of(attempt),
+        reference: parts_reference_of(attempt),
         receipt: header.receipt,
         valid_seconds: (header.expires_ms - now.0) / 1000,
         now_seconds: now.0 / 1000,
@@ -147,11 +150,14 @@ fn for_bind(
 }
 
 /// A call for a whole text, which the service cuts; of octets, one for each part.
-fn for_service(header: &Header, content: &Content, attempt: Attempt, manner: &Manner) -> Result<Vec<Pdu>, LetterError> {
-    let call = |id: String, message: &Message<'_>| -> Result<Pdu, LetterError> {
-        let request = manner.template.render(message)?;
-        Ok(Pdu::Call(Arc::new(Call { request, id, path: header.path.clone() })))
-    };
+fn for_service(
+    header: &Header,
+    content: &Content,
+    attempt: Attempt,
+    manner: &Manner,
+    key: &DataKey,
+) -> Result<Vec<Pdu>, LetterError> {
+    let calls = Calls { header, attempt, manner, key };
     let plain = Message {
         number: &content.recipient,
         payload: Payload::Text(&content.text),
@@ -161,24 +167,55 @@ fn for_service(header: &Header, content: &Content, attempt: Attempt, manner: &Ma
         sender: &manner.sender,
         sender_phone_alias: "",
         parts: u8::try_from(header.segments.max(1)).unwrap_or(u8::MAX),
+        report: "",
     };
-    let id = attempt.delivery.to_string();
     let Some(octets) = &content.binary else {
         let coding = wire::smpp::DefaultCoding::Gsm7.of_text(&content.text).1;
-        return Ok(vec![call(id, &Message { dcs: coding, ..plain })?]);
+        return Ok(vec![calls.part(0, &Message { dcs: coding, ..plain })?]);
     };
     if !manner.binary {
         return Err(LetterError::NoBinary);
     }
     let (pid, dcs) = binary::protocol_and_coding(octets)?;
-    let part = |(index, part): (usize, &BinaryPart)| {
+    let part = |(index, part): (u32, &BinaryPart)| {
         binary::user_data(part)?;
         // The template has its own way to put a length in front.
         let (payload, header) = (Payload::Octets(&part.data), part.udh.get(1..).unwrap_or_default());
-        let id = if index == 0 { id.clone() } else { format!("{id}-{index}") };
-        call(id, &Message { payload, header, pid, dcs, parts: 1, ..plain })
+        calls.part(index, &Message { payload, header, pid, dcs, parts: 1, ..plain })
     };
-    octets.parts.iter().enumerate().map(part).collect()
+    (0..).zip(&octets.parts).map(part).collect()
+}
+
+/// What the calls of an attempt have in common.
+struct Calls<'a> {
+    header: &'a Header,
+    attempt: Attempt,
+    manner: &'a Manner,
+    key: &'a DataKey,
+}
+
+impl Calls<'_> {
+    fn part(&self, index: u32, message: &Message<'_>) -> Result<Pdu, LetterError> {
+        let id = self.attempt.delivery.to_string();
+        let id = if index == 0 { id } else { format!("{id}-{index}") };
+        let wants_report = self.header.receipt && !self.manner.report_url.is_empty();
+        let report = wants_report.then(|| self.report(index));
+        let url = report.as_ref().map_or("", |report| report.url.as_str());
+        let request = self.manner.template.render(&Message { report: url, ..*message })?;
+        Ok(Pdu::Call(Arc::new(Call { request, id, path: self.header.path.clone(), report })))
+    }
+
+    fn report(&self, part: u32) -> Report {
+        let reference = reference_of(self.attempt.delivery, part);
+        let ticket = Ticket {
+            account: self.manner.account.clone(),
+            recipient_hash: self.header.recipient_hash.clone(),
+            reference,
+            until_ms: self.header.expires_ms + REPORT_LATE_MS_MAX,
+        };
+        let url = format!("{}/{}", self.manner.report_url.trim_end_matches('/'), ticket.seal(self.key));
+        Report { url, reference }
+    }
 }
 
 /// The same for every try of an attempt, and for no other attempt.
@@ -188,7 +225,7 @@ fn transaction_of(attempt: Attempt) -> String {
 
 /// The same for all parts of an attempt, and another for the next attempt: parts of two attempts never make one text.
 /// A reference of 8 bits is its lower half.
-fn reference_of(attempt: Attempt) -> u16 {
+fn parts_reference_of(attempt: Attempt) -> u16 {
     let bytes = attempt.delivery.to_bytes();
     let sum = bytes.iter().fold(0u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(*byte)));
     sum.wrapping_add(attempt.number as u16)
@@ -204,7 +241,6 @@ fn validity(expires_ms: i64, now: Timestamp) -> Validity {
 mod tests {
     use lease::message::SessionKey;
     use model::record::{Account, Binary, BinaryPart, Body, Medium, Multimedia};
-    use model::seal::DataKey;
     use model::{DeliveryId, MessageId};
     use prost::Message as _;
 
@@ -248,7 +284,7 @@ mod tests {
         let letter = Letter::open(envelope(&"x".repeat(400)), attempt(1), &Craft::Modem, &keys(), NOW).unwrap();
         assert_eq!(letter.parts.len(), 3);
         assert_eq!(letter.recipient, RecipientKey::of("07700900123"));
-        assert_ne!(reference_of(attempt(1)), reference_of(attempt(2)));
+        assert_ne!(parts_reference_of(attempt(1)), parts_reference_of(attempt(2)));
     }
 
     #[test]
@@ -269,8 +305,7 @@ mod tests {
     fn a_service_gets_a_call_a_text_or_a_part() {
         let template = "/s?n=%number%&d=%data;hex%&u=%udh;hex%&b=%binary%&c=%dcs%&p=%parts%";
         let template = Arc::new(wire::http_template::Template::parse(template).unwrap());
-        let manner =
-            |binary| Craft::Service(Box::new(Manner { template: template.clone(), sender: String::new(), binary }));
+        let manner = |binary| Craft::Service(Box::new(Manner { template: template.clone(), binary, ..unnamed() }));
         let open = |envelope, binary| Letter::open(envelope, attempt(1), &manner(binary), &keys(), NOW);
         let calls = |letter: Letter| {
             let call = |part: &Pdu| match part {
@@ -287,6 +322,42 @@ mod tests {
             |number| format!("/s?n=%2B447700900123&d=AB0{number}&u=00030902 0{number}&b=1&c=245&p=1").replace(' ', "");
         assert_eq!(parts, [(request(1), id.clone()), (request(2), format!("{id}-1"))]);
         assert!(matches!(open(sealed(octets(0xf5)), false), Err(LetterError::NoBinary)));
+    }
+
+    fn unnamed() -> Manner {
+        let template = Arc::new(wire::http_template::Template::parse("/s?r=%report%").unwrap());
+        let account = "upstream".to_owned();
+        Manner { template, sender: String::new(), binary: true, account, report_url: String::new() }
+    }
+
+    #[test]
+    fn a_service_that_reports_gets_a_ticket_for_each_call() {
+        let report_url = "https://a.example/sms/reports/".to_owned();
+        let craft = Craft::Service(Box::new(Manner { report_url, ..unnamed() }));
+        let reports = |number| {
+            let letter = Letter::open(sealed(octets(0xf5)), attempt(number), &craft, &keys(), NOW).unwrap();
+            let report = |part: &Pdu| match part {
+                Pdu::Call(call) => {
+                    let report = call.report.clone().expect("it is asked for");
+                    let escaped = report.url.replace(':', "%3A").replace('/', "%2F");
+                    assert_eq!(call.request, format!("/s?r={escaped}"));
+                    report
+                }
+                _ => panic!("a call"),
+            };
+            letter.parts.iter().map(report).collect::<Vec<_>>()
+        };
+        let [first, second] = &reports(1)[..] else { panic!("two parts") };
+        assert_ne!(first.reference, second.reference);
+        assert_eq!(reports(2)[1].reference, second.reference, "of whichever attempt");
+        let url = first.url.strip_prefix("https://a.example/sms/reports/").expect("one slash");
+        assert!(
+            url.len() > 60 && url.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet)),
+            "{url}"
+        );
+        let none = Craft::Service(Box::new(unnamed()));
+        let letter = Letter::open(envelope("hi"), attempt(1), &none, &keys(), NOW).unwrap();
+        assert!(matches!(&letter.parts[..], [Pdu::Call(call)] if call.report.is_none() && call.request == "/s?r="));
     }
 
     #[test]

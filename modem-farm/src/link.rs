@@ -44,6 +44,17 @@ pub(crate) struct Call {
     pub(crate) id: String,
     /// The installations it came through, this one included.
     pub(crate) path: String,
+    /// Where the service is to say what became of it, if it is to.
+    pub(crate) report: Option<Report>,
+}
+
+/// A report that is asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The address, with the ticket.
+    pub(crate) url: String,
+    /// What the report is found by.
+    pub(crate) reference: u32,
 }
 
 /// Shows no number and no text.
@@ -103,6 +114,20 @@ pub(crate) struct Manner {
     pub(crate) sender: String,
     /// Whether it takes binary messages.
     pub(crate) binary: bool,
+    /// What it is found by where reports come to.
+    pub(crate) account: String,
+    /// Where it reports, before the ticket; empty: nowhere.
+    pub(crate) report_url: String,
+}
+
+impl Pdu {
+    /// What its receipt will name, where that is known before it is sent.
+    pub(crate) fn reference(&self) -> Option<u32> {
+        match self {
+            Self::Call(call) => call.report.as_ref().map(|report| report.reference),
+            Self::Modem(_) | Self::Bind(..) | Self::Multimedia(_) => None,
+        }
+    }
 }
 
 impl Craft {
@@ -150,6 +175,8 @@ pub(crate) fn plans(config: &Config, services: &[Arc<Service>]) -> Vec<Arc<Plan>
             template: service.template.clone(),
             sender: service.config.sender.clone(),
             binary: service.config.binary,
+            account: service.config.name.to_string(),
+            report_url: service.config.report_url.clone(),
         })),
     });
     modems.chain(binds).chain(relays).chain(services).map(Arc::new).collect()

@@ -71,6 +71,7 @@ pub(crate) enum RelayRest {
     NoConnection,
     Throttled,
     Refused,
+    Failing,
 }
 
 /// What became of a request at the door for delivery reports.
@@ -125,18 +126,20 @@ impl RelayRest {
             Self::NoConnection => "no connection",
             Self::Throttled => "throttled",
             Self::Refused => "the other side refuses who we are",
+            Self::Failing => "failing",
         }
     }
 }
 
 impl Label for RelayRest {
     const NAME: &'static str = "reason";
-    const ALL: &'static [Self] = &[Self::NoConnection, Self::Throttled, Self::Refused];
+    const ALL: &'static [Self] = &[Self::NoConnection, Self::Throttled, Self::Refused, Self::Failing];
     fn value(self) -> &'static str {
         match self {
             Self::NoConnection => "no-connection",
             Self::Throttled => "throttled",
             Self::Refused => "refused",
+            Self::Failing => "failing",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use lease::record::OutcomeKind;
 use model::LinkName;
 use tokio_util::sync::CancellationToken;
 use wire::smpp::Backoff;
@@ -49,6 +50,8 @@ pub(crate) struct Terms {
     pub(crate) window: usize,
     pub(crate) rest_first: Duration,
     pub(crate) rest_max: Duration,
+    /// Requests in a row whose end nobody knows, after which it is left alone.
+    pub(crate) failures_max: u32,
 }
 
 /// What became of a message, and whether the server is to be left alone.
@@ -61,6 +64,10 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    fn failing(failures: u32) -> Self {
+        Self { why: RelayRest::Failing, cause: format!("{failures} requests in a row ended nobody knows how") }
+    }
+
     pub(crate) fn of(error: &ConnectError) -> Self {
         let source = std::error::Error::source(error);
         let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
@@ -78,7 +85,7 @@ pub(crate) async fn run<P: Poster>(
 ) {
     let terms = poster.terms();
     let backoff = Backoff::new(terms.rest_first, terms.rest_max);
-    let mut driver = Driver { name, poster, terms, shared, line, backoff, good_since: None };
+    let mut driver = Driver { name, poster, terms, shared, line, backoff, good_since: None, failures: 0 };
     let _ = stop.run_until_cancelled(driver.run()).await;
     driver.line.standing.send_replace(Standing::Down("stopped"));
 }
@@ -94,8 +101,9 @@ where
         let (end, trouble) = once().await;
         let is_open = match end {
             PduEnd::Unknown => true,
-            // A repeat that does not get through says nothing of the request before it.
-            PduEnd::NotSent => may_be_there,
+            // A repeat that does not get through, or that the server has no time for, says nothing of the request before it: another
+            // way would send the message twice.
+            PduEnd::NotSent | PduEnd::Refused { kind: OutcomeKind::FailedForNow, .. } => may_be_there,
             _ => false,
         };
         if !is_open {
@@ -119,6 +127,8 @@ struct Driver<P> {
     line: Line,
     backoff: Backoff,
     good_since: Option<Instant>,
+    /// Requests in a row whose end nobody knows. One at a time is posted, and none may fail, once there were too many.
+    failures: u32,
 }
 
 impl<P: Poster> Driver<P> {
@@ -140,10 +150,12 @@ impl<P: Poster> Driver<P> {
 
     /// Posts what the courier brings, until the server is to be left alone; what is under way then is waited for.
     async fn carry(&mut self, account: &Arc<Account>) -> Trouble {
-        let Self { poster, terms, line, shared, .. } = self;
+        let Self { poster, terms, line, shared, failures, .. } = self;
         let (poster, shared) = (&*poster, &*shared);
         self.good_since = Some(Instant::now());
-        line.standing.send_replace(Standing::Up { account: account.clone(), at_once: terms.window });
+        let up = |at_once| Standing::Up { account: account.clone(), at_once };
+        let is_on_trial = *failures >= terms.failures_max;
+        line.standing.send_replace(up(if is_on_trial { 1 } else { terms.window }));
         let mut under_way = FuturesUnordered::new();
         let mut trouble = None;
         loop {
@@ -152,8 +164,20 @@ impl<P: Poster> Driver<P> {
             }
             tokio::select! {
                 Some(ended) = under_way.next(), if !under_way.is_empty() => {
-                    let ended: Option<Trouble> = ended;
-                    if let (Some(found), None) = (ended, &trouble) {
+                    let (known, found): (Known, Option<Trouble>) = ended;
+                    match known {
+                        Known::Yes if *failures > 0 => {
+                            *failures = 0;
+                            if trouble.is_none() {
+                                line.standing.send_replace(up(terms.window));
+                            }
+                        }
+                        Known::No => *failures = failures.saturating_add(1),
+                        Known::Yes | Known::NotSent => {}
+                    }
+                    let fails = known == Known::No && *failures >= terms.failures_max;
+                    let found = found.or_else(|| fails.then(|| Trouble::failing(*failures)));
+                    if let (Some(found), None) = (found, &trouble) {
                         line.standing.send_replace(Standing::Down(found.why.reason()));
                         trouble = Some(found);
                     }
@@ -203,16 +227,71 @@ impl<P: Poster> Driver<P> {
     }
 }
 
+/// Whether it is known what became of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
+    /// It says nothing of the server.
+    NotSent,
+}
+
+impl Known {
+    const fn of(end: &PduEnd) -> Self {
+        match end {
+            PduEnd::Unknown | PduEnd::Refused { kind: OutcomeKind::Uncertain, .. } => Self::No,
+            PduEnd::Accepted { .. } | PduEnd::Refused { .. } => Self::Yes,
+            PduEnd::NotSent => Self::NotSent,
+        }
+    }
+}
+
 /// Posts one message and tells its courier what became of it.
-async fn deliver(poster: &impl Poster, shared: &Shared, request: Request) -> Option<Trouble> {
+async fn deliver(poster: &impl Poster, shared: &Shared, request: Request) -> (Known, Option<Trouble>) {
     let Some((end, trouble)) = poster.submit(request.pdu).await else {
         tell(request.answer, PduEnd::NotSent);
-        return None;
+        return (Known::NotSent, None);
     };
+    let known = Known::of(&end);
     shared.metrics.pdus.increment();
     if matches!(trouble, Some(Trouble { why: RelayRest::Throttled, .. })) {
         shared.metrics.throttled.increment();
     }
     tell(request.answer, end);
-    trouble
+    (known, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What is left of a script of ends when a server that knows repeats was posted to.
+    async fn check(script: Vec<PduEnd>, expected: PduEnd, left: usize) {
+        let script = Mutex::new(VecDeque::from(script));
+        let next = || script.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+        let once = || {
+            let end = next().expect("no more than so often");
+            async move { (end, None) }
+        };
+        let (end, _) = persist(true, once).await;
+        assert_eq!(end, expected);
+        assert_eq!(script.into_inner().map(|script| script.len()).ok(), Some(left));
+    }
+
+    #[tokio::test]
+    async fn what_may_be_there_is_nowhere_else() {
+        let refused = |kind| PduEnd::Refused { kind, reason: String::new() };
+        let (now, good) = (refused(OutcomeKind::FailedForNow), refused(OutcomeKind::FailedForGood));
+        let taken = PduEnd::Accepted { reference: None };
+        tokio::join!(
+            check(vec![now.clone(), taken.clone()], now.clone(), 1),
+            check(vec![PduEnd::NotSent, taken.clone()], PduEnd::NotSent, 1),
+            check(vec![PduEnd::Unknown, now.clone(), PduEnd::NotSent, taken.clone()], taken, 0),
+            check(vec![PduEnd::Unknown, now.clone(), now.clone(), now], PduEnd::Unknown, 0),
+            check(vec![PduEnd::Unknown, good.clone(), PduEnd::Unknown], good, 1),
+        );
+    }
 }

@@ -19,6 +19,9 @@ use crate::posting::{Poster, Submitted, Terms, Trouble, persist};
 pub(crate) use account::Relay;
 pub(crate) use door::serve;
 
+/// Requests in a row whose end nobody knows, after which a relay is left alone.
+const FAILURES_MAX: u32 = 5;
+
 /// A relay as one link posts to it.
 pub(crate) struct Carrier {
     relay: Arc<Relay>,
@@ -55,6 +58,7 @@ impl Poster for Carrier {
             window: config.window as usize,
             rest_first: Duration::from_millis(config.rest_ms_first),
             rest_max: Duration::from_millis(config.rest_ms_max),
+            failures_max: FAILURES_MAX,
         }
     }
 

@@ -26,6 +26,8 @@ use crate::posting::{Poster, Submitted, Terms, Trouble, persist};
 const PATH: HeaderName = HeaderName::from_static("x-push-path");
 /// What makes two calls one message.
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-push-message-id");
+/// Where the next installation says how the message ended.
+const REPORT: HeaderName = HeaderName::from_static("x-push-report");
 
 /// One service: secrets read, certificates loaded.
 pub(crate) struct Service {
@@ -131,7 +133,13 @@ impl Caller {
             Posted::NoConnection(error) => (PduEnd::NotSent, Some(Trouble::of(&error))),
             Posted::NotSent => (PduEnd::NotSent, None),
             Posted::Unknown => (PduEnd::Unknown, None),
-            Posted::Answered(answer) => self.service.meaning(&answer),
+            Posted::Answered(answer) => match self.service.meaning(&answer) {
+                (PduEnd::Accepted { .. }, trouble) => {
+                    let reference = call.report.as_ref().map(|report| report.reference);
+                    (PduEnd::Accepted { reference }, trouble)
+                }
+                other => other,
+            },
         }
     }
 
@@ -148,6 +156,11 @@ impl Caller {
         if config.carillon {
             headers.insert(MESSAGE_ID, value(&call.id));
             headers.insert(PATH, value(&call.path));
+            if let Some(report) = &call.report {
+                let mut url = value(&report.url);
+                url.set_sensitive(true);
+                headers.insert(REPORT, url);
+            }
         }
         if let Some(authorization) = &self.service.authorization {
             let mut authorization = value(authorization.expose());
@@ -168,6 +181,7 @@ impl Poster for Caller {
             window: config.window as usize,
             rest_first: Duration::from_millis(config.rest_ms_first),
             rest_max: Duration::from_millis(config.rest_ms_max),
+            failures_max: config.failures_max,
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Config {
     pub restored_at: Timestamp,
     /// Where tenants get what comes to them and is no user's reply.
     pub webhooks: Webhooks,
+    /// How those who handed us messages by the call of an HTTP SMS service are told how they ended.
+    pub reports: Reports,
     /// Words by which phones give orders.
     pub orders: Orders,
     /// Where farms attach.
@@ -138,6 +140,28 @@ pub struct Webhooks {
     /// After so long a message that was not taken is given up.
     pub give_up_hours: u32,
     /// Messages taken out of the lane at a time.
+    pub in_hand_max: usize,
+}
+
+/// How reports go out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reports {
+    /// Networks (`address/bits`) that may be posted to besides the public ones.
+    pub networks: Vec<String>,
+    /// An authority besides those the machine trusts, in PEM.
+    pub ca_file: PathBuf,
+    /// Posts at a time.
+    pub connections_max: u32,
+    /// How long an answer may take.
+    pub answer_seconds_max: u64,
+    /// How long the first retry waits; doubles with each.
+    pub retry_ms_first: u64,
+    /// The longest a retry waits.
+    pub retry_ms_max: u64,
+    /// After so long a report that was not taken is given up.
+    pub give_up_hours: u32,
+    /// Reports taken out of the lane at a time; one tenant's get half.
     pub in_hand_max: usize,
 }
 
@@ -205,6 +229,7 @@ impl Default for Config {
             farm_lost_seconds: 600,
             restored_at: Timestamp(0),
             webhooks: Webhooks::default(),
+            reports: Reports::default(),
             orders: Orders::default(),
             control: Control::default(),
         }
@@ -245,6 +270,21 @@ impl Default for Webhooks {
             retry_ms_max: 1_800_000,
             give_up_hours: 48,
             in_hand_max: 10_000,
+        }
+    }
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Reports {
+            networks: Vec::new(),
+            ca_file: PathBuf::new(),
+            connections_max: 16,
+            answer_seconds_max: 20,
+            retry_ms_first: 1_000,
+            retry_ms_max: 600_000,
+            give_up_hours: 72,
+            in_hand_max: 50_000,
         }
     }
 }

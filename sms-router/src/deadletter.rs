@@ -260,7 +260,7 @@ fn header_of(lane: &Lane, payload: &Bytes) -> Option<Header> {
                 let header = Record::decode(fact.envelope).ok()?.header;
                 Some(Header { attempt: fact.attempt, ..header })
             }
-            Kind::Receipt(_) | Kind::Inbound(_) | Kind::Fetched(_) => None,
+            Kind::Receipt(_) | Kind::Inbound(_) | Kind::Fetched(_) | Kind::Reported(_) => None,
         },
         Lane::Events => {
             let event = Event::decode(payload.clone()).ok()?;
@@ -268,9 +268,14 @@ fn header_of(lane: &Lane, payload: &Bytes) -> Option<Header> {
             let Event { message, delivery, deliveries, attempt, segments, .. } = event;
             Some(Header { account, message, delivery, deliveries, attempt, segments, ..Header::default() })
         }
-        Lane::Leases(_) | Lane::Inbox | Lane::Mail | Lane::Hooks | Lane::Changes | Lane::DeadLetter | Lane::Loads => {
-            None
-        }
+        Lane::Leases(_)
+        | Lane::Inbox
+        | Lane::Mail
+        | Lane::Hooks
+        | Lane::Reports
+        | Lane::Changes
+        | Lane::DeadLetter
+        | Lane::Loads => None,
     }
 }
 

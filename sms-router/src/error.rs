@@ -135,6 +135,14 @@ pub enum RouterError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The settings of reports can't be used.
+    #[error("`reports.{key}` is not usable")]
+    ReportSetting {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What change notifications need could not be read or written.
     #[error("what change notifications need could not be read or kept")]
     Notify(#[source] StoreError),

@@ -40,6 +40,10 @@ pub struct Metrics {
     pub posts_in_hand: Gauge,
     /// Messages for tenants' webhooks, by what became of them.
     pub posts: CounterBy<PostedAs>,
+    /// Reports in hand for who handed us messages.
+    pub reports_in_hand: Gauge,
+    /// Reports for who handed us messages, by what became of them.
+    pub reports: CounterBy<PostedAs>,
     /// References whose receipt is awaited.
     pub references_open: Gauge,
     /// Receipts that wait for their outcome.
@@ -157,6 +161,8 @@ labels! {
     Replaced = "replaced",
     /// The network goes on trying.
     Temporary = "temporary",
+    /// A service tells no more of a part, or does not know.
+    Silent = "silent",
     /// It came before its outcome.
     Parked = "parked",
     /// Its outcome came.
@@ -187,7 +193,7 @@ labels! {
 }
 
 labels! {
-    /// What became of a message on its way to a tenant's webhook.
+    /// What became of a message on its way to a tenant's webhook, or of a report.
     PostedAs, "result",
     /// It was taken.
     Posted = "posted",
@@ -195,7 +201,7 @@ labels! {
     Refused = "refused",
     /// It will be tried again.
     Deferred = "deferred",
-    /// The tenant has no webhook any more; its list has it.
+    /// There is nowhere to post it, or too many wait.
     Unposted = "unposted",
     /// Something happened, and the tenant has no webhook to hear of it.
     Unwanted = "unwanted",
@@ -254,6 +260,8 @@ labels! {
     Mail = "mail",
     /// Lane `hooks`.
     Hooks = "hooks",
+    /// Lane `reports`.
+    Reports = "reports",
     /// Lane `changes`.
     Changes = "changes",
 }
@@ -330,6 +338,8 @@ labels! {
     Mailer = "mailer",
     /// Messages to tenants' webhooks.
     Hooks = "hooks",
+    /// Reports to who handed us messages.
+    Reports = "reports",
     /// What changed, to devices.
     Notifier = "notifier",
     /// What changed, from tenants that are asked.
@@ -388,6 +398,14 @@ impl Metrics {
             posts: registry.counter_by(
                 "carillon_router_posts_total",
                 "Messages on their way to tenants' webhooks, by what became of them.",
+            ),
+            reports_in_hand: gauge(
+                "carillon_router_reports_in_hand",
+                "Delivery reports in hand for those who handed us messages.",
+            ),
+            reports: registry.counter_by(
+                "carillon_router_reports_total",
+                "Delivery reports on their way to those who handed us messages, by what became of them.",
             ),
             references_open: gauge("carillon_router_references_open", "References whose receipt is awaited."),
             receipts_parked: gauge("carillon_router_receipts_parked", "Receipts that wait for their outcome."),

@@ -3,17 +3,19 @@
 //!
 //! Nothing in them is a number or a text: recipients stand as keyed hashes, inbound messages are sealed.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use lease::{Attempt, Outcome};
+use model::Timestamp;
 use model::fetch::Fetched;
 use model::record::{Record, RecordError};
+use model::report::{Reported, Said};
 use prost::Message as _;
 
 /// A record of lane `outcomes`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OutcomeEntry {
     /// Which kind; `None` is a kind this build does not know: it belongs in the dead-letter lane.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<Kind>,
 }
 
@@ -33,6 +35,9 @@ pub enum Kind {
     /// What became of a message that waited for a phone, told by the gateway it waited at.
     #[prost(message, tag = "4")]
     Fetched(Fetched),
+    /// What an HTTP service said of a call, told by the gateway it came to.
+    #[prost(message, tag = "5")]
+    Reported(Reported),
 }
 
 /// See [`Kind::Fact`]. Carries the whole envelope: retry and failover are done from it, never from the store.
@@ -92,6 +97,9 @@ pub struct Receipt {
     /// The farm's number for it.
     #[prost(uint64, tag = "9")]
     pub number: u64,
+    /// What a service says, in place of a status. References of its calls are never used again.
+    #[prost(enumeration = "Said", optional, tag = "10")]
+    pub said: Option<i32>,
 }
 
 /// See [`Kind::Inbound`].
@@ -126,12 +134,7 @@ pub struct Inbound {
 /// The key that brings a fact and its receipts to one partition of lane `outcomes`: (IMSI or account, recipient).
 #[must_use]
 pub fn partition_key(imsi: &str, recipient_hash: &[u8]) -> Bytes {
-    let mut key = BytesMut::with_capacity(imsi.len() + 1 + recipient_hash.len());
-    key.put_slice(imsi.as_bytes());
-    // No IMSI and no account's name has a zero byte in it.
-    key.put_u8(0);
-    key.put_slice(recipient_hash);
-    key.freeze()
+    model::fetch::account_key(imsi, recipient_hash)
 }
 
 impl OutcomeEntry {
@@ -170,6 +173,14 @@ impl Fact {
     }
 }
 
+impl Receipt {
+    /// Whether it may be about a delivery whose receipts are heard from `from` on. A service's word on a call always may.
+    #[must_use]
+    pub const fn is_since(&self, from: Timestamp) -> bool {
+        self.said.is_some() || self.at_ms >= from.0
+    }
+}
+
 impl Inbound {
     /// What the sealed TPDU is bound to: the SIM, the farm and its number for the message.
     #[must_use]
@@ -200,6 +211,13 @@ mod tests {
             "as the gateway writes it"
         );
         assert_eq!(fetched.key(), partition_key(model::fetch::ACCOUNT, &[7; 16]));
+        let reported = Reported { account: "up".into(), recipient_hash: vec![7; 16], said: 1, ..Reported::default() };
+        assert_eq!(
+            OutcomeEntry::read(reported.to_bytes()),
+            Ok(Kind::Reported(reported.clone())),
+            "as the gateway writes it"
+        );
+        assert_eq!(reported.key(), partition_key("up", &[7; 16]));
         assert_eq!(OutcomeEntry::read(Bytes::from_static(&[0x4a, 0x00])), Err(RecordError::Field("kind")));
     }
 

@@ -1,10 +1,12 @@
 //! Carries lanes `accepted` and `events` into the store. Knows no rule of routing.
 
 use bus::{Bus, Entry, Group, Read};
-use model::Lane;
 use model::event::{Event, Step};
 use model::push::{Change, ChangeKind, Told};
 use model::record::{Record, RecordError};
+use model::reply::MailRecord;
+use model::report::Ending;
+use model::{Lane, Timestamp};
 use runtime::Stop;
 use store::{AcceptedRow, Projection, Store};
 
@@ -70,7 +72,8 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         }
     }
 
-    /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, and the dead letters of
+    /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, whoever handed a delivery to us
+    /// of its end, and the dead letters of
     /// events nobody can read. Records of lane `accepted` are the planner's to bury, and those taken too late under a key were never
     /// handed over; here they count for nothing.
     fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
@@ -88,6 +91,7 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
             match event(&read) {
                 Ok(event) => {
                     told.extend(told_of(&event));
+                    told.extend(reported(&event, self.desk.clock.now()));
                     events.push((offset, event));
                 }
                 Err(error) => told.push(self.bury(read, &error)),
@@ -124,6 +128,27 @@ fn told_of(event: &Event) -> Option<(Lane, Entry)> {
     let (tenant, account) = (event.tenant.clone(), notice.account.clone());
     let change = Change { tenant, account, answer_by_ms: 0, kind: Some(ChangeKind::Told(told)) };
     Some((Lane::Changes, Entry::new(key, change.to_bytes())))
+}
+
+/// What whoever handed the delivery to us is told of its end. Told twice, it says the same.
+fn reported(event: &Event, now: Timestamp) -> Option<(Lane, Entry)> {
+    let (to, step) = (event.report.clone()?, event.step.as_ref()?);
+    let (Step::Ended(ended), state) = (step, step.state()?) else { return None };
+    let ending = Ending {
+        to,
+        delivery: event.delivery,
+        state: state.rank().into(),
+        permanent: ended.permanent,
+        at_ms: if ended.network_ms > 0 { ended.network_ms } else { event.at_ms },
+    };
+    let record = MailRecord {
+        id: event.message.clone(),
+        tenant: event.tenant.clone(),
+        received_ms: now.0,
+        report: Some(ending),
+        ..MailRecord::default()
+    };
+    Some((Lane::Reports, Entry::new(event.tenant.clone().into_bytes(), record.to_bytes())))
 }
 
 /// An event; one of a kind this build does not know is not read as nothing.

@@ -55,13 +55,14 @@ pub struct Deps<B, S> {
 }
 
 /// The lanes every installation has, and who reads them; those of routes come and go with the routes.
-pub const LANES: [(Lane, &[Group]); 9] = [
+pub const LANES: [(Lane, &[Group]); 10] = [
     (Lane::Accepted, &[Group::PLANNER, Group::PROJECTION]),
     (Lane::Outcomes, &[Group::SETTLER, REFERENCES]),
     (Lane::Events, &[Group::PROJECTION]),
     (Lane::Inbox, &[inbox::READERS]),
     (Lane::Mail, &[mailer::MAILERS]),
     (Lane::Hooks, &[mailer::POSTERS]),
+    (Lane::Reports, &[mailer::REPORTERS]),
     (Lane::Changes, &[notify::NOTIFIERS]),
     (Lane::DeadLetter, &[OPERATOR]),
     (Lane::Loads, &[LISTENERS]),
@@ -98,12 +99,14 @@ pub async fn run<B: Bus, S: Store>(
     let (master, registry) = (deps.master.clone(), deps.registry.clone());
     let loads = RouteLoads::default();
     let (post, hooks) = (Post::of(&config.mail)?, Hooks::of(&config.webhooks, &deps.master)?);
+    let reports = Hooks::for_reports(&config.reports, &deps.master)?;
     let desk = open(config, deps, loads.clone(), &stop).await?;
     let phases = Phases::new(&stop);
     let _own = phases.start(&desk, &loads);
     phases.share_inbox(&desk, &Keys::of(&master), &hooks);
     phases.share_changes(&desk, &notify::Keys::of(&master), &hooks);
     phases.share_way(&desk, Way::Hooks(hooks));
+    phases.share_way(&desk, Way::Reports(reports));
     match post {
         Some(post) => phases.share_way(&desk, Way::Mail(post)),
         None => tracing::info!("no mail server is set: replies wait in lane `mail`"),

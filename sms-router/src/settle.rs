@@ -6,6 +6,7 @@
 
 pub mod book;
 mod fetched;
+mod reported;
 pub mod retry;
 pub mod settlement;
 pub mod talks;

@@ -10,8 +10,7 @@ use crate::planner::Plan;
 /// An entry of lane `events` about the delivery with this header.
 #[must_use]
 pub fn entry(header: &Header, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
-    let event = Event { at_ms: at.0, step: Some(step), ..template(header, attempt) };
-    (Lane::Events, Entry::new(header.message.clone(), event.to_bytes()))
+    of_template(&template(header, attempt), attempt, at, step)
 }
 
 /// What every event about a delivery has in common: an event without a step.
@@ -27,6 +26,7 @@ pub fn template(header: &Header, attempt: u32) -> Event {
         segments: header.segments,
         accepted_ms: header.accepted_ms,
         notice: header.notice.clone(),
+        report: header.report.clone(),
         step: None,
     }
 }
@@ -34,7 +34,8 @@ pub fn template(header: &Header, attempt: u32) -> Event {
 /// An entry of lane `events` about the delivery this template is of.
 #[must_use]
 pub fn of_template(template: &Event, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
-    let event = Event { attempt, at_ms: at.0, step: Some(step), ..template.clone() };
+    let report = template.report.clone().filter(|_| matches!(step, Step::Ended(_)));
+    let event = Event { attempt, at_ms: at.0, report, step: Some(step), ..template.clone() };
     (Lane::Events, Entry::new(template.message.clone(), event.to_bytes()))
 }
 

@@ -160,7 +160,7 @@ pub async fn sample<B: Bus, S: Store, L: Loads>(desk: &Desk<B, S, L>, stop: &Sto
 }
 
 /// The lanes outside of dispatch, and who reads them.
-const LAGS: [(LagOf, Group, Lane); 8] = [
+const LAGS: [(LagOf, Group, Lane); 9] = [
     (LagOf::Accepted, Group::PLANNER, Lane::Accepted),
     (LagOf::Outcomes, Group::SETTLER, Lane::Outcomes),
     (LagOf::ProjectedAccepted, Group::PROJECTION, Lane::Accepted),
@@ -168,6 +168,7 @@ const LAGS: [(LagOf, Group, Lane); 8] = [
     (LagOf::Inbox, inbox::READERS, Lane::Inbox),
     (LagOf::Mail, mailer::MAILERS, Lane::Mail),
     (LagOf::Hooks, mailer::POSTERS, Lane::Hooks),
+    (LagOf::Reports, mailer::REPORTERS, Lane::Reports),
     (LagOf::Changes, NOTIFIERS, Lane::Changes),
 ];
 

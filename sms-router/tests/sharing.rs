@@ -257,8 +257,8 @@ async fn send(house: &House, ids: std::ops::Range<u128>) {
 }
 
 /// Parts of the first of two routers: half of four partitions of four groups, one of two routes, and the lanes of one partition
-/// that messages from handsets go through.
-const FIRST: usize = 11;
+/// that messages from handsets, and ends of deliveries, go through.
+const FIRST: usize = 12;
 /// Parts of the second.
 const SECOND: usize = 9;
 

@@ -95,6 +95,10 @@ impl Wanted {
     /// Makes the copy. One that could not be finished has no manifest, and is refused by everything that reads copies.
     pub(crate) async fn perform(&self, desk: &Desk<'_>) -> anyhow::Result<String> {
         make_empty(&self.to)?;
+        #[cfg_attr(
+            not(feature = "cluster"),
+            expect(irrefutable_let_patterns, reason = "there is one kind of lanes then")
+        )]
         let (database, AnyBus::Embedded(bus)) = (desk.engines.database()?, &desk.engines.bus) else {
             anyhow::bail!("the lanes are not embedded");
         };

@@ -5,6 +5,7 @@ use prost::Message as _;
 
 use crate::push::Notice;
 use crate::record::{Amount, RecordError};
+use crate::report::ReportTo;
 use crate::{DeliveryId, MessageId, State, TenantId, Timestamp};
 
 /// A step in the life of a delivery. Told at least once; (delivery, attempt, step) makes it unique.
@@ -37,6 +38,9 @@ pub struct Event {
     /// What the delivery is a notification of; absent: it is a message of the tenant's.
     #[prost(message, optional, tag = "9")]
     pub notice: Option<Notice>,
+    /// Where it is to be told how the delivery ended; only with that step.
+    #[prost(message, optional, tag = "10")]
+    pub report: Option<ReportTo>,
     /// What happened.
     #[prost(oneof = "Step", tags = "20, 21, 22, 23, 24, 25, 26")]
     pub step: Option<Step>,

@@ -69,8 +69,15 @@ impl Fetched {
 /// The key of everything in lane `outcomes` about what a recipient may fetch.
 #[must_use]
 pub fn key(recipient_hash: &[u8]) -> Bytes {
-    let mut key = BytesMut::with_capacity(ACCOUNT.len() + 1 + recipient_hash.len());
-    key.put_slice(ACCOUNT.as_bytes());
+    account_key(ACCOUNT, recipient_hash)
+}
+
+/// The key of everything in lane `outcomes` about a recipient of a SIM or account.
+#[must_use]
+pub fn account_key(account: &str, recipient_hash: &[u8]) -> Bytes {
+    let mut key = BytesMut::with_capacity(account.len() + 1 + recipient_hash.len());
+    key.put_slice(account.as_bytes());
+    // No IMSI and no account's name has a zero byte in it.
     key.put_u8(0);
     key.put_slice(recipient_hash);
     key.freeze()

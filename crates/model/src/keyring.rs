@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use zeroize::Zeroizing;
 
 use crate::party::WrappedKey;
+use crate::report::MARK_OCTETS;
 use crate::seal::{DataKey, NumberKey, SealError};
 use crate::webhook::WebhookKey;
 use crate::{TenantId, Timestamp, hex};
@@ -18,6 +19,7 @@ pub struct MasterKey(Zeroizing<[u8; 32]>);
 #[derive(Clone, Default, Debug)]
 pub struct Keyring {
     by_id: HashMap<String, DataKey>,
+    by_mark: HashMap<[u8; MARK_OCTETS], DataKey>,
     newest: HashMap<TenantId, (Timestamp, DataKey)>,
 }
 
@@ -124,6 +126,7 @@ impl Keyring {
         for wrapped in keys {
             let key = master.unwrap(wrapped)?;
             ring.by_id.insert(wrapped.id.clone(), key.clone());
+            ring.by_mark.insert(key.mark(), key.clone());
             let newest = ring.newest.get(&wrapped.tenant);
             if wrapped.from <= now && newest.is_none_or(|(from, _)| *from < wrapped.from) {
                 ring.newest.insert(wrapped.tenant.clone(), (wrapped.from, key));
@@ -138,6 +141,12 @@ impl Keyring {
     /// [`SealError::NoKey`].
     pub fn key(&self, id: &str) -> Result<&DataKey, SealError> {
         self.by_id.get(id).ok_or_else(|| SealError::NoKey(id.chars().take(80).collect()))
+    }
+
+    /// The key that is known by this mark.
+    #[must_use]
+    pub fn marked(&self, mark: &[u8; MARK_OCTETS]) -> Option<&DataKey> {
+        self.by_mark.get(mark)
     }
 
     /// The key that seals what a tenant sends now, and since when it does.

@@ -25,6 +25,8 @@ pub enum Lane {
     Mail,
     /// Messages from handsets on their way to tenants' webhooks, keyed by tenant.
     Hooks,
+    /// How deliveries ended whose senders want to hear of it, keyed by tenant.
+    Reports,
     /// What changed, and what became of notifications of it: keyed by (tenant, account).
     Changes,
     /// Records that could not be read, with their headers.
@@ -45,6 +47,7 @@ impl Lane {
             | Lane::Inbox
             | Lane::Mail
             | Lane::Hooks
+            | Lane::Reports
             | Lane::DeadLetter
             | Lane::Loads => 1,
         }
@@ -61,6 +64,7 @@ impl Lane {
             "inbox" => Some(Lane::Inbox),
             "mail" => Some(Lane::Mail),
             "hooks" => Some(Lane::Hooks),
+            "reports" => Some(Lane::Reports),
             "changes" => Some(Lane::Changes),
             "dead-letter" => Some(Lane::DeadLetter),
             "loads" => Some(Lane::Loads),
@@ -89,6 +93,7 @@ impl fmt::Display for Lane {
             Lane::Inbox => f.write_str("inbox"),
             Lane::Mail => f.write_str("mail"),
             Lane::Hooks => f.write_str("hooks"),
+            Lane::Reports => f.write_str("reports"),
             Lane::Changes => f.write_str("changes"),
             Lane::DeadLetter => f.write_str("dead-letter"),
             Lane::Loads => f.write_str("loads"),
@@ -113,6 +118,7 @@ mod tests {
             Lane::Inbox,
             Lane::Mail,
             Lane::Hooks,
+            Lane::Reports,
             Lane::Changes,
             Lane::DeadLetter,
             Lane::Loads,

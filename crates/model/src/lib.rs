@@ -18,6 +18,7 @@ pub mod push;
 pub mod record;
 pub mod refusal;
 pub mod reply;
+pub mod report;
 pub mod seal;
 pub mod time;
 pub mod webhook;

@@ -9,6 +9,7 @@ use prost::Message as _;
 pub use crate::binary::{Binary, BinaryPart};
 use crate::fetch::Fetch;
 use crate::push::Notice;
+use crate::report::ReportTo;
 use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp};
 
 /// The schema this build writes.
@@ -110,6 +111,9 @@ pub struct Header {
     /// in what the router itself sends.
     #[prost(string, tag = "27")]
     pub path: String,
+    /// Where whoever handed it over wants to hear how it ended; absent: nowhere.
+    #[prost(message, optional, tag = "28")]
+    pub report: Option<ReportTo>,
     /// It is a notice of a message that is to be fetched; absent: it is the message itself.
     #[prost(message, optional, tag = "40")]
     pub fetch: Option<Fetch>,

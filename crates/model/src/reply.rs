@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::record::{Multimedia, RecordError};
+use crate::report::Ending;
 use crate::seal::{DataKey, SealError};
 use crate::{MessageId, TenantId, Timestamp};
 
@@ -110,11 +111,11 @@ impl Words {
     }
 }
 
-/// A record of the lanes `mail` and `hooks`: a reply for a user's mailbox, a message or something that happened for a tenant's webhook,
-/// or a letter of ours.
+/// A record of the lanes `mail`, `hooks` and `reports`: a reply for a user's mailbox, a message or something that happened for a
+/// tenant's webhook, a letter of ours, or the end of a delivery for whoever handed it to us.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct MailRecord {
-    /// Which message from a handset, 16 bytes.
+    /// Which message, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
     /// Whose.
@@ -141,6 +142,9 @@ pub struct MailRecord {
     /// What happened, where that is what is told: nothing is sealed then, and builds that do not know it post nothing.
     #[prost(message, optional, tag = "9")]
     pub happening: Option<Happening>,
+    /// In lane `reports`: how a delivery of this message ended, in place of all that is sealed.
+    #[prost(message, optional, tag = "10")]
+    pub report: Option<Ending>,
 }
 
 /// Something that happened, as a tenant's webhook is told of it.

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use crate::Msisdn;
 use crate::record::{Content, Header};
+use crate::report::MARK_OCTETS;
 
 /// A data key: one tenant, one period. Its id is public, its secret is not.
 #[derive(Clone)]
@@ -54,6 +55,13 @@ impl DataKey {
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.secret
+    }
+
+    /// What the key is known by where not even its id may be told: says nothing of secret or tenant.
+    #[must_use]
+    pub fn mark(&self) -> [u8; MARK_OCTETS] {
+        let all = blake3::derive_key("carillon 2026 data key mark", self.secret.as_slice());
+        *all.first_chunk().expect("32 octets have 8 in them")
     }
 
     /// Seals content for the record with this header.

@@ -116,6 +116,7 @@ impl Story {
                 segments: 2,
                 accepted_ms: ACCEPTED.0,
                 notice: None,
+                report: None,
                 step: Some(step.clone()),
             };
             (self.events + nth as i64, event)

@@ -4,12 +4,14 @@
 mod call;
 mod charset;
 mod kannel;
+mod report;
 mod template;
 mod value;
 
 pub use call::{Call, CallError, QUERY_OCTETS_MAX};
 pub use charset::Charset;
 pub use kannel::Kannel;
+pub use report::{REPORT_OCTETS_MAX, ReportError, said_in, said_of};
 pub use template::{TEMPLATE_OCTETS_MAX, Template, TemplateError};
 
 /// What a message says.
@@ -50,6 +52,8 @@ pub struct Message<'message> {
     pub sender_phone_alias: &'message str,
     /// How many messages it takes.
     pub parts: u8,
+    /// Where the service is to say what became of it; empty: nowhere.
+    pub report: &'message str,
 }
 
 /// Shows no number and no text.

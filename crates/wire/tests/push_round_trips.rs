@@ -242,6 +242,7 @@ proptest! {
             sender: "A&B",
             sender_phone_alias: "",
             parts: 1,
+            report: "",
         };
         let call = Call::parse(&Template::parse(template).unwrap().render(&message).unwrap()).unwrap();
         prop_assert_eq!(&call.number, &number);

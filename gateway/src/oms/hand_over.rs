@@ -280,6 +280,7 @@ impl Session<'_> {
             user: attempt.user.user_id.clone(),
             door: Door::Oms,
             path: String::new(),
+            report: None,
             key: None, // the protocol has none: each call is a message of its own
             recipients: attempt.recipients.iter().map(|recipient| recipient.number.clone()).collect(),
             parts: attempt.parts.clone(),

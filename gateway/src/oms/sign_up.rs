@@ -329,6 +329,7 @@ impl Desk<'_> {
             user: user.user_id.clone(),
             door: Door::Oms,
             path: String::new(),
+            report: None,
             key: None,
             recipients: vec![phone.clone()],
             parts: vec![Part::text(format!("{}: your code is {code}", self.tenant.oms.english_name))],

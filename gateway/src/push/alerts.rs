@@ -71,6 +71,7 @@ impl Desk {
             traceparent: parcel.traceparent,
             order_key: None,
             path: String::new(),
+            report: None,
             // No window waits for it.
             tells: Some(Notice { account, device: parcel.device.id.clone(), seq: 0 }),
             received: self.now,

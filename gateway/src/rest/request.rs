@@ -99,6 +99,7 @@ pub(crate) fn read(
         user: holder.name.clone(),
         door: Door::Rest,
         path: String::new(),
+        report: None,
         key: idempotency_key(headers)?,
         recipients,
         parts: vec![part],

@@ -50,6 +50,8 @@ pub struct Http {
     pub binary: bool,
     /// Whether it is another installation of Carillon.
     pub carillon: bool,
+    /// Where it says what became of messages: our gateway's `/sms/reports`, as the service reaches it; empty: it does not say.
+    pub report_url: String,
     /// Whether it knows a call it has taken before and does nothing then.
     pub knows_repeats: bool,
     /// Statuses that say that a message was taken; empty: 200 to 299.
@@ -72,6 +74,8 @@ pub struct Http {
     pub rest_ms_first: u64,
     /// The longest.
     pub rest_ms_max: u64,
+    /// Calls in a row whose end nobody knows, after which the service is left alone.
+    pub failures_max: u32,
 }
 
 /// How requests are made.
@@ -87,6 +91,8 @@ pub enum HttpMethod {
 
 /// Calls under way with one service.
 const WINDOW_MAX: u32 = 256;
+/// Octets of an address for reports, before the ticket.
+const REPORT_URL_OCTETS_MAX: usize = 400;
 /// Networks one service may be in.
 const NETWORKS_MAX: usize = 64;
 
@@ -111,6 +117,7 @@ impl Default for Http {
             sender: String::new(),
             binary: false,
             carillon: false,
+            report_url: String::new(),
             knows_repeats: false,
             ok_statuses: Vec::new(),
             ok_body: String::new(),
@@ -122,6 +129,7 @@ impl Default for Http {
             answer_seconds_max: 30,
             rest_ms_first: 1_000,
             rest_ms_max: 60_000,
+            failures_max: 5,
         }
     }
 }
@@ -183,7 +191,31 @@ impl Http {
         if uri.scheme_str() == Some("https") && self.ca_file.as_os_str().is_empty() {
             return refused("ca_file", "name the authorities its certificate may be of (PEM), since the url is https");
         }
+        self.validate_report(&template)?;
         self.validate_rest()
+    }
+
+    /// Either side of asking for reports without the other would ask for none.
+    fn validate_report(&self, template: &Template) -> Result<(), ConfigRefused> {
+        let refused = |key, mend| Err(ConfigRefused::Key { kind: "service", name: self.name.clone(), key, mend });
+        if self.report_url.is_empty() {
+            return match template.carries_report() {
+                true => {
+                    refused("report_url", "the template has `%report%`: write our gateway's `https://HOST/sms/reports`")
+                }
+                false => Ok(()),
+            };
+        }
+        if crate::http::uri(&self.report_url).is_none() || self.report_url.contains(['?', '#']) {
+            return refused("report_url", "write `https://HOST:PORT/sms/reports`, without a query and a user in it");
+        }
+        if self.report_url.len() > REPORT_URL_OCTETS_MAX {
+            return refused("report_url", "write 400 characters or less");
+        }
+        if !(self.carillon || template.carries_report()) {
+            return refused("report_url", "tell the service: put `%report%` into the template, or set `carillon`");
+        }
+        Ok(())
     }
 
     fn validate_rest(&self) -> Result<(), ConfigRefused> {
@@ -202,6 +234,7 @@ impl Http {
             ("connect_seconds_max", self.connect_seconds_max > 0, "write 1 or more"),
             ("answer_seconds_max", self.answer_seconds_max > 0, "write 1 or more"),
             ("rest_ms_first", self.rest_ms_first > 0, "write 1 or more"),
+            ("failures_max", self.failures_max > 0, "write 1 or more"),
         ];
         in_range.into_iter().find(|(_, fits, _)| !fits).map_or(Ok(()), |(key, _, mend)| refused(key, mend))
     }
@@ -231,6 +264,15 @@ mod tests {
         check(url("http://10.0.0.1/?%udh%%dcs%"), "in no public network");
         check(url("http://169.254.169.254/?%udh%%dcs%"), "in no public network");
         check(url("https://127.0.0.1/?%udh%%dcs%"), "`ca_file`");
+        check(|service| service.report_url = "https://a.example/sms/reports".to_owned(), "tell the service");
+        check(url("http://127.0.0.1/?udh=%udh%&dcs=%dcs%&r=%report%"), "`report_url`");
+        let reports = |report_url: &'static str| {
+            move |service: &mut Http| (service.carillon, service.report_url) = (true, report_url.to_owned())
+        };
+        check(reports("a.example/sms/reports"), "`report_url`");
+        check(reports("https://me:secret@a.example/sms/reports"), "`report_url`");
+        check(reports("https://a.example/sms/reports?x=1"), "`report_url`");
+        check(|service| service.failures_max = 0, "`failures_max`");
         check(|service| service.networks = vec!["10.0.0.0".to_owned()], "`networks`");
         check(|service| service.ok_body = "(".to_owned(), "`ok_body`");
         check(|service| service.window = 257, "`window`");

@@ -204,6 +204,7 @@ fn event(envelope: &Bytes, attempt: u32, at: Timestamp, step: Step) -> Result<De
         segments: heading.segments,
         accepted_ms: heading.accepted_ms,
         notice: heading.notice.clone(),
+        report: heading.report.clone().filter(|_| matches!(step, Step::Ended(_))),
         step: Some(step),
     };
     Ok((Lane::Events, Entry::new(heading.message, event.to_bytes())))

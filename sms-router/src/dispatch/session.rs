@@ -287,6 +287,7 @@ impl<B: Bus> Desk<B> {
                     farm,
                     incarnation,
                     number: receipt.number,
+                    said: None,
                 };
                 Entry::new(key, Kind::Receipt(receipt).to_bytes())
             }

@@ -7,6 +7,7 @@ use lease::record::Place;
 use model::fetch::Fetch;
 use model::push::Notice;
 use model::record::{OnUncertain, RecordError};
+use model::report::ReportTo;
 use model::{DeliveryId, MessageId, TenantId, Timestamp};
 use prost::Message as _;
 
@@ -96,6 +97,9 @@ pub(super) struct Heading {
     /// A keyed hash of the recipient (16 bytes).
     #[prost(bytes = "bytes", tag = "19")]
     pub(super) recipient_hash: Bytes,
+    /// Where it is to be told how it ended.
+    #[prost(message, optional, tag = "28")]
+    pub(super) report: Option<ReportTo>,
     /// Whether it is a notice of what is to be fetched.
     #[prost(message, optional, tag = "40")]
     pub(super) fetch: Option<Fetch>,

@@ -1,4 +1,4 @@
-//! The way to tenants' webhooks: signed posts to the addresses the operator named. Knows HTTP, and which networks are nobody's
+//! The way to tenants' webhooks, and to the addresses that want to hear how messages ended: signed posts. Knows HTTP, and which networks are nobody's
 //! business; knows no lane.
 //!
 //! A post is signed as Standard Webhooks 1.0 has it: `webhook-id`, `webhook-timestamp`, `webhook-signature`, by HMAC-SHA256.
@@ -12,7 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use model::keyring::MasterKey;
 use model::party::Tenant;
 use model::reply::{Happening, Words};
-use model::{MessageId, TenantId, Timestamp};
+use model::report::Ending;
+use model::{DeliveryId, MessageId, State, TenantId, Timestamp};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, StatusCode, Url};
 use runtime::networks::{self, Networks};
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use super::post::{Answer, Excuse};
 use crate::RouterError;
-use crate::config::Webhooks;
+use crate::config::{Reports, Webhooks};
 
 /// How long a tenant may keep us waiting for what changed.
 const PULL_MAX: Duration = Duration::from_secs(100);
@@ -90,6 +91,31 @@ struct Told<'a> {
     data: serde_json::Value,
 }
 
+/// What is posted of the end of a delivery.
+#[derive(Serialize)]
+struct Ended<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: Timestamp,
+    data: EndedDelivery<'a>,
+}
+
+#[derive(Serialize)]
+struct EndedDelivery<'a> {
+    id: String,
+    delivery: u32,
+    state: &'a str,
+    permanent: bool,
+}
+
+/// The end of a delivery, and where it is told.
+pub(super) struct Report<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) delivery: DeliveryId,
+    pub(super) ending: &'a Ending,
+    pub(super) url: &'a str,
+}
+
 /// What is posted of a message.
 pub(super) struct Posted<'a> {
     pub(super) id: MessageId,
@@ -104,6 +130,26 @@ impl Hooks {
     /// # Errors
     /// [`RouterError::WebhookSetting`].
     pub fn of(config: &Webhooks, master: &MasterKey) -> Result<Self, RouterError> {
+        Self::opened(config, master).map_err(|(key, source)| RouterError::WebhookSetting { key, source })
+    }
+
+    /// The way for reports, which lead where messages said.
+    ///
+    /// # Errors
+    /// [`RouterError::ReportSetting`].
+    pub fn for_reports(config: &Reports, master: &MasterKey) -> Result<Self, RouterError> {
+        let settings = Webhooks {
+            urls: BTreeMap::new(),
+            networks: config.networks.clone(),
+            ca_file: config.ca_file.clone(),
+            connections_max: config.connections_max,
+            answer_seconds_max: config.answer_seconds_max,
+            ..Webhooks::default()
+        };
+        Self::opened(&settings, master).map_err(|(key, source)| RouterError::ReportSetting { key, source })
+    }
+
+    fn opened(config: &Webhooks, master: &MasterKey) -> Result<Self, Wrong> {
         let networks = Networks::parse(&config.networks).map_err(|error| wrong("networks", error))?;
         let mut urls = BTreeMap::new();
         for (tenant, text) in &config.urls {
@@ -182,7 +228,8 @@ impl Hooks {
         posted: &Posted<'_>,
         now: Timestamp,
     ) -> Result<Answer, &'static str> {
-        self.send(tenant, posted.id, body(posted), now).await
+        let url = self.url(tenant).ok_or("the tenant has no webhook any more")?;
+        Ok(self.send(url, &tenant.id, &posted.id.to_string(), body(posted), now).await)
     }
 
     /// Posts what happened. The error says why it cannot be.
@@ -193,16 +240,30 @@ impl Hooks {
         happening: &Happening,
         now: Timestamp,
     ) -> Result<Answer, &'static str> {
+        let url = self.url(tenant).ok_or("the tenant has no webhook any more")?;
         let data = serde_json::from_str(&happening.data).map_err(|_| "what happened can't be read")?;
         let told = Told { kind: &happening.kind, timestamp: Timestamp(happening.at_ms), data };
         let body = serde_json::to_string(&told).expect("texts and times can be written");
-        self.send(tenant, id, body, now).await
+        Ok(self.send(url, &tenant.id, &id.to_string(), body, now).await)
     }
 
-    async fn send(&self, tenant: &Tenant, id: MessageId, body: String, now: Timestamp) -> Result<Answer, &'static str> {
-        let url = self.url(tenant).ok_or("the tenant has no webhook any more")?;
-        let (id, at) = (id.to_string(), now.0.div_euclid(1_000).to_string());
-        let signature = self.master.webhook_key(&tenant.id).sign(&id, &at, &body);
+    /// Tells how a delivery ended. The error says why it cannot be told.
+    pub(super) async fn report(&self, report: &Report<'_>, now: Timestamp) -> Result<Answer, &'static str> {
+        let Report { tenant, delivery, ending, url } = *report;
+        let url = address(url, &self.networks);
+        let url =
+            url.map_err(|_| "its address is in no public network and in none of `reports.networks`, or is no `https`")?;
+        let state = u8::try_from(ending.state).ok().and_then(State::from_rank).ok_or("its state is not known")?;
+        let (id, state, permanent) = (delivery.message.to_string(), state.as_str(), ending.permanent);
+        let data = EndedDelivery { id, delivery: delivery.index, state, permanent };
+        let ended = Ended { kind: "message.ended", timestamp: Timestamp(ending.at_ms), data };
+        let body = serde_json::to_string(&ended).expect("texts and numbers can be written");
+        Ok(self.send(url, tenant, &format!("{delivery}-{state}"), body, now).await)
+    }
+
+    async fn send(&self, url: Url, tenant: &TenantId, id: &str, body: String, now: Timestamp) -> Answer {
+        let at = now.0.div_euclid(1_000).to_string();
+        let signature = self.master.webhook_key(tenant).sign(id, &at, &body);
         let request = self
             .client
             .post(url)
@@ -211,13 +272,13 @@ impl Hooks {
             .header("webhook-timestamp", at)
             .header("webhook-signature", signature)
             .body(body);
-        Ok(match request.send().await {
+        match request.send().await {
             Ok(answer) => judged(answer.status()),
             Err(error) => {
                 let reason = runtime::in_full(&error.without_url());
                 Answer::NotNow(Excuse { word: reason.clone(), reason })
             }
-        })
+        }
     }
 }
 
@@ -295,8 +356,11 @@ impl Resolve for Guard {
     }
 }
 
-fn wrong(key: &'static str, why: impl Into<String>) -> RouterError {
-    RouterError::WebhookSetting { key, source: why.into().into() }
+/// A key that can't be used, and why.
+type Wrong = (&'static str, Box<dyn std::error::Error + Send + Sync>);
+
+fn wrong(key: &'static str, why: impl Into<String>) -> Wrong {
+    (key, why.into().into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From lane `mail` to the mail server, and from lane `hooks` to tenants' webhooks. Knows turns, retries and fates; how either
+//! From lane `mail` to the mail server, from lane `hooks` to tenants' webhooks, and from lane `reports` to who handed us messages. Knows turns, retries and fates; how either
 //! is spoken to is not here.
 //!
 //! A fate is written to the store before the lane is done with the mail, and is looked for before it is sent: after a crash
@@ -15,13 +15,13 @@ use futures_util::stream::FuturesUnordered;
 use model::party::OmsUser;
 use model::record::Medium;
 use model::reply::{MailRecord, Words};
-use model::{Lane, Msisdn, TenantId, Timestamp};
+use model::{DeliveryId, Lane, Msisdn, TenantId, Timestamp};
 use runtime::Stop;
 use store::{Fate, InboundOwner, InboundPlace, Store};
 use tokio::time::Instant;
 use wire::mail::{MailAddress, Part, Reply, ServiceLetter};
 
-use super::hooks::{Hooks, Posted};
+use super::hooks::{Hooks, Posted, Report};
 use super::post::{Answer, Post};
 use super::turns::{InHand, Turns};
 use crate::RouterError;
@@ -37,9 +37,14 @@ pub const MAILERS: Group = Group::new("mailer");
 /// Takes messages out of lane `hooks`.
 pub const POSTERS: Group = Group::new("poster");
 
+/// Takes ends of deliveries out of lane `reports`.
+pub const REPORTERS: Group = Group::new("reporter");
+
 /// Part of what is in hand that one tenant's webhook may have waiting. What comes above it is not posted, and says so in the
 /// tenant's list: a webhook that is away for hours must not stop those of others.
 const TENANT_SHARE: usize = 8;
+/// The same of reports: few tenants get any.
+const REPORTED_SHARE: usize = 2;
 
 /// Where what is in a lane goes.
 #[derive(Clone)]
@@ -48,6 +53,8 @@ pub enum Way {
     Mail(Post),
     /// To webhooks.
     Hooks(Hooks),
+    /// To the addresses that came with messages.
+    Reports(Hooks),
 }
 
 /// The mailer of one partition of a lane.
@@ -200,7 +207,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
                 self.way.count(&self.desk.metrics, End::Deferred);
                 let pause = self.pause(waiting.tries);
                 let id = waiting.record.id().map(|id| id.to_string()).unwrap_or_default();
-                tracing::warn!(message.id = %id, tries = waiting.tries + 1, pause_ms = pause.as_millis(), lane = %self.source.lane, %reason, "a message from a handset could not be passed on and is tried again");
+                tracing::warn!(message.id = %id, tries = waiting.tries + 1, pause_ms = pause.as_millis(), lane = %self.source.lane, %reason, "a message could not be passed on and is tried again");
                 let tenant = waiting.tenant.clone();
                 let waiting = Waiting { tries: waiting.tries + 1, ..waiting };
                 turns.push_later(tenant, waiting, Instant::now() + pause);
@@ -221,8 +228,8 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
             received: waiting.record.received(),
             id: waiting.record.id().expect("it was looked at when it was read"),
         };
-        // A letter of ours stands in no list.
-        let is_listed = !waiting.record.is_letter;
+        // A letter of ours stands in no list, and neither does a report.
+        let is_listed = !waiting.record.is_letter && waiting.record.report.is_none();
         let row =
             if is_listed { self.desk.store.inbound_one(&place).await.map_err(RouterError::Inbound)? } else { None };
         if row.is_some_and(|row| row.fate.is_some()) {
@@ -238,6 +245,7 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
                 self.mail(post, &waiting, user.map_err(RouterError::Inbound)?.map(|(_, user)| user)).await
             }
             Way::Hooks(hooks) => self.post(hooks, &waiting).await,
+            Way::Reports(hooks) => self.report(hooks, &waiting).await,
         };
         let (end, reason) = match sent {
             Ok(Answer::Taken) => (End::Sent, String::new()),
@@ -246,6 +254,10 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
             Ok(Answer::NotNow(excuse)) => return Ok((waiting, Try::Again(excuse.word))),
             Err(reason) => (End::Unsendable, reason.to_owned()),
         };
+        if !is_listed && !matches!(end, End::Sent) {
+            // No list tells of it.
+            tracing::warn!(message.id = %place.id, tenant = %waiting.tenant, lane = %self.source.lane, %reason, "given up");
+        }
         if is_listed {
             let fate = Fate { word: self.way.word(end).to_owned(), reason, at: self.desk.clock.now() };
             self.desk.store.inbound_tell(&place, fate).await.map_err(RouterError::Inbound)?;
@@ -283,6 +295,16 @@ impl<B: Bus, S: Store, L: Loads> Mailer<B, S, L> {
         let snapshot = self.desk.world.snapshot();
         let has_hook = || snapshot.tenants.get(&waiting.tenant).is_some_and(|tenant| hooks.has(tenant));
         waiting.record.happening.is_some() && !has_hook()
+    }
+
+    async fn report(&self, hooks: &Hooks, waiting: &Waiting) -> Result<Answer, &'static str> {
+        let (record, tenant) = (&waiting.record, &waiting.tenant);
+        let ending = record.report.as_ref().ok_or("it is no report")?;
+        let message = record.id().expect("it was looked at when it was read");
+        let delivery = DeliveryId { message, index: ending.delivery };
+        let url = ending.to.open(&self.desk.world.snapshot().keyring, tenant, delivery);
+        let url = url.map_err(|_| "its key is gone")?;
+        hooks.report(&Report { tenant, delivery, ending, url: &url }, self.desk.clock.now()).await
     }
 
     /// Writes the mail by what is known of the user at this moment, and hands it over. The error says why there is none.
@@ -348,6 +370,7 @@ impl Way {
         match self {
             Way::Mail(_) => (MAILERS, Lane::Mail),
             Way::Hooks(_) => (POSTERS, Lane::Hooks),
+            Way::Reports(_) => (REPORTERS, Lane::Reports),
         }
     }
 
@@ -357,6 +380,7 @@ impl Way {
         match self {
             Way::Mail(_) => MetricPart::Mailer,
             Way::Hooks(_) => MetricPart::Hooks,
+            Way::Reports(_) => MetricPart::Reports,
         }
     }
 
@@ -382,6 +406,15 @@ impl Way {
                 retry_ms_max: config.webhooks.retry_ms_max,
                 give_up_hours: config.webhooks.give_up_hours,
             },
+            Way::Reports(_) => Pace {
+                connections_max: at_once(config.reports.connections_max),
+                in_hand_max: config.reports.in_hand_max,
+                tenant_in_hand_max: (config.reports.in_hand_max / REPORTED_SHARE).max(1),
+                tenant_connections_max: at_once(config.reports.connections_max.div_ceil(2)),
+                retry_ms_first: config.reports.retry_ms_first,
+                retry_ms_max: config.reports.retry_ms_max,
+                give_up_hours: config.reports.give_up_hours,
+            },
         }
     }
 
@@ -391,9 +424,9 @@ impl Way {
             (Way::Mail(_), End::Sent) => "mailed",
             (Way::Mail(_), End::Refused) => "bounced",
             (Way::Mail(_), _) => "unmailed",
-            (Way::Hooks(_), End::Sent) => "posted",
-            (Way::Hooks(_), End::Refused) => "refused",
-            (Way::Hooks(_), _) => "unposted",
+            (Way::Hooks(_) | Way::Reports(_), End::Sent) => "posted",
+            (Way::Hooks(_) | Way::Reports(_), End::Refused) => "refused",
+            (Way::Hooks(_) | Way::Reports(_), _) => "unposted",
         }
     }
 
@@ -402,6 +435,7 @@ impl Way {
         match self {
             Way::Mail(_) => metrics.mails_in_hand.set(in_hand),
             Way::Hooks(_) => metrics.posts_in_hand.set(in_hand),
+            Way::Reports(_) => metrics.reports_in_hand.set(in_hand),
         }
     }
 
@@ -414,15 +448,20 @@ impl Way {
                 End::Unsendable | End::Unwanted => MailedAs::Unmailed,
                 End::Repeated => MailedAs::Repeated,
             }),
-            Way::Hooks(_) => metrics.posts.with(match end {
-                End::Sent => PostedAs::Posted,
-                End::Refused => PostedAs::Refused,
-                End::Deferred => PostedAs::Deferred,
-                End::Unsendable => PostedAs::Unposted,
-                End::Unwanted => PostedAs::Unwanted,
-                End::Repeated => PostedAs::Repeated,
-            }),
+            Way::Hooks(_) => metrics.posts.with(posted_as(end)),
+            Way::Reports(_) => metrics.reports.with(posted_as(end)),
         }
         .increment();
+    }
+}
+
+const fn posted_as(end: End) -> PostedAs {
+    match end {
+        End::Sent => PostedAs::Posted,
+        End::Refused => PostedAs::Refused,
+        End::Deferred => PostedAs::Deferred,
+        End::Unsendable => PostedAs::Unposted,
+        End::Unwanted => PostedAs::Unwanted,
+        End::Repeated => PostedAs::Repeated,
     }
 }

@@ -45,6 +45,8 @@ pub struct Waiting {
     pub until: Timestamp,
     /// It ended as uncertain: what comes is a correction.
     pub uncertain: bool,
+    /// It ended by a report that another may correct.
+    pub ended: bool,
     /// What is known of each part, and what its receipt is found by.
     pub parts: Vec<(Part, Key)>,
 }
@@ -59,6 +61,8 @@ pub enum Part {
     Delivered = 1,
     /// Nobody will ever tell: its reference was used again.
     Lost = 2,
+    /// Nobody needs to tell more, but may.
+    Silent = 3,
 }
 
 /// What the store keeps with a row, beside its key.
@@ -77,6 +81,8 @@ struct Payload {
     parked: Option<Receipt>,
     #[prost(int64, tag = "6")]
     heard_from_ms: i64,
+    #[prost(bool, tag = "7")]
+    ended: bool,
 }
 
 /// Rows of the store that have to follow.
@@ -177,6 +183,7 @@ impl Book {
             heard_from: Timestamp(payload.heard_from_ms),
             until: row.until,
             uncertain: payload.uncertain,
+            ended: payload.ended,
             // A part without a row lost its reference to a later delivery.
             parts: vec![(Part::Lost, key.clone()); parts],
         });
@@ -217,13 +224,32 @@ impl Book {
         Some((reference.owner, reference.part, self.waiting.get(&reference.owner)?))
     }
 
-    /// Notes that a part arrived. Returns the delivery if no part is open any more.
-    pub fn deliver(&mut self, owner: AttemptKey, part: usize, offset: i64) -> Option<Waiting> {
+    /// Notes what is known of a part. Returns the delivery if no part is open any more and it has not ended before; it is forgotten
+    /// then, unless a silent part may still tell more.
+    pub fn note(&mut self, owner: AttemptKey, part: usize, known: Part, offset: i64) -> Option<Waiting> {
         let waiting = self.waiting.get_mut(&owner)?;
         let (state, key) = waiting.parts.get_mut(part)?;
-        *state = Part::Delivered;
+        if known == Part::Delivered || *state == Part::Open {
+            *state = known;
+        }
         self.references_rows.changed.insert(key.clone(), offset);
-        if waiting.is_open() { None } else { self.close(owner, offset) }
+        let is_silent = waiting.parts.iter().any(|(part, _)| *part == Part::Silent);
+        match waiting.is_open() {
+            true => None,
+            false if is_silent => self.end_early(owner, offset),
+            false => self.close(owner, offset),
+        }
+    }
+
+    /// A delivery ends, and goes on to be waited for: more may be told of it. Returns it as it was, unless it has ended before.
+    pub fn end_early(&mut self, owner: AttemptKey, offset: i64) -> Option<Waiting> {
+        let waiting = self.waiting.get_mut(&owner)?;
+        let before = (!waiting.is_ended()).then(|| waiting.clone());
+        waiting.ended = true;
+        for (_, key) in &waiting.parts {
+            self.references_rows.changed.insert(key.clone(), offset);
+        }
+        before
     }
 
     /// Forgets a delivery and its references; returns it if it was here.
@@ -246,7 +272,7 @@ impl Book {
         owners.into_iter().filter_map(|owner| Some((owner, self.close(owner, offset)?))).collect()
     }
 
-    /// Keeps a receipt that came before its outcome. One that is final is not given up for one that is not.
+    /// Keeps a receipt that came before its outcome. One that is final is not given up for one that is not, or may be corrected.
     pub fn park(&mut self, key: Key, receipt: Receipt, is_final: bool, now: Timestamp, offset: i64) {
         if !is_final && self.parked.contains_key(&key) {
             return;
@@ -256,10 +282,10 @@ impl Book {
         self.parked.insert(key, Parked { receipt, since: now });
     }
 
-    /// The receipt that waits for a reference, if one does and the farm heard it at `from` or later; it is not kept any
+    /// The receipt that waits for a reference, if one does and it was heard at `from` or later, or is about a call; it is not kept any
     /// longer.
     pub fn unpark(&mut self, key: &Key, from: Timestamp, offset: i64) -> Option<Receipt> {
-        let found = self.parked.get(key).is_some_and(|parked| parked.receipt.at_ms >= from.0);
+        let found = self.parked.get(key).is_some_and(|parked| parked.receipt.is_since(from));
         if !found {
             return None;
         }
@@ -351,6 +377,7 @@ impl Book {
             uncertain: waiting.uncertain,
             parked: None,
             heard_from_ms: waiting.heard_from.0,
+            ended: waiting.ended,
         };
         let count = |number: usize| u32::try_from(number).expect("a message has few parts");
         let row = self.row(key, owner, offset, waiting.until, payload);
@@ -400,6 +427,12 @@ fn parked_name(key: &Key) -> String {
 impl Waiting {
     fn is_open(&self) -> bool {
         self.parts.iter().any(|(part, _)| *part == Part::Open)
+    }
+
+    /// Whether it has a final state, which what comes corrects.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.uncertain || self.ended
     }
 
     /// Whether every part arrived.

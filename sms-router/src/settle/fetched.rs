@@ -11,6 +11,8 @@ pub(super) const FETCH_MS_MAX: i64 = 5 * 60 * 1_000;
 /// TP-ST: the recipient has it; the recipient does not want it (3GPP TS 23.040, 9.2.3.15).
 const RECEIVED: u32 = 0x00;
 const REJECTED: u32 = 0x42;
+/// TP-ST: the network gave up when the message's time was over (same clause).
+pub(super) const VALIDITY_EXPIRED: u32 = 0x46;
 
 /// Whether somebody has to come for what a delivery is a notice of.
 pub(super) fn is_awaited(waiting: &Waiting) -> bool {

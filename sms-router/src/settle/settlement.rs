@@ -10,13 +10,14 @@ use lease::record::OutcomeKind;
 use model::event::{Retried, Scheduled, Step, Submitted};
 use model::fetch::ACCOUNT;
 use model::record::{Door, Header, OnUncertain, Record, RecordError};
+use model::report::Said;
 use model::{IdMap, Lane, RouteId, State, Timestamp};
 use prost::Message as _;
 use store::{Conversation, ScheduledRow};
-use wire::tpdu::{Status, StatusClass};
 
 use super::book::{AttemptKey, Book, Key, Part, Waiting};
 use super::fetched;
+use super::reported::{self, Word};
 use super::talks::Talks;
 use crate::metrics::{Metrics, OutcomeAs, ReceiptAs};
 use crate::outcome::{Fact, Kind, Receipt};
@@ -30,9 +31,6 @@ const FACTS_MAX: usize = 200_000;
 
 /// How long before its outcome a farm may hear a receipt. One heard earlier is of an older message with that reference.
 const HASTE_MS_MAX: i64 = 5_000;
-
-/// TP-ST: the network gave up when the message's time was over (3GPP TS 23.040, 9.2.3.15).
-const VALIDITY_EXPIRED: u32 = 0x46;
 
 /// One partition's rules and what they need to remember.
 pub struct Settlement<L> {
@@ -112,6 +110,10 @@ impl<L: Loads> Settlement<L> {
                 self.take_receipt(fetched::receipt_of(&fetched), work);
                 Ok(())
             }
+            Kind::Reported(reported) => {
+                self.take_receipt(reported::receipt_of(reported), work);
+                Ok(())
+            }
             Kind::Inbound(inbound) => {
                 self.metrics.inbound.increment();
                 let key = inbound.imsi.clone().into_bytes();
@@ -126,7 +128,7 @@ impl<L: Loads> Settlement<L> {
         for (owner, waiting) in self.book.overdue(work.now, work.offset, max) {
             self.metrics.receipts.with(ReceiptAs::Missing).increment();
             match fetched::is_awaited(&waiting) {
-                true if waiting.uncertain => {}
+                true if waiting.is_ended() => {}
                 true => {
                     let step = step::ended(State::Expired, "it was not fetched in time");
                     self.tell_end(owner, &waiting, State::Expired, step, work.now, work);
@@ -254,7 +256,15 @@ impl<L: Loads> Settlement<L> {
         };
         let template = step::template(header, owner.1);
         let heard_from = heard_from(header, outcome, work);
-        let waiting = Waiting { template, submitted: submitted(outcome), heard_from, until, uncertain: ended, parts };
+        let waiting = Waiting {
+            template,
+            submitted: submitted(outcome),
+            heard_from,
+            until,
+            uncertain: ended,
+            ended: false,
+            parts,
+        };
         for (robbed, waiting) in self.book.open(owner, waiting, work.offset) {
             self.end_unheard(robbed, &waiting, "its reference was used again", work);
         }
@@ -276,66 +286,64 @@ impl<L: Loads> Settlement<L> {
         let recipient_hash = hash(&receipt.recipient_hash);
         let key = Key { imsi: receipt.imsi.as_str().into(), recipient_hash, reference: receipt.reference };
         if !self.apply(&key, &receipt, work) {
-            let is_final = class(&receipt) != StatusClass::Temporary;
+            let is_last = Word::of(&receipt).is_last();
             self.metrics.receipts.with(ReceiptAs::Parked).increment();
-            self.book.park(key, receipt, is_final, work.now, work.offset);
+            self.book.park(key, receipt, is_last, work.now, work.offset);
         }
     }
 
     /// Applies a receipt to the delivery that waits for it; false if none does.
     fn apply(&mut self, key: &Key, receipt: &Receipt, work: &mut Work) -> bool {
         let Some((owner, part, waiting)) = self.book.find(key) else { return false };
-        if receipt.at_ms < waiting.heard_from.0 {
+        if !receipt.is_since(waiting.heard_from) {
             // A farm repeats what a dying router took, and the reference has been used again since.
             return false;
         }
-        let (counted, ended) = match class(receipt) {
-            StatusClass::Temporary => (ReceiptAs::Temporary, None),
-            StatusClass::Delivered => {
-                let whole = self.book.deliver(owner, part, work.offset);
-                (ReceiptAs::Delivered, whole.map(|waiting| (waiting, State::Delivered)))
+        let (word, at) = (Word::of(receipt), work.offset);
+        let ended = match word {
+            Word::Said(Said::Underway) => None,
+            Word::Said(Said::Delivered) => self.book.note(owner, part, Part::Delivered, at),
+            Word::Said(Said::Sent) => self.book.note(owner, part, Part::Silent, at),
+            Word::Said(Said::Uncertain) => {
+                let last = self.book.note(owner, part, Part::Silent, at);
+                last.or_else(|| self.book.end_early(owner, at))
             }
-            // Final, not delivered and no error (3GPP 23.040, 9.2.3.15): another message took its place, so it is not sent again.
-            StatusClass::Replaced => {
-                (ReceiptAs::Replaced, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Failed)))
-            }
-            StatusClass::Permanent | StatusClass::TemporaryFinal => {
-                (ReceiptAs::Failed, self.book.close(owner, work.offset).map(|waiting| (waiting, State::Failed)))
-            }
+            Word::Said(Said::Failed | Said::Refused | Said::Expired) | Word::Replaced => self.book.close(owner, at),
         };
-        self.metrics.receipts.with(counted).increment();
-        if let Some((waiting, state)) = ended {
+        self.metrics.receipts.with(word.label()).increment();
+        if let (Some(waiting), Some(state)) = (ended, word.state()) {
             self.end_heard(owner, &waiting, state, receipt, work);
         }
         true
     }
 
     fn end_heard(&self, owner: AttemptKey, waiting: &Waiting, state: State, receipt: &Receipt, work: &mut Work) {
-        let status = || format!("status {:#04x}", receipt.status);
-        let (state, reason) = match state {
-            State::Delivered if waiting.is_delivered() => (State::Delivered, String::new()),
-            State::Delivered => (State::Sent, "a part's reference was used again".to_owned()),
-            State::Failed if class(receipt) == StatusClass::Replaced => (State::Failed, "replaced".to_owned()),
-            State::Failed if receipt.status == VALIDITY_EXPIRED => (State::Expired, status()),
-            state => (state, status()),
+        let is_silent = waiting.parts.iter().any(|(part, _)| *part == Part::Silent);
+        let (state, reason) = match (state, Word::of(receipt)) {
+            (State::Delivered, _) if waiting.is_delivered() => (State::Delivered, String::new()),
+            (State::Delivered | State::Sent, _) if is_silent => (State::Sent, "the service tells no more".to_owned()),
+            (State::Delivered | State::Sent, _) => (State::Sent, "a part's reference was used again".to_owned()),
+            (state, Word::Replaced) => (state, "replaced".to_owned()),
+            (state, Word::Said(_)) if receipt.said.is_some() => (state, "the service says so".to_owned()),
+            (state, Word::Said(_)) => (state, format!("status {:#04x}", receipt.status)),
         };
         let mut ended = step::ended_with(state, reason, None);
         ended.network_ms = receipt.network_ms;
-        ended.correction = waiting.uncertain;
-        ended.permanent = state == State::Failed && class(receipt) == StatusClass::Permanent;
+        ended.correction = waiting.is_ended();
+        ended.permanent = state == State::Failed && Word::of(receipt) == Word::Said(Said::Refused);
         self.tell_end(owner, waiting, state, Step::Ended(ended), Timestamp(receipt.at_ms), work);
     }
 
     /// Ends a delivery of which nothing more will be heard. One that ended before stays as it is.
     fn end_unheard(&self, owner: AttemptKey, waiting: &Waiting, reason: &str, work: &mut Work) {
-        if !waiting.uncertain {
+        if !waiting.is_ended() {
             self.tell_end(owner, waiting, State::Sent, step::ended(State::Sent, reason), work.now, work);
         }
     }
 
     fn tell_end(&self, owner: AttemptKey, waiting: &Waiting, state: State, step: Step, at: Timestamp, work: &mut Work) {
         if work.mode == Mode::Live {
-            self.count_end(state, waiting.uncertain);
+            self.count_end(state, waiting.is_ended());
         }
         work.append(step::of_template(&waiting.template, owner.1, at, step));
     }
@@ -428,11 +436,6 @@ impl Work {
             self.appended.push(entry);
         }
     }
-}
-
-fn class(receipt: &Receipt) -> StatusClass {
-    // Only one octet travels; a larger value is none and is read as a reserved one.
-    Status(u8::try_from(receipt.status).unwrap_or(u8::MAX)).class()
 }
 
 /// Whether what may have been sent is sent again.

@@ -80,10 +80,15 @@ pub(crate) struct Received {
 impl Carillon {
     /// Starts all roles in one process under `data`, with these settings (TOML), and waits until they are ready.
     pub(crate) async fn start_whole(data: &Path, settings: &str) -> Self {
+        Self::start_at(data, "127.0.0.1:0", settings).await
+    }
+
+    /// The same with its public door at this address, which it has again when it is started again.
+    pub(crate) async fn start_at(data: &Path, listen: &str, settings: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let config = data.join("settings.toml");
         std::fs::write(&config, settings).unwrap();
-        let words = ["--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
+        let words = ["--data", data.to_str().unwrap(), "--listen", listen, "--config", config.to_str().unwrap()];
         let arguments = words.map(str::to_owned).to_vec();
         let mut part = Part::new(Role::Whole, 0, arguments, data.join("carillon.log"));
         let before = written_at(data);
@@ -282,6 +287,12 @@ impl Carillon {
         let logs = self.parts.iter().map(|part| format!("--- {part:?}\n{}", tail(&part.log)));
         logs.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// An address that nobody listens at.
+pub(crate) fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 /// A client with patience.

@@ -80,7 +80,8 @@ impl Told {
     pub(super) fn step(place: Place, partition: i32, id: DeliveryId, offset: i64, event: Event) -> Self {
         let row = Told::new(place, partition, id, offset, event.at_ms);
         // What the row's other columns say is not said again in its bytes.
-        let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, ..event };
+        let event =
+            Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, report: None, ..event };
         let (Some(step), Some(sign)) = (&event.step, Sign::of(&event)) else { return row };
         let detail = Detail::of(step);
         let text = |text: Option<&str>| text.map_or(MaybeUnset::Unset, |text| MaybeUnset::Set(text.to_owned()));

@@ -151,7 +151,8 @@ impl<'a> Work<'a> {
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
         // What the row's place says is not said again in its bytes.
-        let event = Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, ..event };
+        let event =
+            Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, report: None, ..event };
         let make = || Delivery::unknown(teller.clone(), event.deliveries, event.at_ms, event.segments);
         let touched = self.touch(id, make)?;
         if touched.known.delivery.counted && touched.known.delivery.tenant != teller {

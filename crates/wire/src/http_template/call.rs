@@ -46,6 +46,8 @@ pub struct Call {
     pub reply: Option<String>,
     /// The caller's name for it.
     pub id: Option<String>,
+    /// Where the caller wants to hear what became of it.
+    pub report: Option<String>,
 }
 
 /// Shows no number, no text and no secret.
@@ -104,7 +106,7 @@ pub enum CallError {
 }
 
 const NAMES: &[&str] =
-    &["number", "data", "udh", "binary", "pid", "dcs", "sender", "user", "pass", "maxmsgs", "reply", "id"];
+    &["number", "data", "udh", "binary", "pid", "dcs", "sender", "user", "pass", "maxmsgs", "reply", "id", "report"];
 
 impl Call {
     /// Reads a query, without its question mark. Parameters nobody knows are passed over.
@@ -127,6 +129,7 @@ impl Call {
             messages_max: parameters.number("maxmsgs")?,
             reply: parameters.text("reply")?,
             id: parameters.text("id")?,
+            report: parameters.text("report")?,
             ..Self::default()
         };
         if parameters.number("binary")?.unwrap_or(0) != 0 {
@@ -181,7 +184,7 @@ impl Parameters {
 }
 
 /// Undoes percent-encoding, and a plus for a blank.
-fn unescaped(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(octet) = rest.next() {

@@ -135,6 +135,11 @@ impl Template {
         self.pieces.iter().any(tells)
     }
 
+    /// Whether it tells the service where to report.
+    pub fn carries_report(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Variable { variable: Variable::Report, .. }))
+    }
+
     /// Fills it with a message.
     ///
     /// # Errors
@@ -196,6 +201,7 @@ mod tests {
         sender: "Ann & Co",
         sender_phone_alias: "",
         parts: 1,
+        report: "https://a.example/r/Ab-1",
     };
     const OCTETS: Message<'static> =
         Message { payload: Payload::Octets(&[0, 0xff]), header: &[5, 4, 0x0b, 0x84, 0x23, 0xf0], dcs: 0xf5, ..TEXT };
@@ -211,6 +217,9 @@ mod tests {
         check("%binary%%pid%/%dcs%", &TEXT, "00/8");
         check("%binary%,%data%,%udh%", &OCTETS, "1,AP8%3D,BQQLhCPw");
         check("%udh%.%parts%.%condition%", &TEXT, ".1.");
+        // Kannel's `dlr-url`, whose own escapes are escaped.
+        let url = "https%3A%2F%2Fa.example%2Fr%2FAb-1";
+        check("/?dlr-url=%report%%3Fstate%3D%25d", &TEXT, &format!("/?dlr-url={url}%3Fstate%3D%25d"));
     }
 
     #[test]
@@ -282,6 +291,8 @@ mod tests {
         let carries = |text: &str| Template::parse(text).unwrap().carries_header();
         assert!(carries("%data%%udh;len;hex%") && !carries("%data%&udh=1"));
         let tells = |text: &str| Template::parse(text).unwrap().carries_coding();
+        let reports = |text: &str| Template::parse(text).unwrap().carries_report();
+        assert!(reports("/?r=%report%") && !reports("/?r=report"));
         assert!(tells("%binary%") && tells("x=%dcs%") && !tells("%data%%udh%&dcs=4"));
     }
 }

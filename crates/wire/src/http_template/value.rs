@@ -16,6 +16,7 @@ pub(super) enum Variable {
     Sender,
     SenderPhoneAlias,
     Parts,
+    Report,
     /// Stands for nothing by itself: modifiers give it something to say.
     Condition,
 }
@@ -65,6 +66,7 @@ impl Variable {
             "sender" => Self::Sender,
             "sender_phonealias" => Self::SenderPhoneAlias,
             "parts" => Self::Parts,
+            "report" => Self::Report,
             "condition" => Self::Condition,
             _ => return None,
         })
@@ -112,6 +114,7 @@ impl Value {
             (Variable::Sender, _) => Self::text(message.sender),
             (Variable::SenderPhoneAlias, _) => Self::text(message.sender_phone_alias),
             (Variable::Parts, _) => Self::text(&message.parts.to_string()),
+            (Variable::Report, _) => Self::text(message.report),
             (Variable::Condition, _) => Self::text(""),
         }
     }

@@ -7,7 +7,7 @@ use model::record::{Medium, Multimedia};
 use model::{Msisdn, Timestamp as Moment};
 use wire::{
     at, gsm7,
-    http_template::{Call, Message, Payload, Template},
+    http_template::{Call, Message, Payload, Template, said_in},
     mail::{Charset, MailAddress, Part, Reply},
     mm7, mms, ne1, oms, ota_settings, provisioning,
     reassembly::{Arrival, Reassembly, join_octets, join_text},
@@ -135,7 +135,9 @@ fn mm7_messages(octets: &[u8]) {
 }
 
 fn http_call(octets: &[u8]) {
-    let _ = Call::parse(&String::from_utf8_lossy(octets));
+    let form = String::from_utf8_lossy(octets);
+    let _ = Call::parse(&form);
+    let _ = said_in(&form);
 }
 
 fn http_template(octets: &[u8]) {
@@ -149,6 +151,7 @@ fn http_template(octets: &[u8]) {
         sender: "me",
         sender_phone_alias: "",
         parts: 1,
+        report: "",
     };
     if let Ok(request) = template.render(&message) {
         assert!(request.bytes().all(|octet| octet.is_ascii_graphic()));
