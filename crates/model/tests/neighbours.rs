@@ -208,6 +208,7 @@ fn what_happened_to_a_delivery() {
         correction: true,
         submitted: Some(submitted()),
         permanent: true,
+        ..Ended::default()
     };
     let steps = [
         ("scheduled", Step::Scheduled(Scheduled { due_ms: 1 })),
@@ -324,11 +325,9 @@ fn who_takes_part() {
     let (supplier, route) = (SupplierId::new("s1").unwrap(), RouteId::new("r1").unwrap());
     check_json("supplier", &Supplier { id: supplier.clone(), name: "S".into() });
     let carries = Carries::Mms;
-    let prefixes = vec!["44".into()];
-    check_json(
-        "route",
-        &Route { id: route.clone(), supplier: supplier.clone(), prefixes, receipts: true, enabled: true, carries },
-    );
+    let (id, paid, prefixes) = (route.clone(), supplier.clone(), vec!["44".into()]);
+    let kept = Route { id, supplier: paid, prefixes, receipts: true, enabled: true, carries, weight: 1 };
+    check_json("route", &kept);
     let unit = RatePrice { micros: 5, currency: "EUR".parse().unwrap() };
     let (country, from, to) = ("GB".into(), Timestamp(1), Some(Timestamp(2)));
     let rate = Rate { supplier, prefix: "44".into(), country, unit, from, to };
@@ -436,6 +435,8 @@ fn accounts_devices_and_what_they_were_told() {
         resources: vec!["contacts".into()],
         told_before: 7,
         told_by: vec![8],
+        supersedes: Vec::new(),
+        superseded_by: None,
         channel: Channel::Sms,
         chosen_because: "c".into(),
         packages: 9,

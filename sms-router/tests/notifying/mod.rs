@@ -265,6 +265,7 @@ impl Scene {
             at_ms: self.now().0,
             segments: header.segments,
             accepted_ms: header.accepted_ms,
+            report: None,
             notice: header.notice,
             step: Some(Step::Leased(Leased { farm: "farm-1".into(), link: "modem-1".into() })),
         };

@@ -27,6 +27,7 @@ pub(crate) fn template(vector: &Vector<'_>) {
         sender: message.maybe_text("sender").unwrap_or_default(),
         sender_phone_alias: message.maybe_text("sender_phonealias").unwrap_or_default(),
         parts: message.maybe_number("parts").unwrap_or(1),
+        report: "",
     });
     assert_eq!(rendered.as_deref(), Ok(expected.text("path_and_query")));
 }
