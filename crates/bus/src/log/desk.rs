@@ -35,7 +35,7 @@ pub(super) enum Order {
     Declare { seat: Seat, group: Group, first: i64, answer: Answer<()> },
     /// Let go of what stands before these offsets; answered with the octets that each partition does not keep any more.
     Trim { firsts: Vec<(Seat, i64)>, answer: Answer<Vec<u64>> },
-    /// Stand still until the other side is dropped: for tests of what waits.
+    /// Take a word, and stand still until the other side is dropped: for tests of what waits.
     #[cfg(any(test, feature = "conformance"))]
     Hold(std::sync::mpsc::Receiver<()>),
 }

@@ -150,9 +150,11 @@ impl EmbeddedBus {
     /// If the bus is closed.
     #[cfg(any(test, feature = "conformance"))]
     #[must_use]
-    pub fn hold_writer(&self) -> std::sync::mpsc::Sender<()> {
-        let (release, held) = std::sync::mpsc::channel();
+    pub fn hold_writer(&self) -> std::sync::mpsc::SyncSender<()> {
+        let (release, held) = std::sync::mpsc::sync_channel(0);
         self.inner.desk.order(Order::Hold(held)).expect("the bus is open");
+        // Taken when the writer stands still: what comes from here on waits.
+        release.send(()).expect("the writer takes orders");
         release
     }
 

@@ -49,7 +49,7 @@ fn carry_out(shelf: &Shelf, pen: &mut Pen, order: Order) {
         }
         Order::Trim { firsts, answer } => drop(answer.send(shelf.trim(pen, &firsts))),
         #[cfg(any(test, feature = "conformance"))]
-        Order::Hold(until) => drop(until.recv()),
+        Order::Hold(until) => drop((until.recv(), until.recv())),
     }
 }
 

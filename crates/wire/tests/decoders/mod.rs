@@ -29,6 +29,7 @@ pub(crate) const DECODERS: &[Decoder] = &[
     ("at", at_dialogue),
     ("gsm7", septets),
     ("http_call", http_call),
+    ("http_report", http_report),
     ("http_template", http_template),
     ("mail", mails),
     ("mm7", mm7_messages),
@@ -138,6 +139,12 @@ fn http_call(octets: &[u8]) {
     let form = String::from_utf8_lossy(octets);
     let _ = Call::parse(&form);
     let _ = said_in(&form);
+}
+
+fn http_report(octets: &[u8]) {
+    let form = String::from_utf8_lossy(octets);
+    let _ = wire::http_template::said_in(&form);
+    let _ = wire::http_template::said_of(&form);
 }
 
 fn http_template(octets: &[u8]) {
