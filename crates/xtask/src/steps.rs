@@ -11,10 +11,9 @@ use clap::ValueEnum;
 
 use crate::engines::Kept;
 use crate::faults::Round;
-use crate::suites::Beside;
 use crate::{command, deploy, faults, machine, mail, mm7, oms, oracles, smpp, soap, suites, tidy};
 
-/// One step. They run in this order; the light ones and those that mostly wait beside others first.
+/// One step. They run in this order; the tests come last, so that their summary is near the end of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
     /// What the machine lacks is installed, or said.
@@ -28,8 +27,8 @@ pub(crate) enum Step {
     /// Everything compiles, tests included, and no lint has anything to say: the compiler of the whole command lints (see
     /// [`crate::lints`]).
     Build,
-    /// One round of every fault, on engines of its own, beside the steps that follow up to the engines: two sets of engines are
-    /// more than the machine carries.
+    /// One round of every fault, on engines of its own, beside the steps that follow up to the engines: what the tests measure
+    /// against must not share the machine with brokers that are killed.
     Faults,
     /// Independent SOAP clients send to a real process: through the served WSDL, and in the RPC style.
     Soap,
@@ -47,12 +46,10 @@ pub(crate) enum Step {
     Deploy,
     /// Readers of other makers find every exchange with a relay valid.
     Mm7,
-    /// Every test that needs no engines passes.
-    Test,
-    /// Real engines are up, from nothing; they are stopped when all steps are through. Always before what needs them.
+    /// Real engines are up, from nothing; they are stopped when all steps are through. Always before the tests.
     Engines,
-    /// Each engine's own suite passes; it mostly waits for brokers and nodes, so it runs beside what follows.
-    Suites,
+    /// Every test of one process and of each engine passes.
+    Test,
     /// The end-to-end tests pass on many processes and the same engines.
     Cluster,
 }
@@ -79,7 +76,7 @@ struct Done {
 pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
     let chosen: Vec<Step> = Step::value_variants().iter().copied().filter(|step| step.is_chosen(only)).collect();
     let mut engines: Option<Kept> = None;
-    let mut beside: Option<Aside> = None;
+    let mut beside: Option<(Instant, Round)> = None;
     let mut all_done: Vec<Done> = Vec::new();
     let begun = Instant::now();
     for (position, step) in chosen.iter().enumerate() {
@@ -89,7 +86,7 @@ pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
         println!("\n=== {} of {}: {} ({})", position + 1, chosen.len(), step.name(), step.purpose());
         let began = Instant::now();
         match step.run(root, &mut engines) {
-            Ok(Some(aside)) => beside = Some(aside),
+            Ok(Some(round)) => beside = Some((began, round)),
             Ok(None) => all_done.push(Done::say(*step, began.elapsed(), None)),
             Err(error) => all_done.push(Done::say(*step, began.elapsed(), Some(error))),
         }
@@ -102,34 +99,12 @@ pub(crate) fn run(root: &Path, only: &[Step]) -> anyhow::Result<()> {
     recap(begun.elapsed(), &all_done)
 }
 
-/// What goes on beside the steps: one at a time.
-struct Aside {
-    step: Step,
-    began: Instant,
-    work: Work,
-}
-
-enum Work {
-    Faults(Box<Round>),
-    Suites(Vec<Beside>),
-}
-
-impl Aside {
-    fn begin(step: Step, work: impl FnOnce() -> anyhow::Result<Work>) -> anyhow::Result<Option<Self>> {
-        let began = Instant::now();
-        Ok(Some(Aside { step, began, work: work()? }))
-    }
-}
-
 /// Waits for what goes on beside the steps, if anything.
-fn end_of(beside: Option<Aside>) -> Option<Done> {
-    let Aside { step, began, work } = beside?;
-    println!("\nwaiting for {}", step.name());
-    let (ended, ran) = match work {
-        Work::Faults(round) => round.end(),
-        Work::Suites(suites) => suites::end(suites),
-    };
-    Some(Done::say(step, ended - began, ran.err()))
+fn end_of(beside: Option<(Instant, Round)>) -> Option<Done> {
+    let (began, round) = beside?;
+    println!("\nwaiting for the faults");
+    let (ended, ran) = round.end();
+    Some(Done::say(Step::Faults, ended - began, ran.err()))
 }
 
 fn recap(took: Duration, all_done: &[Done]) -> anyhow::Result<()> {
@@ -174,7 +149,6 @@ impl Step {
             Self::Deploy => "deploy",
             Self::Mm7 => "mm7",
             Self::Engines => "engines",
-            Self::Suites => "suites",
             Self::Test => "test",
             Self::Cluster => "cluster",
             Self::Faults => "faults",
@@ -199,8 +173,7 @@ impl Step {
             }
             Self::Mm7 => "exchanges with a relay before readers of other makers",
             Self::Engines => "three Kafka brokers and a Cassandra node, from nothing",
-            Self::Suites => "what lanes and state promise, on each engine; beside what follows",
-            Self::Test => "every test of one process",
+            Self::Test => "every test of one process and of each engine",
             Self::Cluster => "end to end on many processes and real engines",
             Self::Faults => {
                 "processes, brokers and the database killed under load, every message counted; beside what follows"
@@ -208,14 +181,14 @@ impl Step {
         }
     }
 
-    /// What needs engines brings them with it.
+    /// The tests bring their engines with them.
     fn is_chosen(self, only: &[Self]) -> bool {
-        let brought = self == Self::Engines && (only.contains(&Self::Suites) || only.contains(&Self::Cluster));
+        let brought = self == Self::Engines && (only.contains(&Self::Test) || only.contains(&Self::Cluster));
         only.is_empty() || brought || only.contains(&self)
     }
 
     /// Carries it out; what goes on beside the next steps is returned.
-    fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<Option<Aside>> {
+    fn run(self, root: &Path, engines: &mut Option<Kept>) -> anyhow::Result<Option<Round>> {
         let given = engines.as_ref().map(|kept| kept.addresses.clone());
         let addresses = || given.clone().unwrap_or_else(Addresses::from_environment);
         let cargo = |command: &str, rest: &[&str]| {
@@ -240,18 +213,16 @@ impl Step {
                 *engines = Some(Kept::start(SET, &Options::default())?);
                 Ok(())
             }
-            Self::Test => suites::run(root, &EVERYTHING, &[faults::SUITE], &["--skip", OF_CLUSTER]),
-            Self::Suites => {
-                let variables = addresses();
-                let work = || suites::start(root, &EVERYTHING, &variables.variables()).map(Work::Suites);
-                return Aside::begin(self, work);
+            Self::Test => {
+                let addresses = addresses();
+                suites::run(root, &EVERYTHING, &[faults::SUITE], &["--skip", OF_CLUSTER], &addresses.variables())
             }
             // One installation at a time: each is seven processes beside the engines.
             Self::Cluster => {
                 let addresses = addresses();
                 suites::run_one_by_one(root, &EVERYTHING, Path::new(END_TO_END), OF_CLUSTER, &addresses.variables())
             }
-            Self::Faults => return Aside::begin(self, || Ok(Work::Faults(Box::new(Round::begin(root)?)))),
+            Self::Faults => return Round::begin(root).map(Some),
         };
         done.map(|()| None)
     }
@@ -293,12 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_engines_comes_last_and_brings_them() {
-        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Suites, Step::Cluster]));
-        assert!(Step::Engines.is_chosen(&[Step::Suites]));
+    fn the_tests_come_last_and_bring_their_engines() {
+        assert!(Step::value_variants().ends_with(&[Step::Engines, Step::Test, Step::Cluster]));
+        assert!(Step::Engines.is_chosen(&[Step::Test]));
         assert!(Step::Engines.is_chosen(&[Step::Cluster]));
         assert!(Step::Cluster.is_chosen(&[]));
-        assert!(!Step::Engines.is_chosen(&[Step::Test]));
+        assert!(!Step::Engines.is_chosen(&[Step::Fmt]));
         assert!(Step::Engines.is_chosen(&[]));
     }
 }

@@ -1,10 +1,10 @@
-//! Runs the test binaries: those of the engines beside others, the rest one after the other.
+//! Runs the test binaries: those that mostly wait for engines beside those that compute.
 //!
 //! Knows cargo's list of what it built; must not know what a test is about.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::command;
 
-/// The engines' own suites.
-const OF_ENGINES: [&str; 2] = ["cql", "kafka"];
+/// The engines' own suites: their time goes by in waiting for brokers and nodes, so they run beside the rest.
+const WAITING: [&str; 2] = ["cql", "kafka"];
 
 /// A test binary.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,8 +28,8 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    fn needs_engines(&self) -> bool {
-        OF_ENGINES.contains(&self.name.as_str())
+    fn waits(&self) -> bool {
+        WAITING.contains(&self.name.as_str())
     }
 
     fn title(&self) -> String {
@@ -136,35 +136,36 @@ pub(crate) fn find(root: &Path, built_with: &[&str], name: &str) -> anyhow::Resu
     found.with_context(|| format!("there is no test binary `{name}`"))
 }
 
-/// Runs every test of every binary that needs no engines, but those `left_out`, also after one that failed; the documentation's
-/// tests come last. `rest` goes to each binary.
-pub(crate) fn run(root: &Path, built_with: &[&str], left_out: &[&str], rest: &[&str]) -> anyhow::Result<()> {
-    let is_left_out = |suite: &Suite| suite.needs_engines() || left_out.contains(&suite.name.as_str());
-    let suites: Vec<Suite> = built(root, built_with)?.into_iter().filter(|suite| !is_left_out(suite)).collect();
-    let mut failed = here(&suites, rest, &[])?;
+/// Runs every test of every binary but those `left_out`, also after one that failed; the documentation's tests come last.
+/// `rest` goes to each binary, `variables` into its environment.
+pub(crate) fn run(
+    root: &Path,
+    built_with: &[&str],
+    left_out: &[&str],
+    rest: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let suites = built(root, built_with)?.into_iter().filter(|suite| !left_out.contains(&suite.name.as_str()));
+    let (waiting, others): (Vec<Suite>, Vec<Suite>) = suites.partition(Suite::waits);
+    let mut failed = thread::scope(|scope| {
+        let beside: Vec<_> =
+            waiting.iter().map(|suite| (suite, scope.spawn(|| suite.command(rest, variables).output()))).collect();
+        let mut failed = here(&others, rest, variables)?;
+        for (suite, thread) in beside {
+            let output = thread.join().expect("running a program does not panic");
+            if !shown(suite, output.with_context(|| suite.not_run())?)? {
+                failed.push(suite.name.clone());
+            }
+        }
+        anyhow::Ok(failed)
+    })?;
     let documentation = [&["test", "--doc"], built_with].concat();
-    if let Err(error) = command::run(root, "cargo", &documentation) {
+    if let Err(error) = command::run_with(root, "cargo", &documentation, variables) {
         println!("{error:#}");
         failed.push("the documentation's".into());
     }
     ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
     Ok(())
-}
-
-/// Starts the engines' own suites beside whatever else is done; `variables` say where the engines are.
-pub(crate) fn start(root: &Path, built_with: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<Beside>> {
-    let suites: Vec<Suite> = built(root, built_with)?.into_iter().filter(Suite::needs_engines).collect();
-    let names: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
-    ensure!(names == OF_ENGINES, "the engines' suites are {OF_ENGINES:?}, and cargo built {names:?}");
-    suites.iter().map(|suite| suite.start(variables)).collect()
-}
-
-/// Waits until all of them ended, and says when that was; those that failed are named.
-pub(crate) fn end(suites: Vec<Beside>) -> (Instant, anyhow::Result<()>) {
-    let (ends, runs): (Vec<Instant>, Vec<anyhow::Result<()>>) = suites.into_iter().map(Beside::end).unzip();
-    let failed: Vec<String> = runs.into_iter().filter_map(|ran| Some(format!("{:#}", ran.err()?))).collect();
-    let ran = if failed.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("{}", failed.join("; "))) };
-    (ends.into_iter().max().unwrap_or_else(Instant::now), ran)
 }
 
 /// Runs those tests of the binaries in one folder whose names have this in them, one at a time.
@@ -194,6 +195,14 @@ fn here(suites: &[Suite], rest: &[&str], variables: &[(&str, &str)]) -> anyhow::
         }
     }
     Ok(failed)
+}
+
+/// Shows what a suite said, and whether it passed.
+fn shown(suite: &Suite, output: Output) -> anyhow::Result<bool> {
+    println!("{}", suite.title());
+    std::io::stdout().write_all(&output.stdout).context("cannot write to the terminal")?;
+    std::io::stderr().write_all(&output.stderr).context("cannot write to the terminal")?;
+    Ok(output.status.success())
 }
 
 /// The test binaries cargo named, each once.
@@ -231,7 +240,7 @@ mod tests {
         let built = format!("{}\n{}\n{}\n{}\nnot JSON", built[0], built[1], built[2], built[3]);
         let suites = list(&built);
         assert_eq!(
-            suites.iter().map(|suite| (suite.name.as_str(), suite.needs_engines())).collect::<Vec<_>>(),
+            suites.iter().map(|suite| (suite.name.as_str(), suite.waits())).collect::<Vec<_>>(),
             [("kafka", true), ("kill", false)]
         );
         assert_eq!(suites[0].title(), "     Running tests/kafka.rs of /r/bus");
