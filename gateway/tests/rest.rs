@@ -15,6 +15,7 @@ const KEY: &str = "ck_test";
 
 /// Lanes and state with two gateways before them.
 struct House {
+    lanes: EmbeddedBus,
     bus: AnyBus,
     store: AnyStore,
     doors: Vec<String>,
@@ -38,7 +39,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let options = embedded::Options::default();
         let database = embedded::Database::open(&folder.path().join("carillon.db"), &options).unwrap();
-        let bus = AnyBus::Embedded(EmbeddedBus::open(database.clone(), bus::Options::default()).await.unwrap());
+        let lanes = EmbeddedBus::open(database.clone(), bus::Options::default()).await.unwrap();
+        let bus = AnyBus::Embedded(lanes.clone());
         let store = AnyStore::Embedded(EmbeddedStore::open(database).await.unwrap());
         let master = MasterKey::new([7; 32]);
         fill(&store, &master).await;
@@ -56,7 +58,7 @@ impl House {
             let running = gateway::run(config.clone(), deps, Listeners { public, events: None }, stop.clone());
             tokio::spawn(async move { running.await.expect("the gateway starts") });
         }
-        House { bus, store, doors, client: reqwest::Client::new(), stop, _folder: folder }
+        House { lanes, bus, store, doors, client: reqwest::Client::new(), stop, _folder: folder }
     }
 
     async fn reply(request: reqwest::RequestBuilder) -> Reply {
@@ -152,8 +154,8 @@ fn acme(id: &TenantId) -> Tenant {
 async fn an_answer_that_would_come_too_late_is_none() {
     let limit = std::time::Duration::from_millis(1_000);
     let house = House::with(gateway::Config { accept_ms_max: 1_000, ..gateway::Config::default() }).await;
-    let AnyBus::Embedded(lanes) = &house.bus else { unreachable!("lanes of this process") };
-    let held = lanes.hold_writer();
+    house.send(None).await; // the gateway has begun
+    let held = house.lanes.hold_writer();
     let request = house.client.post(&house.doors[0]).json(&json!({"to": "+447400123456", "text": "hello"}));
     let (reply, ()) = tokio::join!(House::reply(request), async {
         tokio::time::sleep(limit / 2).await; // it is at the lane by now
