@@ -287,6 +287,15 @@ impl Acceptor {
         self.append(&Lane::Changes, entries, answer_by).await
     }
 
+    /// Makes durable what somebody says became of a delivery, where its outcome is or will be. A repeat does no harm.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]: the lane is full, nothing was taken. [`Refusal::Unavailable`]: not known to be durable in time.
+    pub async fn note_outcome(&self, key: impl Into<Bytes>, record: impl Into<Bytes>) -> Result<(), Refusal> {
+        // Nobody plans it: late is as good as in time.
+        self.append(&Lane::Outcomes, vec![Entry::new(key, record)], Timestamp(i64::MAX)).await
+    }
+
     /// A message this replica accepted a moment ago.
     #[must_use]
     pub fn recent(&self, tenant: &model::TenantId, id: MessageId) -> Option<Accepted> {

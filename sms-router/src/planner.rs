@@ -271,9 +271,10 @@ impl PriceTable {
         self.rates.is_empty()
     }
 
-    /// Decides. Healthy routes with room come by price of all segments; those of one price take turns, each by its weight and what of
-    /// its capacity is free, so the same question under the same conditions has the same answer. Only if none of the routes that could carry it is fit, those that are down or full
-    /// are the candidates: an accepted delivery waits for them. The losers shown are at most [`LOST_MAX`].
+    /// Decides. Healthy routes with room come by price of all segments; those of one price take turns, each by its weight and what
+    /// of its capacity is free, so the same question under the same conditions has the same answer. Only if none of the routes that
+    /// could carry it is fit, those that are down or full are the candidates: an accepted delivery waits for them. The losers shown
+    /// are at most [`LOST_MAX`].
     #[must_use]
     pub fn plan(&self, request: &Request<'_>, conditions: &impl Conditions) -> Plan {
         self.decide(request, conditions, LOST_MAX)
@@ -322,25 +323,31 @@ impl PriceTable {
             match route.offer(rate, request) {
                 Ok((rate, total)) => {
                     let fitness = conditions.fitness(&route.id);
-                    able.push(Offer { order, total, rate, fitness, turn: Turn::default() });
+                    able.push(Offer { order, total, rate, fitness });
                 }
                 Err(loss) => lost.push((route, rate.map(|rate| rate.unit), loss)),
             }
         }
-        self.take_turns(&mut able, request.turn, conditions);
+        able.sort_by_key(Offer::standing);
+        // Only those of one price take turns: of most there is one.
+        for equals in able.chunk_by_mut(|one, other| one.standing() == other.standing()) {
+            self.take_turns(equals, request.turn, conditions);
+        }
         self.rank(able, lost, lost_max)
     }
 
-    /// Says of each offer when its turn is among those of its price. One that is alone is not asked about.
-    fn take_turns(&self, able: &mut [Offer<'_>], turn: u64, conditions: &impl Conditions) {
-        let prices: Vec<i64> = able.iter().map(|offer| offer.total.micros).collect();
-        let is_alone = |price: i64| prices.iter().filter(|other| **other == price).count() < 2;
-        for offer in able.iter_mut().filter(|offer| !is_alone(offer.total.micros)) {
-            let route = &self.routes[offer.order];
-            offer.turn = Turn::of(turn, route.seed, route.weight, conditions.room(&route.id));
+    /// Puts routes of one price, in the order of their names, into that of their turns.
+    fn take_turns(&self, equals: &mut [Offer<'_>], turn: u64, conditions: &impl Conditions) {
+        if equals.len() < 2 {
+            return;
         }
+        equals.sort_by_cached_key(|offer| {
+            let route = &self.routes[offer.order];
+            Turn::of(turn, route.seed, route.weight, conditions.room(&route.id))
+        });
     }
 
+    /// The plan of offers in their order.
     fn rank(
         &self,
         mut able: Vec<Offer<'_>>,
@@ -348,7 +355,6 @@ impl PriceTable {
         lost_max: usize,
     ) -> Plan {
         let fit = able.iter().any(|offer| offer.fitness == Fitness::Fit);
-        able.sort_by_key(|offer| (offer.fitness != Fitness::Fit, offer.total.micros, offer.turn, offer.order));
         let first = able.first().map(|offer| offer.total.micros);
         let mut lost: Vec<Loser> = Vec::new();
         for (index, offer) in able.iter().enumerate() {
@@ -405,13 +411,19 @@ struct Offer<'a> {
     total: Money,
     rate: &'a CompiledRate,
     fitness: Fitness,
-    turn: Turn,
+}
+
+impl Offer<'_> {
+    /// What comes before all else: the fit before the others, then the price.
+    const fn standing(&self) -> (bool, i64) {
+        (!matches!(self.fitness, Fitness::Fit), self.total.micros)
+    }
 }
 
 /// When a route's turn is among those of one price; the lowest is the first. Of all deliveries, each route is first for as many as
 /// its weight says, and one that goes leaves its own to the others and moves none of theirs (rendezvous hashing, weighted by
 /// -ln(u)/w as in Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Turn {
     is_last: bool,
     /// The bits of a float that is not negative, which have its order.

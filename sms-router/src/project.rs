@@ -72,13 +72,13 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         }
     }
 
-    /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, whoever handed a delivery to us
-    /// of its end, and the dead letters of
-    /// events nobody can read. Records of lane `accepted` are the planner's to bury, and those taken too late under a key were never
-    /// handed over; here they count for nothing.
+    /// What the store takes of a batch, and what others are told: the notifier of ends of notifications, whoever handed a delivery
+    /// to us of its end, and the dead letters of events nobody can read. Records of lane `accepted` are the planner's to bury, and
+    /// those taken too late under a key were never handed over; here they count for nothing.
     fn stretch(&self, batch: Vec<Read>) -> (Projection, Vec<(Lane, Entry)>) {
         let next_offset = batch.last().map_or(0, |read| read.offset + 1);
         let (mut accepted, mut events, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let now = self.desk.clock.now();
         for read in batch {
             let offset = read.offset;
             if self.source.lane == Lane::Accepted {
@@ -91,7 +91,7 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
             match event(&read) {
                 Ok(event) => {
                     told.extend(told_of(&event));
-                    told.extend(reported(&event, self.desk.clock.now()));
+                    told.extend(reported(&event, now));
                     events.push((offset, event));
                 }
                 Err(error) => told.push(self.bury(read, &error)),

@@ -10,10 +10,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bus::{Bus as _, Entry};
 use model::record::Door;
 use model::report::{Reported, Said, Ticket};
-use model::{Lane, Refusal, Timestamp};
+use model::{Refusal, Timestamp};
 use serde_json::Value;
 use wire::http_template::{REPORT_OCTETS_MAX, ReportError, said_in, said_of};
 
@@ -39,10 +38,14 @@ pub(super) async fn take(
             Method::POST => posted(&headers, query.as_deref(), body).await?,
             _ => (said_in(query.as_deref().unwrap_or_default()).map_err(wrong)?, 0),
         };
-        keep(&gateway, &Reported::by(ticket, said, network_ms, clock::now().0)).await
+        let reported = Reported::by(ticket, said, network_ms, clock::now().0);
+        gateway.acceptor.note_outcome(reported.key(), reported.to_bytes()).await.map_err(Problem::from)
     };
     match taken.await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(()) => {
+            gateway.metrics.reports_taken.increment();
+            StatusCode::NO_CONTENT.into_response()
+        }
         Err(problem) => {
             gateway.metrics.refused.with((DoorLabel(Door::Sms), RefusalLabel(problem.refusal))).increment();
             problem.into_response()
@@ -91,17 +94,6 @@ fn in_document(document: &Value) -> Result<Report, Problem> {
 
 fn wrong(error: ReportError) -> Problem {
     Problem::new(Refusal::InvalidField, error.to_string())
-}
-
-/// Makes a report durable where the delivery's outcome is, or will be.
-async fn keep(gateway: &Gateway, reported: &Reported) -> Result<(), Problem> {
-    let entry = Entry::new(reported.key(), reported.to_bytes());
-    gateway.bus.append(&Lane::Outcomes, vec![entry]).await.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a report of an HTTP service could not be kept");
-        Refusal::Unavailable
-    })?;
-    gateway.metrics.reports_taken.increment();
-    Ok(())
 }
 
 #[cfg(test)]

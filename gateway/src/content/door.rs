@@ -16,12 +16,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bus::{Bus, Entry};
 use bytes::Bytes;
 use futures_util::Stream;
 use model::fetch::{End, Fetched};
 use model::seal::SealError;
-use model::{Lane, Refusal, Timestamp};
+use model::{Refusal, Timestamp};
 use prost::Message as _;
 use store::{ContentTicket, Store};
 use wire::mms::{MEDIA_TYPE, Retrieved, TOLD_OCTETS_MAX, Told};
@@ -147,14 +146,7 @@ async fn note(gateway: &Gateway, ticket: &ContentTicket, end: End) -> Result<(),
         end: end.into(),
         at_ms: at.0,
     };
-    let entry = Entry::new(fetched.key(), fetched.to_bytes());
-    gateway.bus.append(&Lane::Outcomes, vec![entry]).await.map_err(|error| {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "what became of a multimedia message was not kept yet"
-        );
-        Refusal::Unavailable
-    })?;
+    gateway.acceptor.note_outcome(fetched.key(), fetched.to_bytes()).await?;
     match end {
         End::Fetched => gateway.metrics.content_fetched.increment(),
         End::Rejected => gateway.metrics.content_rejected.increment(),

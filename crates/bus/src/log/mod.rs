@@ -339,7 +339,8 @@ impl Bus for EmbeddedBus {
                 _ = closed.wait_for(|closed| *closed) => return Err(BusError::Closed),
             }
         }
-        let max = max.max(1);
+        // A block can be read before the end has moved past it; whoever gets an entry may acknowledge it at once, and then it must exist.
+        let max = max.clamp(1, usize::try_from(partition.next() - from).unwrap_or(1).max(1));
         match partition.newest(from, max, self.inner.options.read_bytes_max) {
             Some(reads) => Ok(reads),
             None => self.read_old(&partition, from, max).await,
