@@ -24,7 +24,6 @@ pub struct Passwords {
     failures: Cache<[u8; 32], Arc<AtomicU32>>,
     checks: Arc<Semaphore>,
     secret: [u8; 32],
-    decoy: Arc<str>,
     most: FailuresMax,
     metrics: Metrics,
 }
@@ -56,6 +55,10 @@ pub enum Login {
     Wrong,
 }
 
+/// A hash that no password is known for, as dear to check as those of [`hash_password`].
+const DECOY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$Zm9yIG5vYm9keSBhdCBhbGw$c3ByaW5nIHdhdGVyIGFuZCBhIHBpbmNoIG9mIHNhbHQ";
+
 impl Passwords {
     /// A checker with empty caches.
     #[must_use]
@@ -66,7 +69,6 @@ impl Passwords {
             failures: Cache::builder().max_capacity(config.passwords_cached_max).time_to_live(minute).build(),
             checks: Arc::new(Semaphore::new(config.password_checks_max.max(1))),
             secret: rand::random(),
-            decoy: hash_password("nobody knows this").into(),
             most: FailuresMax {
                 pair: config.failed_logins_max,
                 user: config.failed_logins_user_max,
@@ -92,8 +94,7 @@ impl Passwords {
         peer: IpAddr,
     ) -> Result<Login, Refusal> {
         let user = snapshot.user(tenant, user_id).cloned();
-        let hash: Arc<str> =
-            user.as_ref().map_or_else(|| Arc::clone(&self.decoy), |user| user.password_hash.as_str().into());
+        let hash: Arc<str> = user.as_ref().map_or(DECOY, |user| user.password_hash.as_str()).into();
         let proof = self.digest(&[tenant.as_str(), user_id, &hash, password]);
         if let (Some(user), true) = (&user, self.known.contains_key(&proof)) {
             return Ok(Login::Known(Arc::clone(user)));
@@ -102,12 +103,9 @@ impl Passwords {
         if self.is_held_up(&culprits) {
             return Err(Refusal::RateLimited);
         }
-        let right = self.verify(hash, password).await;
+        let right = self.verify(hash, password, &proof).await;
         match user.filter(|_| right) {
-            Some(user) => {
-                self.known.insert(proof, ());
-                Ok(Login::Known(user))
-            }
+            Some(user) => Ok(Login::Known(user)),
             None => {
                 self.count(&culprits);
                 Ok(Login::Wrong)
@@ -152,16 +150,24 @@ impl Passwords {
             || (pair > 0 && failures(&culprits.user) >= self.most.user)
     }
 
-    /// One argon2 run, away from the async threads and behind a limit on how many run.
-    async fn verify(&self, hash: Arc<str>, password: &str) -> bool {
+    /// One argon2 run, away from the async threads and behind a limit on how many run; what was right is remembered. None for who
+    /// was found right while waiting for it: a client's connections may all begin at once.
+    async fn verify(&self, hash: Arc<str>, password: &str, proof: &[u8; 32]) -> bool {
         let _permit = self.checks.acquire().await.expect("this semaphore is never closed");
+        if self.known.contains_key(proof) {
+            return true;
+        }
         self.metrics.password_checks.increment();
         let password = password.to_owned();
         let checked = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| argon2::Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         });
-        checked.await.unwrap_or(false)
+        let right = checked.await.unwrap_or(false);
+        if right {
+            self.known.insert(*proof, ());
+        }
+        right
     }
 
     /// The hash of a password, made away from the async threads and behind the same limit as the checks.
@@ -186,4 +192,18 @@ impl Passwords {
 pub fn hash_password(password: &str) -> String {
     use argon2::password_hash::PasswordHasher;
     argon2::Argon2::default().hash_password(password.as_bytes()).expect("argon2 takes every password").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_user_costs_what_a_known_one_does() {
+        let hash = hash_password("a password");
+        let (known, decoy) = (PasswordHash::new(&hash).unwrap(), PasswordHash::new(DECOY).unwrap());
+        assert_eq!((decoy.algorithm, decoy.version, &decoy.params), (known.algorithm, known.version, &known.params));
+        let octets = |hash: &PasswordHash| hash.hash.map(|hash| hash.as_bytes().len());
+        assert_eq!(octets(&decoy), octets(&known));
+    }
 }

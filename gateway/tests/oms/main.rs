@@ -271,6 +271,17 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
 }
 
 #[tokio::test]
+async fn connections_that_begin_at_once_cost_no_check_each() {
+    let service = Service::start(Setup::new().config(|config| config.password_checks_max = 2)).await;
+    let calls = (0..16).map(|_| service.post(Message::to(&["+447700900123"]).call()));
+    for reply in futures_util::future::join_all(calls).await {
+        assert_eq!(codes(&reply), ["ok"]);
+    }
+    let runs: u64 = service.metric("carillon_gateway_password_checks_total").parse().unwrap();
+    assert!((1..=2).contains(&runs), "those who waited know what the first found: {runs}");
+}
+
+#[tokio::test]
 async fn too_many_failed_logins_are_throttled_and_nothing_is_processed() {
     let service = Service::start(Setup::new().config(|config| config.failed_logins_max = 2)).await;
     let wrong = Message::to(&["+447700900123"]).by("demo", "wrong");

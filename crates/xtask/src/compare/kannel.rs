@@ -22,12 +22,17 @@ use crate::{command, machine};
 const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/smsc"];
 /// The binds and the processes' pools are warm after so many.
 const WARM_UP_MESSAGES: u64 = 2_000;
+const MESSAGES_MAX: u64 = 100_000_000;
 
 /// How it is measured.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Messages of a run, each with one recipient and a receipt; as fast as they are answered (closed loop).
-    #[arg(short = 'n', long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Who has a turn, in this order.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Row::ALL)]
+    rows: Vec<Row>,
+    /// Messages of a run, each with one recipient and a receipt; as fast as they are answered (closed loop). Ten times as many
+    /// where a call has a hundred of them.
+    #[arg(short = 'n', long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX))]
     messages: u64,
     /// Connections of the loader.
     #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
@@ -65,7 +70,7 @@ pub(crate) fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
     }
     let mut report = Report::new(options);
     for round in 1..=options.rounds {
-        for row in Row::ALL {
+        for &row in &options.rows {
             eprintln!("=== {}, {round} of {}", row.title(), options.rounds);
             let bench = Bench { target: &target, options };
             report.add(row, bench.measure(row).with_context(|| row.title())?);
@@ -98,7 +103,8 @@ impl Bench<'_> {
                 let processes = |carillon: &Installation| carillon.roles().chain([carillon.network()]).collect();
                 // Before anybody drives the binds.
                 let alone = ["--until".to_owned(), "accepted".to_owned()];
-                let messages = self.options.messages;
+                let messages = self.options.messages * row.per_message();
+                self.load("warm-up", &fixed, WARM_UP_MESSAGES, &alone, processes(&carillon))?;
                 let accepting = self.load("accepting alone", &fixed, messages, &alone, processes(&carillon))?;
                 carillon.deliver().context("what was accepted is not delivered")?;
                 self.load("warm-up", &fixed, WARM_UP_MESSAGES, &[], processes(&carillon))?;
