@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 
@@ -36,7 +37,8 @@ pub(crate) struct Caller<'a> {
     plan: &'a Plan,
     target: &'a Target,
     endpoint: Endpoint,
-    authorization: String,
+    /// Of the tenants that send in turn.
+    authorizations: Vec<HeaderValue>,
     /// Where reports are wanted, if they come by HTTP.
     receipts: Option<Arc<Receipts>>,
 }
@@ -57,8 +59,10 @@ impl<'a> Caller<'a> {
             Door::Oms | Door::OmsBatch => &target.oms,
             Door::Kannel => &target.kannel,
         };
-        let authorization = format!("Bearer {}", target.api_key);
-        Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorization, receipts })
+        let keys = std::iter::once(&target.api_key).chain(&target.other_keys);
+        let authorizations = keys.map(|key| HeaderValue::try_from(format!("Bearer {key}")));
+        let authorizations = authorizations.collect::<Result<_, _>>().context("an API key is no header's value")?;
+        Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorizations, receipts })
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -110,7 +114,8 @@ impl<'a> Caller<'a> {
         let to = if numbers.len() == 1 { To::One(numbers.remove(0)) } else { To::Many(numbers) };
         let body = serde_json::to_vec(&Message { to, text: self.plan.text(index) })?;
         let mut request = self.endpoint.request("POST", "/v1/messages");
-        request = request.header("content-type", "application/json").header("authorization", &self.authorization);
+        let authorization = &self.authorizations[index as usize % self.authorizations.len()];
+        request = request.header("content-type", "application/json").header("authorization", authorization);
         if self.plan.idempotency || attempt == Attempt::Again {
             request = request.header("idempotency-key", self.plan.key(index));
         }

@@ -1,4 +1,4 @@
-//! Follows the tenant's ledger until everything has its final state.
+//! Follows the ledgers of the tenants that send until everything has its final state.
 //!
 //! Knows `GET /v1/ledger`; must not know single messages.
 
@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often it is read while messages are still being sent: only for the bar on the terminal.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// One reading of the ledger.
+/// One reading of a tenant's ledger, or the sum of several.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) accepted: u64,
@@ -37,11 +37,30 @@ pub(crate) struct Growth {
     pub(crate) reached_at: Option<Instant>,
 }
 
-/// Reads the ledger again and again over one connection.
+/// Reads the ledgers again and again over one connection.
 pub(crate) struct Follower {
     client: Client,
-    api_key: String,
+    tenants: Vec<Tenant>,
     before: Ledger,
+}
+
+struct Tenant {
+    api_key: String,
+    last: Ledger,
+}
+
+impl Ledger {
+    fn sum<'a>(ledgers: impl Iterator<Item = &'a Self>) -> Self {
+        ledgers.fold(Self::default(), |mut sum, one| {
+            sum.accepted += one.accepted;
+            sum.settled += one.settled;
+            sum.pending += one.pending;
+            for (state, count) in &one.by_state {
+                *sum.by_state.entry(state.clone()).or_default() += count;
+            }
+            sum
+        })
+    }
 }
 
 impl Growth {
@@ -78,7 +97,9 @@ impl Follower {
     /// Takes the first reading.
     pub(crate) async fn start(target: &Target) -> anyhow::Result<Self> {
         let client = Client::new(Endpoint::parse(&target.rest)?);
-        let mut follower = Self { client, api_key: target.api_key.clone(), before: Ledger::default() };
+        let keys = std::iter::once(&target.api_key).chain(&target.other_keys);
+        let tenants = keys.map(|key| Tenant { api_key: key.clone(), last: Ledger::default() }).collect();
+        let mut follower = Self { client, tenants, before: Ledger::default() };
         follower.before = follower.read().await?;
         Ok(follower)
     }
@@ -86,7 +107,8 @@ impl Follower {
     /// Does `work`, and tells every now and then how many deliveries are final.
     pub(crate) async fn glance_during<T>(&mut self, work: impl Future<Output = T>, on_progress: impl Fn(u64)) -> T {
         let mut work = std::pin::pin!(work);
-        loop {
+        // A bar is not worth as many requests as there are tenants.
+        while self.tenants.len() == 1 {
             tokio::select! {
                 done = work.as_mut() => return done,
                 () = tokio::time::sleep(GLANCE) => {}
@@ -101,6 +123,7 @@ impl Follower {
                 on_progress(ledger.settled.saturating_sub(self.before.settled));
             }
         }
+        work.await
     }
 
     /// Deliveries that got their final state since the start; `None` if the server is too busy to say.
@@ -152,10 +175,15 @@ impl Follower {
         }
     }
 
+    /// Reads the ledgers in which something was pending, or else all, and adds up what is known of each.
     async fn read(&mut self) -> anyhow::Result<Ledger> {
-        let answer = self.client.get("/v1/ledger", &self.api_key).await?;
-        ensure!(answer.status.is_success(), "the ledger answers `{}`", answer.status);
-        serde_json::from_slice(&answer.body).context("the ledger's answer is not understood")
+        let is_quiet = self.tenants.iter().all(|tenant| tenant.last.pending == 0);
+        for tenant in self.tenants.iter_mut().filter(|tenant| is_quiet || tenant.last.pending > 0) {
+            let answer = self.client.get("/v1/ledger", &tenant.api_key).await?;
+            ensure!(answer.status.is_success(), "the ledger answers `{}`", answer.status);
+            tenant.last = serde_json::from_slice(&answer.body).context("the ledger's answer is not understood")?;
+        }
+        Ok(Ledger::sum(self.tenants.iter().map(|tenant| &tenant.last)))
     }
 }
 

@@ -60,6 +60,10 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Door::Rest)]
     pub door: Door,
 
+    /// So many of the demo's tenants send in turn, each message as another (REST only).
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub tenants: u32,
+
     /// How many recipients each message has.
     #[arg(long, default_value_t = 1)]
     pub recipients_per_message: usize,
@@ -230,6 +234,8 @@ pub(crate) struct Target {
     pub(crate) oms: String,
     pub(crate) kannel: String,
     pub(crate) api_key: String,
+    /// Of tenants that send in turn with the one of `api_key`.
+    pub(crate) other_keys: Vec<String>,
     pub(crate) user_id: String,
     pub(crate) password: String,
     pub(crate) numbers: Vec<String>,
@@ -269,7 +275,8 @@ impl Target {
     /// What a demo file says, for the tenant of this name in it. Only the first has an OMS user.
     pub(crate) fn of_demo(path: &Path, tenant: &str) -> anyhow::Result<Self> {
         let Demo { rest, oms, api_key, user_id, password, numbers, sim_log, tenants, .. } = Demo::read(path)?;
-        let mut target = Self { rest, oms, kannel: String::new(), api_key, user_id, password, numbers, sim_log };
+        let (kannel, other_keys) = (String::new(), Vec::new());
+        let mut target = Self { rest, oms, kannel, api_key, other_keys, user_id, password, numbers, sim_log };
         if tenant != FIRST_TENANT {
             let named = tenants.into_iter().find(|one| one.name == tenant);
             target.api_key = named.with_context(|| format!("no tenant `{tenant}` in `{}`", path.display()))?.api_key;
@@ -285,6 +292,7 @@ impl Target {
             oms: options.oms.clone().unwrap_or(demo.oms),
             kannel: options.kannel.clone(),
             api_key: options.api_key_file.as_deref().map_or(Ok(demo.api_key), read_secret)?,
+            other_keys: demo.tenants.into_iter().map(|one| one.api_key).take(options.tenants as usize - 1).collect(),
             user_id: options.user_id.clone().unwrap_or(demo.user_id),
             password: options.password_file.as_deref().map_or(Ok(demo.password), read_secret)?,
             numbers: if options.numbers.is_empty() { demo.numbers } else { options.numbers.clone() },
@@ -307,6 +315,9 @@ impl Target {
             ensure!(!self.rest.is_empty(), "no REST address: it is needed to read the ledger, whatever the door");
             ensure!(!self.api_key.is_empty(), "no API key: give `--demo` or `--api-key-file`");
         }
+        let tenants = 1 + self.other_keys.len();
+        ensure!(options.tenants as usize == tenants, "`--tenants`: the demo file has {tenants}");
+        ensure!(tenants == 1 || options.door == Door::Rest, "`--tenants`: only the first has an OMS user");
         ensure!(!self.numbers.is_empty(), "no numbers to send to: give `--demo` or `--numbers`");
         for number in &self.numbers {
             let digits = number.strip_prefix('+').unwrap_or_default();
@@ -318,6 +329,14 @@ impl Target {
             ensure!(!self.oms.is_empty() && !self.user_id.is_empty(), "no OMS address or user: give `--demo`");
         }
         Ok(())
+    }
+
+    /// Whose message this is, by the key it is sent with.
+    pub(crate) fn api_key_of(&self, index: u64) -> &str {
+        match index as usize % (1 + self.other_keys.len()) {
+            0 => &self.api_key,
+            other => &self.other_keys[other - 1],
+        }
     }
 
     fn check_kannel(&self, options: &Options) -> anyhow::Result<()> {
@@ -361,6 +380,7 @@ mod tests {
         check_refusal(&["--numbers", "+4915100000000", "--rate", "0"], "`--rate`");
         check_refusal(&["--numbers", "+4915100000000", "--recipients-per-message", "0"], "`--recipients-per-message`");
         check_refusal(&["--numbers", "+4915100000000", "--door", "oms"], "no OMS address");
+        check_refusal(&["--numbers", "+4915100000000", "--tenants", "2"], "the demo file has 1");
         check_refusal(&["--door", "kannel"], "no address of Kannel");
         check_refusal(&["--door", "kannel", "--kannel", "http://x"], "no user of Kannel");
         let kannel = ["--door", "kannel", "--kannel", "http://x", "--user-id", "u"];

@@ -209,6 +209,7 @@ mod tests {
             oms: String::new(),
             kannel: String::new(),
             api_key: String::new(),
+            other_keys: Vec::new(),
             user_id: String::new(),
             password: String::new(),
             numbers: vec!["+4915112345678".into(), "+447700900123".into()],

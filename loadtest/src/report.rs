@@ -24,6 +24,8 @@ use crate::verify::States;
 pub struct Report {
     door: &'static str,
     connections: usize,
+    /// Those that sent in turn.
+    tenants: u32,
     /// Messages begun a second (open loop); `None`: as fast as they were answered (closed loop).
     rate: Option<f64>,
     until: &'static str,
@@ -100,6 +102,7 @@ impl Report {
         Self {
             door: door_name(options.door),
             connections: options.connections,
+            tenants: options.tenants,
             rate: options.rate,
             until: if options.until == Until::Accepted { "accepted" } else { "final" },
             messages: plan.messages(),
@@ -248,8 +251,8 @@ impl Report {
         let (messages, deliveries) = (self.messages, self.deliveries);
         writeln!(
             to,
-            "{messages} messages ({deliveries} deliveries), door {}, {} connections",
-            self.door, self.connections
+            "{messages} messages ({deliveries} deliveries), door {}, {} connections, {} tenants",
+            self.door, self.connections, self.tenants
         )?;
         let busy = self.busy + self.reconnected;
         write!(to, "accepted   {:>10.0} /s  in {:.3} s", self.accepted_per_second, self.sending_seconds)?;

@@ -93,7 +93,7 @@ pub(crate) async fn verify(plan: &Plan, target: &Target, sent: &Sent, which: Ver
     let workers = (0..plan.connections).map(async |_| {
         let mut client = Client::new(endpoint.clone());
         while let Some((index, id)) = ids.get(next.replace(next.get() + 1)) {
-            let state = look_up(&mut client, id, &target.api_key).await?;
+            let state = look_up(&mut client, id, target.api_key_of(*index)).await?;
             states.borrow_mut().by_index.insert(*index, state);
         }
         anyhow::Ok(())

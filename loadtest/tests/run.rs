@@ -47,6 +47,9 @@ struct Book {
     accepted: u64,
     settled: u64,
     states: BTreeMap<String, &'static str>,
+    /// Deliveries of the second tenant, and which messages are its.
+    of_second: u64,
+    ids_of_second: Vec<String>,
     keys_seen: Vec<String>,
     log: PathBuf,
 }
@@ -91,7 +94,6 @@ impl Book {
 }
 
 async fn post_message(State(book): State<Shared>, headers: HeaderMap, Json(message): Json<Value>) -> Response {
-    assert_eq!(headers["authorization"], "Bearer key");
     let numbers: Vec<String> = match &message["to"] {
         Value::String(one) => vec![one.clone()],
         many => serde_json::from_value(many.clone()).unwrap(),
@@ -101,22 +103,40 @@ async fn post_message(State(book): State<Shared>, headers: HeaderMap, Json(messa
         book.keys_seen.push(key.to_str().unwrap().to_owned());
     }
     match book.take(&numbers, message["text"].as_str().unwrap()) {
+        Ok(id) if is_second(&headers) => {
+            book.of_second += numbers.len() as u64;
+            book.ids_of_second.push(id.clone());
+            (StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response()
+        }
         Ok(id) => (StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response(),
         Err(status) => (status, [("retry-after", "0")]).into_response(),
     }
 }
 
-async fn get_message(State(book): State<Shared>, Path(id): Path<String>) -> Response {
-    match book.lock().unwrap().states.get(&id) {
+/// Whether the second tenant asks; nobody else but the first may.
+fn is_second(headers: &HeaderMap) -> bool {
+    let key = headers["authorization"].to_str().unwrap();
+    assert!(["Bearer key", "Bearer second"].contains(&key), "{key}");
+    key == "Bearer second"
+}
+
+async fn get_message(State(book): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let book = book.lock().unwrap();
+    let is_mine = book.ids_of_second.contains(&id) == is_second(&headers);
+    match book.states.get(&id).filter(|_| is_mine) {
         Some(state) => Json(json!({ "id": id, "state": state })).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn get_ledger(State(book): State<Shared>) -> Json<Value> {
+async fn get_ledger(State(book): State<Shared>, headers: HeaderMap) -> Json<Value> {
     let book = book.lock().unwrap();
+    if is_second(&headers) {
+        return Json(json!({ "accepted": book.of_second, "final": book.of_second, "pending": 0 }));
+    }
     let pending = if book.fault == Fault::Lose { book.accepted - book.settled } else { 0 };
-    Json(json!({ "accepted": book.accepted, "final": book.settled, "pending": pending }))
+    let (accepted, settled) = (book.accepted - book.of_second, book.settled - book.of_second);
+    Json(json!({ "accepted": accepted, "final": settled, "pending": pending }))
 }
 
 /// Reads what the loader writes, and nothing more: each `xmsData` has its recipients and its content.
@@ -162,7 +182,8 @@ async fn serve(book: Shared, directory: &std::path::Path) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rest = format!("http://{}", listener.local_addr().unwrap());
     let content = json!({ "rest": rest, "oms": format!("{rest}/oms/service.asmx"), "ops": rest, "api_key": "key",
-        "user_id": "user", "password": "a&b", "numbers": ["+4915112345678", "+447700900123"], "sim_log": log });
+        "user_id": "user", "password": "a&b", "numbers": ["+4915112345678", "+447700900123"], "sim_log": log,
+        "tenants": [{ "name": "second", "api_key": "second" }] });
     let part = directory.join("demo.part");
     std::fs::write(&part, content.to_string()).unwrap();
     std::fs::rename(part, directory.join("demo.json")).unwrap();
@@ -219,6 +240,14 @@ async fn an_honest_server_passes_through_every_door() {
             assert_eq!(run.book.lock().unwrap().accepted, 40 * recipients.parse::<u64>().unwrap());
         }
     }
+}
+
+#[tokio::test]
+async fn tenants_send_in_turn_and_each_has_its_own_ledger() {
+    let run = run(Fault::None, &["--tenants", "2"]).await;
+    check_good(&run);
+    let book = run.book.lock().unwrap();
+    assert_eq!((book.accepted, book.of_second), (40, 20));
 }
 
 #[tokio::test]

@@ -176,10 +176,15 @@ def life(cluster):
 
 
 def scale(cluster):
-    """Last of what is done to the release: the number is kubectl's from here on, and Helm 4 refuses to change it without a word."""
+    """A number that kubectl set is kubectl's until Helm is told to take it back."""
     cluster.must("kubectl", "scale", "statefulset/carillon-sms-router", "--replicas", "3")
     cluster.must("kubectl", "rollout", "status", "statefulset/carillon-sms-router", "--timeout", SECONDS_MAX)
     expect(replicas(cluster, "statefulsets", "sms-router") == [(3, 3)], "routers can be scaled")
+    upgrade = ["upgrade", "carillon", CHART, "--values", CHART / "examples/small.yaml", "--wait", "--timeout", SECONDS_MAX]
+    told = cluster.run("helm", *upgrade)
+    expect(told.returncode and "conflict" in told.stderr, "Helm does not take the number back unasked")
+    cluster.must("helm", *upgrade, "--force-conflicts")
+    expect(replicas(cluster, "statefulsets", "sms-router") == [(2, 2)], "and does when it is told to")
 
 
 # A list of values takes the place of the one before it: the example's farm stays.

@@ -128,10 +128,12 @@ impl Bench {
 
     fn build(&self, rust: Option<&str>, name: &str) -> anyhow::Result<Layout> {
         let (revision, version) = (format!("REVISION={}", self.revision), format!("VERSION={}", self.version));
+        let day = format!("SOURCE_DATE_EPOCH={}", self.moment);
         let rust = rust.map(|rust| format!("RUST_IMAGE={rust}"));
         // No layers are kept: each build does everything. The builder's own version is none of the image's.
         let mut arguments = vec!["build", "--layers=false", "--identity-label=false", "--timestamp", &self.moment];
         arguments.extend(["--isolation", isolation(), "--build-arg", &revision, "--build-arg", &version]);
+        arguments.extend(["--build-arg", &day]);
         if let Some(rust) = &rust {
             arguments.extend(["--build-arg", rust]);
         }

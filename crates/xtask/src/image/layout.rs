@@ -2,7 +2,7 @@
 //!
 //! Knows the OCI image layout (image-spec 1.0); must not know what should be in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -96,7 +96,7 @@ impl Layout {
             return Ok(());
         }
         let (ours, theirs) = (self.sums()?, other.sums()?);
-        let differing: Vec<&String> =
+        let differing: BTreeSet<&String> =
             ours.keys().chain(theirs.keys()).filter(|file| ours.get(*file) != theirs.get(*file)).collect();
         let what = if differing.is_empty() { "what is told of them only".to_owned() } else { format!("{differing:?}") };
         bail!("built twice, two images: {} and {}; they differ in {what}", self.digest, other.digest)
