@@ -205,7 +205,7 @@ impl Default for Config {
             parties_refresh_ms: 1_000,
             data_key_days: 1,
             country_blocks_max: 100_000,
-            batch_max: 2_048,
+            batch_max: 4_096,
             attempts_max: 10,
             retry_ms_first: 15_000,
             retry_ms_max: 900_000,

@@ -20,6 +20,14 @@ struct Running {
     role: tokio::task::JoinHandle<Result<(), sms_router::RouterError>>,
 }
 
+#[test]
+fn terraform_names_the_lanes_that_every_installation_has() {
+    let topics = include_str!("../../terraform/modules/carillon/topics.json");
+    let topics: serde_json::Value = serde_json::from_str(topics).unwrap();
+    let lanes = sms_router::LANES.iter().map(|(lane, _)| (lane.to_string(), lane.partitions().into()));
+    assert_eq!(topics["partitions"], serde_json::Value::Object(lanes.collect()));
+}
+
 async fn start(house: House) -> Running {
     start_with(house, Config::default(), None).await
 }

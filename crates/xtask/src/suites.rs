@@ -5,6 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -168,8 +169,13 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Runs those tests of the binaries in one folder whose names have this in them, one at a time.
-pub(crate) fn run_one_by_one(
+/// Binaries that [`run_in_turn`] has at work at once: their tests mostly wait for engines, too, but each is an installation of many
+/// processes.
+const AT_ONCE: usize = 2;
+
+/// Runs those tests of the binaries in one folder whose names have this in them, of each binary one at a time, and shows what a
+/// binary said when it has ended.
+pub(crate) fn run_in_turn(
     root: &Path,
     built_with: &[&str],
     folder: &Path,
@@ -179,9 +185,31 @@ pub(crate) fn run_one_by_one(
     let suites: Vec<Suite> =
         built(root, built_with)?.into_iter().filter(|suite| suite.folder == root.join(folder)).collect();
     ensure!(!suites.is_empty(), "there are no tests in `{}`", folder.display());
-    let failed = here(&suites, &[named, "--test-threads", "1"], variables)?;
+    let (waiting, failed) = (Mutex::new(suites.into_iter()), Mutex::new(Vec::new()));
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let next = lock(&waiting).next();
+            let Some(suite) = next else { return Ok(()) };
+            println!("{}, its words at its end", suite.title());
+            let output = suite.command(&[named, "--test-threads", "1"], variables).output();
+            // What two say does not mix.
+            let mut failed = lock(&failed);
+            if !shown(&suite, output.with_context(|| suite.not_run())?)? {
+                failed.push(suite.name);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("running a program does not panic"))
+    })?;
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
     Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs suites one after the other with their output on the terminal; the names of those that failed.

@@ -10,6 +10,12 @@ locals {
   scylla_nodes    = var.scylla.make ? ["${var.scylla.cluster}-client.${var.scylla.namespace}.svc:9042"] : var.scylla.nodes
   copies          = min(var.kafka.brokers, 3)
   scylla_members  = length(var.scylla.racks) * var.scylla.members
+  # The lanes every installation has, and what keeps one: those of routes come with the routes, and Carillon makes them.
+  topics = jsondecode(file("${path.module}/topics.json"))
+  # By Strimzi, if it is to make them.
+  strimzi_topics = var.kafka.topics == "" ? {} : local.topics.partitions
+  # From here on a number is half of a lane's id, and no setting anybody would choose.
+  id_min = 4611686018427387904
   secrets = merge(
     var.secrets,
     var.master_key == "" ? {} : { (var.master_key_secret) = { "master.key" = var.master_key } },
@@ -104,12 +110,40 @@ resource "kubectl_manifest" "kafka" {
           "auto.create.topics.enable"                = false
         }
       }
-      # Topics are made by Carillon: a lane's identity stands in its topic. Strimzi only looks after users.
-      entityOperator = { userOperator = {} }
+      entityOperator = merge({ userOperator = {} }, var.kafka.topics == "" ? {} : { topicOperator = {} })
     }
   })
 
   depends_on = [kubectl_manifest.kafka_nodes]
+}
+
+# A lane is known by two numbers in its topic's settings. They come of a word, so that Strimzi finds nothing to mend, and a topic that
+# is made again under another word is another lane.
+resource "kubectl_manifest" "kafka_topic" {
+  for_each = local.strimzi_topics
+
+  yaml_body = yamlencode({
+    apiVersion = "kafka.strimzi.io/v1beta2"
+    kind       = "KafkaTopic"
+    metadata = {
+      name      = "${replace(lower(var.kafka.prefix), "_", "-")}.${each.key}"
+      namespace = var.kafka.namespace
+      labels    = merge(local.labels, { "strimzi.io/cluster" = var.kafka.cluster })
+    }
+    spec = {
+      topicName  = "${var.kafka.prefix}.${each.key}"
+      partitions = each.value
+      replicas   = local.copies
+      config = merge(
+        local.topics.config,
+        { "min.insync.replicas" = tostring(max(local.copies - 1, 1)) },
+        { for setting in local.topics.id : setting => format("%d",
+        local.id_min + parseint(substr(sha256("${var.kafka.topics}/${var.kafka.prefix}.${each.key}/${setting}"), 0, 15), 16)) },
+      )
+    }
+  })
+
+  depends_on = [kubectl_manifest.kafka]
 }
 
 resource "kubectl_manifest" "kafka_user" {
@@ -126,7 +160,12 @@ resource "kubectl_manifest" "kafka_user" {
       authorization = {
         type = "simple"
         # Everything below the prefix, and nothing else; of the cluster only what tells whether it keeps its promises.
-        acls = [
+        # What Strimzi is to make nobody makes before it: that would be another lane.
+        acls = concat([for lane in keys(local.strimzi_topics) : {
+          type       = "deny"
+          resource   = { type = "topic", name = "${var.kafka.prefix}.${lane}", patternType = "literal" }
+          operations = ["Create"]
+          }], [
           {
             resource   = { type = "topic", name = "${var.kafka.prefix}.", patternType = "prefix" }
             operations = ["All"]
@@ -143,7 +182,7 @@ resource "kubectl_manifest" "kafka_user" {
             resource   = { type = "cluster" }
             operations = ["Describe", "DescribeConfigs", "IdempotentWrite"]
           },
-        ]
+        ])
       }
       # The password goes where the pods are.
       template = {
@@ -230,5 +269,7 @@ resource "helm_release" "carillon" {
     }
   })], var.values)
 
-  depends_on = [kubernetes_secret.carillon, kubectl_manifest.kafka_user, kubectl_manifest.scylla]
+  depends_on = [
+    kubernetes_secret.carillon, kubectl_manifest.kafka_topic, kubectl_manifest.kafka_user, kubectl_manifest.scylla,
+  ]
 }

@@ -65,7 +65,7 @@ variable "secrets" {
 }
 
 variable "kafka" {
-  description = "Kafka by Strimzi. `make`: the module makes the cluster; else one of this name is there, in this namespace."
+  description = "Kafka by Strimzi. `make`: the module makes the cluster; else one of this name is there, in this namespace. `topics`: a word of a new installation's own, by which Strimzi makes the topics of the lanes that every installation has; it never changes. Empty: Carillon makes them, as it makes those of routes."
   type = object({
     make       = optional(bool, true)
     cluster    = optional(string, "kafka")
@@ -76,9 +76,14 @@ variable "kafka" {
     disk_class = optional(string, "")
     prefix     = optional(string, "carillon")
     user       = optional(string, "carillon")
+    topics     = optional(string, "")
   })
   default = {}
 
+  validation {
+    condition     = can(regex("^[a-z0-9-]{0,40}$", var.kafka.topics))
+    error_message = "The word for the topics has up to 40 characters: a-z, 0-9 and -."
+  }
   validation {
     condition     = var.kafka.brokers == 1 || var.kafka.brokers >= 3
     error_message = "One broker to try it out, three or more to survive the loss of one."

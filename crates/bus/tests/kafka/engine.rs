@@ -230,6 +230,37 @@ async fn a_topic_that_cannot_keep_a_lane_is_reported() {
     cluster.remove().await;
 }
 
+/// What Terraform has Strimzi make topics of.
+const TOPICS: &str = include_str!("../../../../terraform/modules/carillon/topics.json");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_strimzi_made_keeps_a_lane() {
+    let cluster = Cluster::new();
+    let bus = cluster.open(cluster.options("test")).await;
+    let topics: serde_json::Value = serde_json::from_str(TOPICS).unwrap();
+    let (admin, topic) = (cluster.admin(), cluster.topic(&Lane::Accepted));
+    let copies = cluster.options("").replication;
+    let partitions = topics["partitions"]["accepted"].as_i64().unwrap().try_into().unwrap();
+    let min_isr = cluster.options("").min_isr.to_string();
+    let halves = ["4611686018427387904", "5764607523034234879"];
+    let mut new =
+        NewTopic::new(&topic, partitions, TopicReplication::Fixed(copies)).set("min.insync.replicas", &min_isr);
+    for (setting, value) in topics["config"].as_object().unwrap() {
+        new = new.set(setting, value.as_str().unwrap());
+    }
+    for (setting, half) in topics["id"].as_array().unwrap().iter().zip(halves) {
+        new = new.set(setting.as_str().unwrap(), half);
+    }
+    admin.create_topics([&new], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+
+    let id = halves.iter().fold(0, |id, half| id << 64 | half.parse::<u128>().unwrap());
+    assert_eq!(bus.create(&Lane::Accepted).await.unwrap().id, id, "the lane is the one that was named");
+    bus.append(&Lane::Accepted, vec![Entry::to_partition(0, "x")]).await.unwrap();
+    assert_eq!(bus.read(&Lane::Accepted, 0, 0, 1).await.unwrap()[0].payload, "x");
+    bus.close().await;
+    cluster.remove().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_comes_again_ends_what_it_left_open() {
     let cluster = Cluster::new();

@@ -27,7 +27,7 @@ impl Drop for Call {
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 /// How often the projection is written under load: how far it lags then, beside the time a job takes.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(250);
 /// Jobs that may follow each other at once after a quiet time.
 const BURST: u32 = 16;
 

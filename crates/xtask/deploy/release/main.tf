@@ -38,7 +38,7 @@ module "carillon" {
   image           = { repository = "localhost/carillon", tag = "0.1.0" }
   master_key      = "00000000000000000000000000000000ffffffffffffffffffffffffffffffff"
   secrets         = { supplier = { password = "a password" } }
-  kafka           = { namespace = "${var.name}-kafka" }
+  kafka           = { namespace = "${var.name}-kafka", topics = "check" }
   scylla          = { namespace = "${var.name}-scylla" }
   timeout_seconds = 120
 

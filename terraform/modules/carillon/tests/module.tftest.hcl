@@ -26,6 +26,10 @@ run "everything_is_made_by_default" {
     error_message = "An unclean leader loses what was acknowledged."
   }
   assert {
+    condition     = length(kubectl_manifest.kafka_topic) == 0
+    error_message = "Topics are Carillon's, unless Strimzi is asked for them."
+  }
+  assert {
     condition     = length(yamldecode(kubectl_manifest.scylla[0].yaml_body).spec.datacenter.racks) == 3
     error_message = "Three racks by default."
   }
@@ -33,6 +37,51 @@ run "everything_is_made_by_default" {
     condition     = output.lanes_url == "kafka://kafka-kafka-bootstrap.kafka.svc:9093/carillon"
     error_message = "The lanes' address: ${output.lanes_url}"
   }
+}
+
+run "strimzi_makes_the_topics_if_it_is_asked" {
+  command = plan
+  variables {
+    kafka = { topics = "autumn" }
+  }
+
+  assert {
+    condition     = length(kubectl_manifest.kafka_topic) == 10
+    error_message = "A topic for each lane that every installation has."
+  }
+  assert {
+    condition = alltrue([for topic in kubectl_manifest.kafka_topic : alltrue([
+      for half in ["delete.retention.ms", "max.compaction.lag.ms"] :
+      can(regex("^[0-9]{19}$", yamldecode(topic.yaml_body).spec.config[half]))
+      && yamldecode(topic.yaml_body).spec.config[half] >= "4611686018427387904"
+      && yamldecode(topic.yaml_body).spec.config[half] < "9223372036854775807"
+    ])])
+    error_message = "A lane's id is two numbers from 2^62 on, in full."
+  }
+  assert {
+    condition     = length(distinct([for topic in kubectl_manifest.kafka_topic : yamldecode(topic.yaml_body).spec.config])) == 10
+    error_message = "No two lanes have one id."
+  }
+  assert {
+    condition     = yamldecode(kubectl_manifest.kafka_topic["accepted"].yaml_body).spec.topicName == "carillon.accepted"
+    error_message = "Topics are named as lanes are, below the prefix."
+  }
+  assert {
+    condition     = length([for rule in yamldecode(kubectl_manifest.kafka_user.yaml_body).spec.authorization.acls : rule if try(rule.type, "") == "deny"]) == 10
+    error_message = "Carillon must not make them before Strimzi does."
+  }
+  assert {
+    condition     = contains(keys(yamldecode(kubectl_manifest.kafka[0].yaml_body).spec.entityOperator), "topicOperator")
+    error_message = "Strimzi needs its operator for topics."
+  }
+}
+
+run "a_word_for_topics_is_a_word" {
+  command = plan
+  variables {
+    kafka = { topics = "Two words" }
+  }
+  expect_failures = [var.kafka]
 }
 
 run "engines_that_are_there_are_used" {
