@@ -56,6 +56,8 @@ use topics::Topics;
 const OPEN_STEP: Duration = Duration::from_secs(2);
 /// Words of the client that are taken up after each.
 const EVENTS_MAX: usize = 256;
+/// How often a partition that is trimmed while it is looked at is looked at again.
+const BOUNDS_TRIES_MAX: u32 = 8;
 
 /// Lanes on Kafka. Cheap to clone; clones are the same bus.
 #[derive(Clone)]
@@ -151,6 +153,14 @@ impl KafkaBus {
 
     async fn partition(&self, lane: &Lane, index: u32) -> Result<Arc<Partition>, BusError> {
         self.lane(lane).await?.partition(index)
+    }
+
+    /// What a partition holds, unless it is trimmed meanwhile.
+    async fn bounds_now(&self, partition: &Arc<Partition>) -> Result<Bounds, BusError> {
+        let ends = self.inner.reader.ends(partition).await?;
+        let next = self.inner.reader.end(partition, ends).await?;
+        let oldest_ms = self.inner.reader.oldest_ms(partition, ends).await?;
+        Ok(Bounds { first: first_of(ends.low), next, oldest_ms })
     }
 
     /// Checks an entry and finds its partition.
@@ -434,10 +444,14 @@ impl Bus for KafkaBus {
 
     async fn bounds(&self, lane: &Lane, partition: u32) -> Result<Bounds, BusError> {
         let partition = self.partition(lane, partition).await?;
-        let ends = self.inner.reader.ends(&partition).await?;
-        let next = self.inner.reader.end(&partition, ends).await?;
-        let oldest_ms = self.inner.reader.oldest_ms(&partition, ends).await?;
-        Ok(Bounds { first: first_of(ends.low), next, oldest_ms })
+        for _ in 1..BOUNDS_TRIES_MAX {
+            match self.bounds_now(&partition).await {
+                // Between two questions to the brokers.
+                Err(BusError::Trimmed { .. }) => {}
+                bounds => return bounds,
+            }
+        }
+        self.bounds_now(&partition).await
     }
 
     async fn join(&self, group: Group, lanes: Vec<Lane>) -> Result<Membership, BusError> {
