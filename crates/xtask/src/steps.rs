@@ -217,10 +217,10 @@ impl Step {
                 let addresses = addresses();
                 suites::run(root, &EVERYTHING, &[faults::SUITE], &["--skip", OF_CLUSTER], &addresses.variables())
             }
-            // Few installations at a time: each is seven processes beside the engines.
+            // One installation at a time: each is seven processes beside the engines.
             Self::Cluster => {
                 let addresses = addresses();
-                suites::run_in_turn(root, &EVERYTHING, Path::new(END_TO_END), OF_CLUSTER, &addresses.variables())
+                suites::run_one_by_one(root, &EVERYTHING, Path::new(END_TO_END), OF_CLUSTER, &addresses.variables())
             }
             Self::Faults => return Round::begin(root).map(Some),
         };

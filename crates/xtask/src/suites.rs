@@ -5,7 +5,6 @@
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -16,9 +15,6 @@ use crate::command;
 
 /// The engines' own suites: their time goes by in waiting for brokers and nodes, so they run beside the rest.
 const WAITING: [&str; 2] = ["cql", "kafka"];
-
-/// Others that are at work at once: much of their time goes by in waiting, too, but some are installations of many processes.
-const AT_ONCE: usize = 2;
 
 /// A test binary.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -154,7 +150,7 @@ pub(crate) fn run(
     let mut failed = thread::scope(|scope| {
         let beside: Vec<_> =
             waiting.iter().map(|suite| (suite, scope.spawn(|| suite.command(rest, variables).output()))).collect();
-        let mut failed = in_turn(others, rest, variables)?;
+        let mut failed = here(&others, rest, variables)?;
         for (suite, thread) in beside {
             let output = thread.join().expect("running a program does not panic");
             if !shown(suite, output.with_context(|| suite.not_run())?)? {
@@ -172,9 +168,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Runs those tests of the binaries in one folder whose names have this in them, of each binary one at a time, and shows what a
-/// binary said when it has ended.
-pub(crate) fn run_in_turn(
+/// Runs those tests of the binaries in one folder whose names have this in them, one at a time.
+pub(crate) fn run_one_by_one(
     root: &Path,
     built_with: &[&str],
     folder: &Path,
@@ -184,36 +179,22 @@ pub(crate) fn run_in_turn(
     let suites: Vec<Suite> =
         built(root, built_with)?.into_iter().filter(|suite| suite.folder == root.join(folder)).collect();
     ensure!(!suites.is_empty(), "there are no tests in `{}`", folder.display());
-    let failed = in_turn(suites, &[named, "--test-threads", "1"], variables)?;
+    let failed = here(&suites, &[named, "--test-threads", "1"], variables)?;
     ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
     Ok(())
 }
 
-/// Runs suites, [`AT_ONCE`] at a time, and shows what each said when it has ended; the names of those that failed.
-fn in_turn(suites: Vec<Suite>, rest: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
-    let (waiting, failed) = (Mutex::new(suites.into_iter()), Mutex::new(Vec::new()));
-    let work = || -> anyhow::Result<()> {
-        loop {
-            let next = lock(&waiting).next();
-            let Some(suite) = next else { return Ok(()) };
-            println!("{}, its words at its end", suite.title());
-            let output = suite.command(rest, variables).output();
-            // What two say does not mix.
-            let mut failed = lock(&failed);
-            if !shown(&suite, output.with_context(|| suite.not_run())?)? {
-                failed.push(suite.name);
-            }
+/// Runs suites one after the other with their output on the terminal; the names of those that failed.
+fn here(suites: &[Suite], rest: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+    let mut failed = Vec::new();
+    for suite in suites {
+        println!("{}", suite.title());
+        let status = suite.command(rest, variables).status();
+        if !status.with_context(|| suite.not_run())?.success() {
+            failed.push(suite.name.clone());
         }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("running a program does not panic"))
-    })?;
-    Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    Ok(failed)
 }
 
 /// Shows what a suite said, and whether it passed.
@@ -273,10 +254,8 @@ mod tests {
             name: name.into(),
             executable: program.into(),
         };
-        let mut failed =
-            in_turn(vec![script("a", "false"), script("b", "true"), script("c", "false")], &[], &[]).unwrap();
-        failed.sort();
+        let failed = here(&[script("a", "false"), script("b", "true"), script("c", "false")], &[], &[]).unwrap();
         assert_eq!(failed, ["a", "c"]);
-        in_turn(vec![script("a", "/no/such/program")], &[], &[]).expect_err("it cannot be run");
+        assert!(here(&[script("a", "/no/such/program")], &[], &[]).is_err());
     }
 }
