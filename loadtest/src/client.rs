@@ -87,10 +87,17 @@ impl Client {
         Ok(answer)
     }
 
-    /// Asks for a JSON document.
+    /// Asks for a JSON document; once more over a new connection if there is no answer, since asking changes nothing.
     pub(crate) async fn get(&mut self, path: &str, api_key: &str) -> anyhow::Result<Answer> {
-        let request = self.endpoint.request("GET", path).header("authorization", format!("Bearer {api_key}"));
-        self.ask(request.body(Full::default())?).await
+        let request = || {
+            let request = self.endpoint.request("GET", path).header("authorization", format!("Bearer {api_key}"));
+            request.body(Full::default())
+        };
+        let (first, second) = (request()?, request()?);
+        match self.ask(first).await {
+            Err(_) => self.ask(second).await,
+            answer => answer,
+        }
     }
 
     /// The open connection, or a new one if the server has closed it since.
