@@ -305,6 +305,13 @@ impl Owner {
         self.book.open.len()
     }
 
+    /// Whether it waits for something to be read back that it asked for: a grant, or that a delivery leaves without one. What
+    /// follows from it is told only then.
+    #[must_use]
+    pub fn any_asked(&self) -> bool {
+        self.is_owner() && !(self.granting.is_empty() && self.settling.is_empty())
+    }
+
     /// Attempts remembered in all: open, waiting for another grant, or over but not forgotten by a farm.
     #[must_use]
     pub fn remembered_count(&self) -> usize {

@@ -289,9 +289,9 @@ impl Desk {
         self.owner.open_count() > 0
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing waits to be written, nor to be read back and then written.
     pub(super) fn is_told(&self) -> bool {
-        self.derivations.is_empty()
+        self.derivations.is_empty() && !self.owner.any_asked()
     }
 
     /// Asks farms to give back what they have not begun.

@@ -10,8 +10,6 @@ use crate::demo;
 const DAYS_LEFT_MIN: i64 = 21;
 /// A disk with less of it free is worth a word, and with less than a third of that it is worth more.
 const FREE_PERCENT_MIN: u64 = 15;
-/// However small a part of the disk it is, this much is enough.
-const FREE_MIB_ENOUGH: u64 = 16 << 10;
 const DAY_SECONDS: i64 = 86_400;
 
 /// The certificates that the settings name, and those this directory has.
@@ -68,7 +66,6 @@ pub(super) fn disk(data: &Path) -> Option<Finding> {
     let found = format!("{free} % are free ({mebibytes} MiB) where `{}` is", data.display());
     let mend = "make room, or enlarge the volume: a full disk refuses what is sent";
     Some(match free {
-        _ if mebibytes >= FREE_MIB_ENOUGH => Finding::good("disk", found),
         0..5 => Finding::bad("disk", found, mend),
         5..FREE_PERCENT_MIN => Finding::warning("disk", found, mend),
         _ => Finding::good("disk", found),
