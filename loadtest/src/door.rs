@@ -59,9 +59,9 @@ impl<'a> Caller<'a> {
             Door::Oms | Door::OmsBatch => &target.oms,
             Door::Kannel => &target.kannel,
         };
-        let keys = std::iter::once(&target.api_key).chain(&target.other_keys);
-        let authorizations = keys.map(|key| HeaderValue::try_from(format!("Bearer {key}")));
-        let authorizations = authorizations.collect::<Result<_, _>>().context("an API key is no header's value")?;
+        let authorizations = target.api_keys().map(|key| HeaderValue::try_from(format!("Bearer {key}")));
+        let wrong = "an API key of `--demo` or `--api-key-file` has characters that no key has";
+        let authorizations = authorizations.collect::<Result<_, _>>().context(wrong)?;
         Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorizations, receipts })
     }
 
@@ -114,7 +114,7 @@ impl<'a> Caller<'a> {
         let to = if numbers.len() == 1 { To::One(numbers.remove(0)) } else { To::Many(numbers) };
         let body = serde_json::to_vec(&Message { to, text: self.plan.text(index) })?;
         let mut request = self.endpoint.request("POST", "/v1/messages");
-        let authorization = &self.authorizations[index as usize % self.authorizations.len()];
+        let authorization = &self.authorizations[self.target.turn_of(index)];
         request = request.header("content-type", "application/json").header("authorization", authorization);
         if self.plan.idempotency || attempt == Attempt::Again {
             request = request.header("idempotency-key", self.plan.key(index));

@@ -97,8 +97,8 @@ impl Follower {
     /// Takes the first reading.
     pub(crate) async fn start(target: &Target) -> anyhow::Result<Self> {
         let client = Client::new(Endpoint::parse(&target.rest)?);
-        let keys = std::iter::once(&target.api_key).chain(&target.other_keys);
-        let tenants = keys.map(|key| Tenant { api_key: key.clone(), last: Ledger::default() }).collect();
+        let tenant = |key: &str| Tenant { api_key: key.to_owned(), last: Ledger::default() };
+        let tenants = target.api_keys().map(tenant).collect();
         let mut follower = Self { client, tenants, before: Ledger::default() };
         follower.before = follower.read().await?;
         Ok(follower)

@@ -316,8 +316,14 @@ impl Target {
             ensure!(!self.api_key.is_empty(), "no API key: give `--demo` or `--api-key-file`");
         }
         let tenants = 1 + self.other_keys.len();
-        ensure!(options.tenants as usize == tenants, "`--tenants`: the demo file has {tenants}");
-        ensure!(tenants == 1 || options.door == Door::Rest, "`--tenants`: only the first has an OMS user");
+        ensure!(
+            options.tenants as usize == tenants,
+            "`--tenants`: the demo file has {tenants}, and `[demo] tenants` makes more"
+        );
+        ensure!(
+            tenants == 1 || options.door == Door::Rest,
+            "`--tenants`: only the first has an OMS user, the others send by `--door rest`"
+        );
         ensure!(!self.numbers.is_empty(), "no numbers to send to: give `--demo` or `--numbers`");
         for number in &self.numbers {
             let digits = number.strip_prefix('+').unwrap_or_default();
@@ -331,12 +337,14 @@ impl Target {
         Ok(())
     }
 
-    /// Whose message this is, by the key it is sent with.
-    pub(crate) fn api_key_of(&self, index: u64) -> &str {
-        match index as usize % (1 + self.other_keys.len()) {
-            0 => &self.api_key,
-            other => &self.other_keys[other - 1],
-        }
+    /// The keys of the tenants that send.
+    pub(crate) fn api_keys(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.api_key).chain(&self.other_keys).map(String::as_str)
+    }
+
+    /// Whose turn a message is, by the place among the keys.
+    pub(crate) fn turn_of(&self, index: u64) -> usize {
+        index as usize % (1 + self.other_keys.len())
     }
 
     fn check_kannel(&self, options: &Options) -> anyhow::Result<()> {

@@ -90,10 +90,11 @@ pub(crate) async fn verify(plan: &Plan, target: &Target, sent: &Sent, which: Ver
     }
     let endpoint = Endpoint::parse(&target.rest)?;
     let (next, states) = (Cell::new(0), RefCell::new(States::default()));
+    let api_keys: Vec<&str> = target.api_keys().collect();
     let workers = (0..plan.connections).map(async |_| {
         let mut client = Client::new(endpoint.clone());
         while let Some((index, id)) = ids.get(next.replace(next.get() + 1)) {
-            let state = look_up(&mut client, id, target.api_key_of(*index)).await?;
+            let state = look_up(&mut client, id, api_keys[target.turn_of(*index)]).await?;
             states.borrow_mut().by_index.insert(*index, state);
         }
         anyhow::Ok(())

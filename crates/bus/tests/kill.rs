@@ -41,6 +41,12 @@ async fn open(dir: &Path) -> EmbeddedBus {
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
+    // A task that fails fails the test: the child is then gone before it is killed.
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        shown(panic);
+        std::process::abort();
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let bus = open(&dir).await;

@@ -339,8 +339,10 @@ impl Bus for EmbeddedBus {
                 _ = closed.wait_for(|closed| *closed) => return Err(BusError::Closed),
             }
         }
-        // A block can be read before the end has moved past it; whoever gets an entry may acknowledge it at once, and then it must exist.
-        let max = max.clamp(1, usize::try_from(partition.next() - from).unwrap_or(1).max(1));
+        // A block can be read before the end has moved past it. Whoever gets an entry may acknowledge it at once, and then it must
+        // exist.
+        let ready = usize::try_from(partition.next() - from).unwrap_or(usize::MAX).max(1);
+        let max = max.clamp(1, ready);
         match partition.newest(from, max, self.inner.options.read_bytes_max) {
             Some(reads) => Ok(reads),
             None => self.read_old(&partition, from, max).await,
