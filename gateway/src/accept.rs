@@ -17,11 +17,13 @@ use model::{DeliveryId, Lane, MessageId, Msisdn, Refusal, Timestamp};
 use wire::datagram::NOTIFICATION_MINUTES;
 
 use crate::clock;
+use crate::config::Config;
 use crate::content::Notice;
 use crate::metrics::{DoorLabel, Metrics};
 use crate::recent::Recent;
 use crate::snapshot::Snapshot;
 use crate::standing::Standing;
+use crate::turns::Turns;
 
 /// A request that passed every check of its door.
 #[derive(Clone, Debug)]
@@ -148,13 +150,15 @@ pub struct Acceptor {
     recent: Arc<Recent>,
     metrics: Metrics,
     standing: Arc<Standing>,
+    turns: Arc<Turns>,
 }
 
 impl Acceptor {
     /// An acceptor that writes to `bus`, and tells its standing.
     #[must_use]
-    pub fn new(bus: AnyBus, standing: Arc<Standing>, cell: &str, accept_ms_max: u64, metrics: Metrics) -> Self {
-        Acceptor { bus, cell: cell.to_owned(), accept_ms_max, recent: Arc::default(), metrics, standing }
+    pub fn new(bus: AnyBus, standing: Arc<Standing>, turns: Arc<Turns>, config: &Config, metrics: Metrics) -> Self {
+        let (cell, accept_ms_max) = (config.cell.clone(), config.accept_ms_max);
+        Acceptor { bus, cell, accept_ms_max, recent: Arc::default(), metrics, standing, turns }
     }
 
     /// Makes all deliveries of a submission durable, all or none, and returns only then.
@@ -170,12 +174,16 @@ impl Acceptor {
         Ok(accepted[0])
     }
 
-    /// Makes several messages durable with one append, and tells what became of each, in their order. It is all or none as far
-    /// as an append to several partitions of the lane is.
+    /// Makes several messages of one tenant durable with one append, and tells what became of each, in their order. It is all or
+    /// none as far as an append to several partitions of the lane is.
     ///
     /// # Errors
     /// As [`Acceptor::accept`].
     pub async fn accept_all(&self, snapshot: &Snapshot, submissions: &[Submission]) -> Result<Vec<Accepted>, Refusal> {
+        let Some(first) = submissions.first() else { return Ok(Vec::new()) };
+        let deliveries =
+            submissions.iter().map(|submission| submission.recipients.len() * submission.parts.len()).sum();
+        let _turn = self.turns.enter(&first.tenant.id, first.tenant.weight, deliveries).await?;
         // From here on, and not from the request's arrival: its body may have been long on its way.
         let answer_by = clock::now().plus_ms(i64::try_from(self.accept_ms_max).unwrap_or(i64::MAX));
         let mut taken = Vec::with_capacity(submissions.len());

@@ -33,6 +33,8 @@ pub struct Config {
     pub accept_ms_max: u64,
     /// Requests in work at a time; one more hears 503.
     pub requests_max: usize,
+    /// How long a message waits for its tenant's turn, when more come than the processors keep up with, before it hears 503.
+    pub turn_ms_max: u64,
     /// Bytes of a REST body.
     pub rest_body_bytes_max: usize,
     /// Bytes of an OMS body.
@@ -123,6 +125,7 @@ impl Default for Config {
             cell: "home".into(),
             accept_ms_max: 5_000,
             requests_max: 8_192,
+            turn_ms_max: 500,
             rest_body_bytes_max: 1 << 20,
             oms_body_bytes_max: 4 << 20,
             oms_redirect_status: RedirectStatus::TemporaryRedirect,

@@ -23,6 +23,7 @@ pub mod run;
 pub mod snapshot;
 pub mod standing;
 pub mod trace;
+mod turns;
 
 pub use config::Config;
 pub use run::{Deps, Gateway, GatewayError, Listeners, run};

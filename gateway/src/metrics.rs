@@ -164,6 +164,10 @@ pub struct Metrics {
     pub event_datagrams: CounterBy<DatagramLabel>,
     /// Requests in work.
     pub requests_in_work: Gauge,
+    /// Requests that wait for their tenant's turn.
+    pub turns_waiting: Gauge,
+    /// Requests that may become durable at a time.
+    pub turns_allowed: Gauge,
     /// Version of the parties' snapshot in use.
     pub parties_version: Gauge,
 }
@@ -204,6 +208,12 @@ impl Metrics {
                 "Datagrams about changes, by what became of them.",
             ),
             requests_in_work: registry.gauge("carillon_gateway_requests_in_work", "Requests in work."),
+            turns_waiting: registry
+                .gauge("carillon_gateway_turns_waiting", "Requests that wait for their tenant's turn."),
+            turns_allowed: registry.gauge(
+                "carillon_gateway_turns_allowed",
+                "Requests that may become durable at a time, by how late the processors are.",
+            ),
             parties_version: registry
                 .gauge("carillon_gateway_parties_version", "Version of the tenants' snapshot in use."),
         }

@@ -14,7 +14,7 @@ use model::{Lane, Refusal};
 use runtime::tls::{CERTIFICATES_LOOK, Certificates, TlsError, TlsFiles};
 use runtime::{Again, Health, Registry, Stop};
 use store::{AnyStore, Store, StoreError};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Notify, Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -28,10 +28,15 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::standing::Standing;
+use crate::turns::Turns;
 use crate::{calls, oms, push, rest};
 
 /// The readiness condition of this role: the doors are open.
 const GATEWAY: &str = "gateway";
+
+/// Connections the kernel keeps until they are taken, at most its own limit (`net.core.somaxconn`). A client whose connection
+/// finds no room there tries again after a second.
+const CONNECTIONS_QUEUED_MAX: u32 = 4_096;
 
 /// How long who changed a party waits until this replica goes by it.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
@@ -66,7 +71,7 @@ impl Listeners {
     /// The system's, with the address it is about.
     pub async fn bind(config: &Config) -> Result<Self, (SocketAddr, std::io::Error)> {
         let listen = config.listen;
-        let public = TcpListener::bind(listen).await.map_err(|error| (listen, error))?;
+        let public = bind(listen).map_err(|error| (listen, error))?;
         let listen = config.events.listen;
         let events = match config.events.enabled {
             true => Some(UdpSocket::bind(listen).await.map_err(|error| (listen, error))?),
@@ -74,6 +79,14 @@ impl Listeners {
         };
         Ok(Listeners { public, events })
     }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: whoever starts again finds its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(CONNECTIONS_QUEUED_MAX)
 }
 
 /// What all handlers share.
@@ -162,16 +175,16 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
     let tls = tls(&config, &stop).map_err(GatewayError::Tls)?;
     let metrics = Metrics::new(&deps.registry);
     let standing = Arc::new(Standing::new(deps.health.clone()));
+    let turns = Turns::new(
+        Duration::from_millis(config.turn_ms_max),
+        metrics.turns_waiting.clone(),
+        metrics.turns_allowed.clone(),
+    );
+    drop(stop.spawn("turns at the doors", Arc::clone(&turns).keep_pace(stop.clone())));
     let gateway = Arc::new(Gateway {
         bus: deps.bus.clone(),
         store: deps.store.clone(),
-        acceptor: Acceptor::new(
-            deps.bus.clone(),
-            Arc::clone(&standing),
-            &config.cell,
-            config.accept_ms_max,
-            metrics.clone(),
-        ),
+        acceptor: Acceptor::new(deps.bus.clone(), Arc::clone(&standing), turns, &config, metrics.clone()),
         standing,
         refresh_wanted: Notify::new(),
         passwords: Passwords::new(&config, metrics.clone()),

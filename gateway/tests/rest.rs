@@ -166,6 +166,35 @@ async fn an_answer_that_would_come_too_late_is_none() {
     assert_eq!((reply.status, reply.retry_after.is_some()), (503, true), "{}", reply.body);
 }
 
+/// Nothing moves at the lane: some are under way, the others wait for their turn, and hear in time that it does not come.
+#[tokio::test]
+async fn who_waits_too_long_for_a_turn_hears_when_to_come_back_and_nothing_was_taken() {
+    let sent = 400;
+    let house = House::with(gateway::Config { turn_ms_max: 300, ..gateway::Config::default() }).await;
+    house.send(None).await; // the gateway has begun
+    let held = house.lanes.hold_writer();
+    let message = json!({"to": "+447400123456", "text": "hello"});
+    let send = || House::reply(house.client.post(&house.doors[0]).json(&message));
+    let replies = futures_util::future::join_all((0..sent).map(|_| send()));
+    let (replies, ()) = tokio::join!(replies, async {
+        // Longer than a turn may take to come, and shorter than an acceptance may take.
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        drop(held);
+    });
+    let (taken, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 202);
+    assert!(!taken.is_empty() && !refused.is_empty(), "{} taken, {} refused", taken.len(), refused.len());
+    for reply in refused {
+        assert_eq!((reply.status, reply.retry_after.as_deref()), (503, Some("1")), "{}", reply.body);
+        assert_eq!(reply.body["type"], "urn:carillon:problem:busy");
+    }
+    let mut kept = 0;
+    for partition in 0..Lane::Accepted.partitions() {
+        kept += house.bus.bounds(&Lane::Accepted, partition).await.unwrap().next;
+    }
+    assert_eq!(kept as usize, 1 + taken.len(), "what was refused is not in the lane");
+    assert_eq!(house.send(None).await.len(), 36, "and the next one is taken");
+}
+
 #[tokio::test]
 async fn no_gateway_denies_a_message_that_another_has_taken() {
     let house = House::open().await;

@@ -1,4 +1,4 @@
-//! The processes that send: this one, or several that share each stream and tell this one what came of it.
+//! The processes that send: this one, or several that share the streams and tell this one what came of it.
 //!
 //! Knows how a job and its outcome travel between processes; must not know what a phase is for.
 
@@ -56,34 +56,54 @@ pub(crate) struct Outcome {
     pub(crate) cpu: Duration,
 }
 
-/// Has so many processes send the streams.
+/// Has so many processes send the streams, and one more for each stream that is sent apart.
 pub(crate) async fn send(streams: Vec<Order>, processes: u32, progress: &Progress) -> anyhow::Result<Outcome> {
-    let began_at = SystemTime::now() + if processes > 1 { GET_UP } else { Duration::ZERO };
-    let job =
-        |part| Job { streams: streams.clone(), share: Share { part, of: processes }, begins_at: millis(began_at) };
+    let parts = parts(&streams, processes);
+    let began_at = SystemTime::now() + if parts.len() > 1 { GET_UP } else { Duration::ZERO };
+    let job = |part: &Part| Job {
+        streams: part.streams.iter().map(|stream| streams[*stream].clone()).collect(),
+        share: part.share,
+        begins_at: millis(began_at),
+    };
     let until = began_at.duration_since(SystemTime::now()).unwrap_or_default();
     let began = Instant::now() + until;
-    if processes == 1 {
+    if let [part] = &parts[..] {
         let before = CpuClock::own()?;
-        let (sent, sending) = work(&job(0), progress, began).await?.into_iter().unzip();
+        let (sent, sending) = work(&job(part), progress, began).await?.into_iter().unzip();
         let cpu = CpuClock::own()?.saturating_sub(before);
         return Ok(Outcome { sent, sending, began_at, cpu });
     }
-    let told = try_join_all((0..processes).map(|part| hire(job(part)))).await?;
+    let told = try_join_all(parts.iter().map(|part| hire(job(part)))).await?;
     let mut all = Outcome { sent: Vec::new(), sending: Vec::new(), began_at, cpu: Duration::ZERO };
     for _ in &streams {
         all.sent.push(Sent::new()?);
         all.sending.push(Duration::ZERO);
     }
-    for told in told {
-        ensure!(told.streams.len() == streams.len(), "a process of the loader told of other streams");
+    for (part, told) in parts.iter().zip(told) {
+        ensure!(told.streams.len() == part.streams.len(), "a process of the loader told of other streams");
         all.cpu += Duration::from_secs_f64(told.cpu_seconds);
-        for ((told, sent), sending) in told.streams.into_iter().zip(&mut all.sent).zip(&mut all.sending) {
+        for (told, stream) in told.streams.into_iter().zip(&part.streams) {
+            let sending = &mut all.sending[*stream];
             *sending = (*sending).max(Duration::from_secs_f64(told.sending_seconds));
-            told.add_to(sent)?;
+            told.add_to(&mut all.sent[*stream])?;
         }
     }
     Ok(all)
+}
+
+/// What a process sends: some of the streams, and its share of each.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    streams: Vec<usize>,
+    share: Share,
+}
+
+fn parts(streams: &[Order], processes: u32) -> Vec<Part> {
+    let (apart, shared): (Vec<usize>, Vec<usize>) = (0..streams.len()).partition(|index| streams[*index].stream.apart);
+    let processes = if shared.is_empty() { 0 } else { processes };
+    let shared = (0..processes).map(|part| Part { streams: shared.clone(), share: Share { part, of: processes } });
+    let apart = apart.into_iter().map(|stream| Part { streams: vec![stream], share: Share::WHOLE });
+    shared.chain(apart).collect()
 }
 
 /// All streams of a job at once, in this process, each with the time it took.
@@ -206,6 +226,21 @@ fn millis(at: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_that_is_apart_has_a_process_of_its_own() {
+        let order = |apart| Order {
+            stream: Stream { apart, ..Stream::default() },
+            rate: None,
+            run: String::new(),
+            target: Target::default(),
+        };
+        let whole = |stream| Part { streams: vec![stream], share: Share::WHOLE };
+        assert_eq!(parts(&[order(false)], 1), [whole(0)]);
+        assert_eq!(parts(&[order(true)], 3), [whole(0)]);
+        let shared = |part| Part { streams: vec![0, 2], share: Share { part, of: 2 } };
+        assert_eq!(parts(&[order(false), order(true), order(false)], 2), [shared(0), shared(1), whole(1)]);
+    }
 
     #[test]
     fn what_a_process_tells_is_added() {

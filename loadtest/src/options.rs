@@ -228,7 +228,7 @@ impl Watch {
 }
 
 /// Where the server is and how to get in.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 pub(crate) struct Target {
     pub(crate) rest: String,
     pub(crate) oms: String,

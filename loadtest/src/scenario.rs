@@ -15,7 +15,7 @@ use crate::options::Door;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     pub(crate) name: String,
-    /// Processes of the loader that share each stream's connections and messages.
+    /// Processes of the loader that share each stream's connections and messages, but for those that are sent apart.
     #[serde(default = "one")]
     pub(crate) processes: u32,
     /// Messages that are sent and followed to their end before anything counts.
@@ -89,6 +89,8 @@ pub(crate) struct Stream {
     /// Sends again what was refused for now. Without it, a refusal is counted and that is all.
     pub(crate) retry: bool,
     pub(crate) idempotency: bool,
+    /// Sent by a process of its own, so that its times are not those of a loader that is busy with another stream.
+    pub(crate) apart: bool,
 }
 
 /// A rate by another stream's.
@@ -172,6 +174,7 @@ impl Default for Stream {
             alphabet: Alphabet::default(),
             retry: true,
             idempotency: false,
+            apart: false,
         }
     }
 }

@@ -1,0 +1,210 @@
+//! Whose turn it is at the doors: so many requests at a time become durable, and tenants who wait are served in fair turns.
+//!
+//! Knows tenants and how many deliveries a request brings; must not know what is in them nor where they go.
+//!
+//! What is under way in a replica shares its processors. A tenant who begins a thousand requests at once would make everybody
+//! wait for a thousand, so only as many are let in as the processors keep up with ([`pace`]). The others wait here, where
+//! waiting costs nothing and does not go by who came first: start-time fair queueing, in deliveries, by the tenants' weights
+//! (Goyal, Vin, Cheng, 1996). Who waits too long is told to come back, and nothing was taken.
+
+mod pace;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{Refusal, TenantId};
+use runtime::Stop;
+use runtime::metrics::Gauge;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use self::pace::Pace;
+
+/// How often the processors are asked how late they are, while anything is under way.
+const LOOK: Duration = Duration::from_millis(10);
+/// So many looks without anything under way, and nobody looks any more until there is something.
+const IDLE_LOOKS_MAX: u32 = 100;
+/// A delivery of a tenant of weight 1, in the queue's own time.
+const DELIVERY: u64 = 1 << 20;
+
+/// The turns of a replica.
+#[derive(Debug)]
+pub struct Turns {
+    hall: Mutex<Hall>,
+    wait_max: Duration,
+    wanted: Notify,
+    waiting: Gauge,
+    allowed: Gauge,
+}
+
+/// A request that may become durable now. Another may when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Arc<Turns>,
+}
+
+/// Where somebody stands: by the time their turn is due, then by who came first.
+type Place = (u64, u64);
+
+#[derive(Debug)]
+struct Hall {
+    pace: Pace,
+    /// Requests that have their turn.
+    under_way: u64,
+    waiting: BTreeMap<Place, oneshot::Sender<Turn>>,
+    /// When each tenant's next turn is due, in the queue's own time; forgotten when nobody waits. At most all tenants.
+    due: HashMap<TenantId, u64>,
+    /// The queue's own time: when the turn was due that was given last.
+    time: u64,
+    arrivals: u64,
+    /// Whether the one who looks at the processors rests.
+    resting: bool,
+}
+
+impl Turns {
+    /// Nobody is under way. Nobody waits longer than `wait_max` for a turn.
+    #[must_use]
+    pub fn new(wait_max: Duration, waiting: Gauge, allowed: Gauge) -> Arc<Self> {
+        let hall = Hall {
+            pace: Pace::new(),
+            under_way: 0,
+            waiting: BTreeMap::new(),
+            due: HashMap::new(),
+            time: 0,
+            arrivals: 0,
+            resting: true,
+        };
+        allowed.set(i64::try_from(hall.pace.allowed()).unwrap_or(i64::MAX));
+        Arc::new(Turns { hall: Mutex::new(hall), wait_max, wanted: Notify::new(), waiting, allowed })
+    }
+
+    /// Waits for the tenant's turn with a request of so many deliveries. Dropping the future gives the place up.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]: it did not come in time.
+    pub async fn enter(self: &Arc<Self>, tenant: &TenantId, weight: u32, deliveries: usize) -> Result<Turn, Refusal> {
+        let (place, called) = {
+            let mut hall = self.hall();
+            if std::mem::take(&mut hall.resting) {
+                self.wanted.notify_one();
+            }
+            if hall.waiting.is_empty() && hall.has_room() {
+                hall.under_way += 1;
+                return Ok(Turn { turns: Arc::clone(self) });
+            }
+            hall.pace.pressed();
+            let waits = hall.queue(tenant, weight, deliveries);
+            self.waiting.set(hall.waiting.len() as i64);
+            waits
+        };
+        let _leave = Leave { turns: self, place };
+        match tokio::time::timeout(self.wait_max, called).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::Busy),
+        }
+    }
+
+    /// Lets in what the processors keep up with, until `stop` begins: looks how late they are, and says how many may be under
+    /// way.
+    pub async fn keep_pace(self: Arc<Self>, stop: Stop) {
+        let mut idle = 0;
+        loop {
+            let due = Instant::now() + LOOK;
+            tokio::select! {
+                () = stop.begun() => return,
+                () = tokio::time::sleep_until(due) => {}
+            }
+            let late = due.elapsed();
+            idle = if self.look(late) { 0 } else { idle + 1 };
+            if idle >= IDLE_LOOKS_MAX {
+                idle = 0;
+                self.hall().resting = true;
+                tokio::select! {
+                    () = stop.begun() => return,
+                    () = self.wanted.notified() => {}
+                }
+            }
+        }
+    }
+
+    /// Whether anything is under way.
+    fn look(self: &Arc<Self>, late: Duration) -> bool {
+        let mut hall = self.hall();
+        hall.pace.note(late);
+        self.allowed.set(i64::try_from(hall.pace.allowed()).unwrap_or(i64::MAX));
+        let busy = hall.under_way > 0;
+        self.call(hall);
+        busy
+    }
+
+    /// Gives turns to those who wait, while there is room.
+    fn call(self: &Arc<Self>, mut hall: MutexGuard<'_, Hall>) {
+        let mut calls = Vec::new();
+        while hall.has_room()
+            && let Some(((due, _), call)) = hall.waiting.pop_first()
+        {
+            hall.time = hall.time.max(due);
+            hall.under_way += 1;
+            calls.push((call, Turn { turns: Arc::clone(self) }));
+        }
+        if hall.waiting.is_empty() {
+            hall.due.clear();
+        }
+        self.waiting.set(hall.waiting.len() as i64);
+        drop(hall);
+        for (call, turn) in calls {
+            // Who has just left gives the turn back, by dropping it.
+            drop(call.send(turn));
+        }
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut hall = self.turns.hall();
+        hall.under_way -= 1;
+        if !hall.waiting.is_empty() {
+            self.turns.call(hall);
+        }
+    }
+}
+
+/// Takes out of the queue whoever stops waiting.
+struct Leave<'a> {
+    turns: &'a Turns,
+    place: Place,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut hall = self.turns.hall();
+        if hall.waiting.remove(&self.place).is_some() {
+            self.turns.waiting.set(hall.waiting.len() as i64);
+        }
+    }
+}
+
+impl Hall {
+    fn has_room(&self) -> bool {
+        self.under_way < self.pace.allowed()
+    }
+
+    fn queue(&mut self, tenant: &TenantId, weight: u32, deliveries: usize) -> (Place, oneshot::Receiver<Turn>) {
+        let last = self.due.get(tenant).copied().unwrap_or(0);
+        let begins = last.max(self.time);
+        let takes = (deliveries as u64).saturating_mul(DELIVERY) / u64::from(weight.max(1));
+        self.due.insert(tenant.clone(), begins.saturating_add(takes));
+        self.arrivals += 1;
+        let (place, (call, called)) = ((begins, self.arrivals), oneshot::channel());
+        self.waiting.insert(place, call);
+        (place, called)
+    }
+}
+
+#[cfg(test)]
+mod tests;
