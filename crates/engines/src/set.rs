@@ -251,6 +251,20 @@ impl Engines {
         Ok(found.and_then(|partition| self.kafka.iter().find(|node| is_broker(node, partition.leader))))
     }
 
+    /// The broker that leads a partition, as soon as the first broker that answers knows of one: what one broker was told of a
+    /// new topic, the others learn a moment later.
+    ///
+    /// # Errors
+    /// It did not come to that in time.
+    pub fn wait_leader(&self, topic: &str, index: i32, within: Duration) -> Result<&Node> {
+        let mut leader = None;
+        self.until("led", within, || {
+            leader = self.leader(topic, index).map_err(|error| error.to_string())?;
+            leader.is_some().then_some(()).ok_or_else(|| format!("partition {index} of `{topic}` has no leader"))
+        })?;
+        Ok(leader.expect("that was waited for"))
+    }
+
     /// What the first broker that answers knows of the cluster.
     ///
     /// # Errors
@@ -342,7 +356,7 @@ impl Engines {
         &self,
         wanted: &'static str,
         within: Duration,
-        ask: impl Fn() -> std::result::Result<(), String>,
+        mut ask: impl FnMut() -> std::result::Result<(), String>,
     ) -> Result<()> {
         let began = Instant::now();
         loop {

@@ -17,10 +17,9 @@ fn a_set_is_mended_after_whatever_happens_to_a_broker() {
     let set = Temporary::up(folder.path(), &options).unwrap_or_else(|error| panic!("{error}"));
     let topic = NewTopic { name: "busy", partitions: 3, replication: 3 };
     create_topic(set.kafka[0].address(), &topic).unwrap();
-    set.wait_in_sync(SOON).unwrap();
-
     // Killed, it is down for every handle, and another leads.
-    let victim = set.leader("busy", 0).unwrap().expect("it has a leader").clone();
+    let victim = set.wait_leader("busy", 0, SOON).unwrap().clone();
+    set.wait_in_sync(SOON).unwrap();
     victim.kill().unwrap();
     let other = Engines::open(folder.path()).unwrap().unwrap();
     assert_eq!(other.report().nodes.iter().filter(|node| node.state == "down").count(), 1);

@@ -102,7 +102,7 @@ async fn death(set: &Temporary) {
     let callers: Vec<_> = (0..CALLERS).map(|n| tokio::spawn(append(bus.clone(), n, Arc::clone(&stop)))).collect();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let topic = cluster.topic(&lane());
-    let victim = set.leader(&topic, 0).unwrap().expect("it has a leader").clone();
+    let victim = set.wait_leader(&topic, 0, SOON).unwrap().clone();
     victim.kill().unwrap();
     // Until another leads and takes entries again.
     let dead = bus.append(&lane(), vec![Entry::new("after", "after")]).await.unwrap()[0].offset;
@@ -140,7 +140,7 @@ async fn death(set: &Temporary) {
 async fn quorum(set: &Temporary, bus: &KafkaBus, topic: &str) {
     set.wait_in_sync(SOON).unwrap();
     bus.check_quorum(&lane(), ANSWER_MAX).await.unwrap();
-    let leader = set.leader(topic, 0).unwrap().expect("it has a leader").name();
+    let leader = set.wait_leader(topic, 0, SOON).unwrap().name();
     let others: Vec<_> = set.kafka.iter().filter(|broker| broker.name() != leader).collect();
     others.iter().for_each(|broker| broker.pause().unwrap());
     let told = bus.check_quorum(&lane(), ANSWER_MAX).await;

@@ -21,6 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_millis(5_000 + 3_000);
 const OWN_PARTITIONS: i32 = 3;
 /// How long somebody else may hold a port of a node that starts.
 const PORT_MAX: Duration = Duration::from_secs(30);
+/// How long a partition may be without a leader before one is killed.
+const LED_MAX: Duration = Duration::from_secs(30);
 const PORT_REST: Duration = Duration::from_millis(500);
 /// Messages that are accepted while state is away: nothing of it is asked for on that path.
 const ACCEPTED_MEANWHILE: usize = 20;
@@ -28,8 +30,7 @@ const ACCEPTED_MEANWHILE: usize = 20;
 /// `kill -9` of a broker that others need now, and its restart.
 pub(crate) async fn kill_broker(siege: &mut Siege<'_>, traffic: &Traffic) {
     let (topic, partition, what) = a_busy_partition(siege);
-    let leader = siege.engines.leader(&topic, partition).unwrap();
-    let leader = leader.unwrap_or_else(|| panic!("`{topic}` has no leader"));
+    let leader = tokio::task::block_in_place(|| siege.engines.wait_leader(&topic, partition, LED_MAX).unwrap());
     say(&format!("{} is killed: it {what}", leader.name()));
     tokio::task::block_in_place(|| leader.kill().unwrap());
     siege.goes_on(traffic).await;
