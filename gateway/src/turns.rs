@@ -52,7 +52,7 @@ struct Hall {
     pace: Pace,
     /// Requests that have their turn.
     under_way: u64,
-    waiting: BTreeMap<Place, oneshot::Sender<Turn>>,
+    waiting: BTreeMap<Place, Waiting>,
     /// When each tenant's next turn is due, in the queue's own time; forgotten when nobody waits. At most all tenants.
     due: HashMap<TenantId, u64>,
     /// The queue's own time: when the turn was due that was given last.
@@ -60,6 +60,14 @@ struct Hall {
     arrivals: u64,
     /// Whether the one who looks at the processors rests.
     resting: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    tenant: TenantId,
+    /// What the turn costs the tenant, in the queue's own time.
+    takes: u64,
+    call: oneshot::Sender<Turn>,
 }
 
 impl Turns {
@@ -142,11 +150,11 @@ impl Turns {
     fn call(self: &Arc<Self>, mut hall: MutexGuard<'_, Hall>) {
         let mut calls = Vec::new();
         while hall.has_room()
-            && let Some(((due, _), call)) = hall.waiting.pop_first()
+            && let Some(((due, _), next)) = hall.waiting.pop_first()
         {
             hall.time = hall.time.max(due);
             hall.under_way += 1;
-            calls.push((call, Turn { turns: Arc::clone(self) }));
+            calls.push((next.call, Turn { turns: Arc::clone(self) }));
         }
         if hall.waiting.is_empty() {
             hall.due.clear();
@@ -183,7 +191,11 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut hall = self.turns.hall();
-        if hall.waiting.remove(&self.place).is_some() {
+        if let Some(gone) = hall.waiting.remove(&self.place) {
+            // Nobody pays for a turn that did not come.
+            if let Some(due) = hall.due.get_mut(&gone.tenant) {
+                *due = due.saturating_sub(gone.takes);
+            }
             self.turns.waiting.set(hall.waiting.len() as i64);
         }
     }
@@ -201,7 +213,7 @@ impl Hall {
         self.due.insert(tenant.clone(), begins.saturating_add(takes));
         self.arrivals += 1;
         let (place, (call, called)) = ((begins, self.arrivals), oneshot::channel());
-        self.waiting.insert(place, call);
+        self.waiting.insert(place, Waiting { tenant: tenant.clone(), takes, call });
         (place, called)
     }
 }

@@ -1,7 +1,7 @@
 //! How many requests may be under way: as many as the processors keep up with. No I/O, no clock.
 //!
-//! The measure is how late a task runs that was due: every request is so late each time that it has to go on. Additive
-//! increase and multiplicative decrease, as congestion is avoided elsewhere (Chiu and Jain, 1989).
+//! The measure is how late a task runs that was due: every request is so late each time that it has to go on. What is allowed
+//! falls by a quarter while that is too late, and rises by an eighth while it is not and somebody waits.
 
 use std::time::Duration;
 

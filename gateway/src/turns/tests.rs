@@ -118,6 +118,20 @@ async fn who_waits_too_long_is_told_to_come_back_and_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn nobody_pays_for_turns_that_did_not_come() {
+    let house = House::full().await;
+    let mut queue = Vec::new();
+    for _ in 0..5 {
+        queue.push(("steady", house.queue("steady", 1, 1).await));
+    }
+    for _ in 0..100 {
+        drop(house.queue("refused", 1, 1).await);
+    }
+    queue.push(("refused", house.queue("refused", 1, 1).await));
+    assert_eq!(order(house, queue).await[..3], ["steady", "refused", "steady"]);
+}
+
+#[tokio::test]
 async fn who_leaves_while_called_gives_the_turn_to_the_next() {
     let mut house = House::full().await;
     let (gone, mut next) = (house.queue("one", 1, 1).await, house.queue("two", 1, 1).await);
