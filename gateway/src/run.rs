@@ -175,11 +175,8 @@ pub async fn run(config: Config, deps: Deps, listeners: Listeners, stop: Stop) -
     let tls = tls(&config, &stop).map_err(GatewayError::Tls)?;
     let metrics = Metrics::new(&deps.registry);
     let standing = Arc::new(Standing::new(deps.health.clone()));
-    let turns = Turns::new(
-        Duration::from_millis(config.turn_ms_max),
-        metrics.turns_waiting.clone(),
-        metrics.turns_allowed.clone(),
-    );
+    let turns = Turns::new(Duration::from_millis(config.turn_ms_max));
+    sample_turns(Arc::clone(&turns), &metrics, &deps.registry);
     drop(stop.spawn("turns at the doors", Arc::clone(&turns).keep_pace(stop.clone())));
     let gateway = Arc::new(Gateway {
         bus: deps.bus.clone(),
@@ -237,6 +234,16 @@ fn sample_requests(gateway: &Gateway, registry: &Registry) {
     let (free, gauge, most) =
         (Arc::clone(&gateway.in_work), gateway.metrics.requests_in_work.clone(), gateway.config.requests_max);
     registry.before_scrape(move || gauge.set((most - free.available_permits()) as i64));
+}
+
+/// The same of turns at the doors.
+fn sample_turns(turns: Arc<Turns>, metrics: &Metrics, registry: &Registry) {
+    let (waiting, allowed) = (metrics.turns_waiting.clone(), metrics.turns_allowed.clone());
+    registry.before_scrape(move || {
+        let (wait, may) = turns.standing();
+        waiting.set(wait as i64);
+        allowed.set(may as i64);
+    });
 }
 
 /// All doors in one router.

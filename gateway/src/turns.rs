@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use model::{Refusal, TenantId};
 use runtime::Stop;
-use runtime::metrics::Gauge;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -34,8 +33,6 @@ pub struct Turns {
     hall: Mutex<Hall>,
     wait_max: Duration,
     wanted: Notify,
-    waiting: Gauge,
-    allowed: Gauge,
 }
 
 /// A request that may become durable now. Another may when it is dropped.
@@ -73,7 +70,7 @@ struct Waiting {
 impl Turns {
     /// Nobody is under way. Nobody waits longer than `wait_max` for a turn.
     #[must_use]
-    pub fn new(wait_max: Duration, waiting: Gauge, allowed: Gauge) -> Arc<Self> {
+    pub fn new(wait_max: Duration) -> Arc<Self> {
         let hall = Hall {
             pace: Pace::new(),
             under_way: 0,
@@ -83,8 +80,14 @@ impl Turns {
             arrivals: 0,
             resting: true,
         };
-        allowed.set(i64::try_from(hall.pace.allowed()).unwrap_or(i64::MAX));
-        Arc::new(Turns { hall: Mutex::new(hall), wait_max, wanted: Notify::new(), waiting, allowed })
+        Arc::new(Turns { hall: Mutex::new(hall), wait_max, wanted: Notify::new() })
+    }
+
+    /// How many requests wait, and how many may be under way.
+    #[must_use]
+    pub fn standing(&self) -> (u64, u64) {
+        let hall = self.hall();
+        (hall.waiting.len() as u64, hall.pace.allowed())
     }
 
     /// Waits for the tenant's turn with a request of so many deliveries. Dropping the future gives the place up.
@@ -102,9 +105,7 @@ impl Turns {
                 return Ok(Turn { turns: Arc::clone(self) });
             }
             hall.pace.pressed();
-            let waits = hall.queue(tenant, weight, deliveries);
-            self.waiting.set(hall.waiting.len() as i64);
-            waits
+            hall.queue(tenant, weight, deliveries)
         };
         let _leave = Leave { turns: self, place };
         match tokio::time::timeout(self.wait_max, called).await {
@@ -140,7 +141,6 @@ impl Turns {
     fn look(self: &Arc<Self>, late: Duration) -> bool {
         let mut hall = self.hall();
         hall.pace.note(late);
-        self.allowed.set(i64::try_from(hall.pace.allowed()).unwrap_or(i64::MAX));
         let busy = hall.under_way > 0;
         self.call(hall);
         busy
@@ -159,7 +159,6 @@ impl Turns {
         if hall.waiting.is_empty() {
             hall.due.clear();
         }
-        self.waiting.set(hall.waiting.len() as i64);
         drop(hall);
         for (call, turn) in calls {
             // Who has just left gives the turn back, by dropping it.
@@ -191,12 +190,11 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut hall = self.turns.hall();
-        if let Some(gone) = hall.waiting.remove(&self.place) {
-            // Nobody pays for a turn that did not come.
-            if let Some(due) = hall.due.get_mut(&gone.tenant) {
-                *due = due.saturating_sub(gone.takes);
-            }
-            self.turns.waiting.set(hall.waiting.len() as i64);
+        // Nobody pays for a turn that did not come.
+        if let Some(gone) = hall.waiting.remove(&self.place)
+            && let Some(due) = hall.due.get_mut(&gone.tenant)
+        {
+            *due = due.saturating_sub(gone.takes);
         }
     }
 }

@@ -17,6 +17,7 @@ fn a_set_is_mended_after_whatever_happens_to_a_broker() {
     let set = Temporary::up(folder.path(), &options).unwrap_or_else(|error| panic!("{error}"));
     let topic = NewTopic { name: "busy", partitions: 3, replication: 3 };
     create_topic(set.kafka[0].address(), &topic).unwrap();
+
     // Killed, it is down for every handle, and another leads.
     let victim = set.wait_leader("busy", 0, SOON).unwrap().clone();
     set.wait_in_sync(SOON).unwrap();

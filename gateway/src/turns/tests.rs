@@ -13,7 +13,6 @@ type Entering = Pin<Box<dyn Future<Output = Result<Turn, Refusal>>>>;
 /// Turns of which all that are allowed are taken.
 struct House {
     turns: Arc<Turns>,
-    registry: runtime::Registry,
     taken: Vec<Turn>,
 }
 
@@ -23,15 +22,11 @@ impl House {
     }
 
     async fn full_for(wait_max: Duration) -> Self {
-        let registry = runtime::Registry::new();
-        let turns =
-            Turns::new(wait_max, registry.gauge("waiting", "Who waits."), registry.gauge("allowed", "Who may."));
-        let mut taken = Vec::new();
-        let allowed = turns.hall().pace.allowed();
-        for _ in 0..allowed {
+        let (turns, mut taken) = (Turns::new(wait_max), Vec::new());
+        for _ in 0..turns.standing().1 {
             taken.push(turns.enter(&tenant("flood"), 1, 1).await.unwrap());
         }
-        House { turns, registry, taken }
+        House { turns, taken }
     }
 
     /// Somebody who waits.
@@ -42,10 +37,6 @@ impl House {
         let mut entering: Entering = Box::pin(async move { turns.enter(&tenant, weight, deliveries).await });
         assert!(poll(&mut entering).await.is_none(), "there is no room");
         entering
-    }
-
-    fn waiting(&self) -> bool {
-        !self.registry.text().contains("\nwaiting 0\n")
     }
 }
 
@@ -109,9 +100,9 @@ async fn tenants_who_wait_are_served_by_their_weights_and_by_what_they_bring() {
 async fn who_waits_too_long_is_told_to_come_back_and_leaves_no_trace() {
     let mut house = House::full_for(Duration::from_millis(20)).await;
     let queued = house.queue("quiet", 1, 1).await;
-    assert!(house.waiting());
+    assert_eq!(house.turns.standing().0, 1);
     assert_eq!(queued.await.unwrap_err(), Refusal::Busy);
-    assert!(!house.waiting());
+    assert_eq!(house.turns.standing().0, 0);
     house.taken.clear();
     let hall = house.turns.hall();
     assert_eq!((hall.under_way, hall.waiting.len()), (0, 0));
@@ -143,11 +134,11 @@ async fn who_leaves_while_called_gives_the_turn_to_the_next() {
 #[tokio::test]
 async fn the_look_at_the_processors_follows_them_and_rests() {
     let house = House::full().await;
-    let before = house.turns.hall().pace.allowed();
+    let before = house.turns.standing().1;
     for _ in 0..pace::LOOKS {
         assert!(house.turns.look(Duration::from_millis(50)), "something is under way");
     }
-    assert!(house.turns.hall().pace.allowed() < before);
+    assert!(house.turns.standing().1 < before);
     drop(house.taken);
     assert!(!house.turns.look(Duration::ZERO));
 }
