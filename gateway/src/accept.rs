@@ -367,7 +367,7 @@ impl Acceptor {
                     ReportTo::seal(data_key, &submission.tenant.id, delivery, url)
                 });
                 let body = Body { sealed: data_key.seal(header, &content), ..Body::default() };
-                record.body = prost::Message::encode_to_vec(&body).into();
+                record.body = model::octets(&body).into();
                 entries.push(Entry::new(key.clone(), record.to_bytes()));
             }
         }

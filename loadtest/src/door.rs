@@ -6,14 +6,12 @@ mod kannel;
 
 use std::sync::Arc;
 
-use anyhow::Context;
-use bytes::Bytes;
-use http_body_util::Full;
+use anyhow::ensure;
+use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use hyper::{Request, StatusCode};
 use serde::Deserialize;
 
-use crate::client::{Answer, Endpoint};
+use crate::client::{Answer, Call, Endpoint};
 use crate::options::{Door, Target};
 use crate::plan::Plan;
 use crate::receipts::Receipts;
@@ -38,7 +36,7 @@ pub(crate) struct Caller<'a> {
     target: &'a Target,
     endpoint: Endpoint,
     /// Of the tenants that send in turn.
-    authorizations: Vec<HeaderValue>,
+    authorizations: Vec<String>,
     /// Where reports are wanted, if they come by HTTP.
     receipts: Option<Arc<Receipts>>,
 }
@@ -59,9 +57,9 @@ impl<'a> Caller<'a> {
             Door::Oms | Door::OmsBatch => &target.oms,
             Door::Kannel => &target.kannel,
         };
-        let authorizations = target.api_keys().map(|key| HeaderValue::try_from(format!("Bearer {key}")));
-        let wrong = "an API key of `--demo` or `--api-key-file` has characters that no key has";
-        let authorizations = authorizations.collect::<Result<_, _>>().context(wrong)?;
+        let authorizations: Vec<String> = target.api_keys().map(|key| format!("Bearer {key}")).collect();
+        let sound = authorizations.iter().all(|text| HeaderValue::from_str(text).is_ok());
+        ensure!(sound, "an API key of `--demo` or `--api-key-file` has characters that no key has");
         Ok(Self { plan, target, endpoint: Endpoint::parse(url)?, authorizations, receipts })
     }
 
@@ -70,17 +68,17 @@ impl<'a> Caller<'a> {
     }
 
     /// Writes the call for these messages: one, or as many as a batch holds.
-    pub(crate) fn request(&self, indices: &[u64], attempt: Attempt) -> anyhow::Result<Request<Full<Bytes>>> {
+    pub(crate) fn request(&self, indices: &[u64], attempt: Attempt) -> anyhow::Result<Call> {
         match self.plan.door {
             Door::Rest => self.rest_request(indices[0], attempt),
-            Door::Oms => self.oms_request("DeliverXms", "xmsData", &self.xms_data(indices[0], None)),
+            Door::Oms => Ok(self.oms_request("DeliverXms", "xmsData", &self.xms_data(indices[0], None))),
             Door::OmsBatch => {
                 let items = indices.iter().enumerate().map(|(id, index)| self.xms_data(*index, Some(id)));
                 let batch =
                     format!("<xmsBatch client=\"{CLIENT}\" xmlns=\"{OMS}\">{}</xmsBatch>", items.collect::<String>());
-                self.oms_request("DeliverXmsBatch", "packageXml", &batch)
+                Ok(self.oms_request("DeliverXmsBatch", "packageXml", &batch))
             }
-            Door::Kannel => self.kannel_request(indices[0]),
+            Door::Kannel => Ok(self.kannel_request(indices[0])),
         }
     }
 
@@ -98,7 +96,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    fn rest_request(&self, index: u64, attempt: Attempt) -> anyhow::Result<Request<Full<Bytes>>> {
+    fn rest_request(&self, index: u64, attempt: Attempt) -> anyhow::Result<Call> {
         #[derive(serde::Serialize)]
         #[serde(untagged)]
         enum To {
@@ -113,25 +111,23 @@ impl<'a> Caller<'a> {
         let mut numbers: Vec<String> = self.plan.numbers(index).collect();
         let to = if numbers.len() == 1 { To::One(numbers.remove(0)) } else { To::Many(numbers) };
         let body = serde_json::to_vec(&Message { to, text: self.plan.text(index) })?;
-        let mut request = self.endpoint.request("POST", "/v1/messages");
-        let authorization = &self.authorizations[self.target.turn_of(index)];
-        request = request.header("content-type", "application/json").header("authorization", authorization);
+        let mut head = self.endpoint.call("POST", "/v1/messages").header("content-type", "application/json");
+        head = head.header("authorization", &self.authorizations[self.target.turn_of(index)]);
         if self.plan.idempotency || attempt == Attempt::Again {
-            request = request.header("idempotency-key", self.plan.key(index));
+            head = head.header("idempotency-key", &self.plan.key(index));
         }
-        request.body(Full::from(body)).context("cannot write a request")
+        Ok(head.body(&body))
     }
 
-    fn oms_request(&self, method: &str, argument: &str, document: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+    fn oms_request(&self, method: &str, argument: &str, document: &str) -> Call {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
              <s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
              <{method} xmlns=\"{OMS}\"><{argument}>{}</{argument}></{method}></s:Body></s:Envelope>",
             escape(document)
         );
-        let request = self.endpoint.request("POST", "").header("content-type", "text/xml; charset=utf-8");
-        let request = request.header("soapaction", format!("\"{OMS}/{method}\""));
-        request.body(Full::from(body)).context("cannot write a request")
+        let head = self.endpoint.call("POST", "").header("content-type", "text/xml; charset=utf-8");
+        head.header("soapaction", &format!("\"{OMS}/{method}\"")).body(body.as_bytes())
     }
 
     fn xms_data(&self, index: u64, id: Option<usize>) -> String {

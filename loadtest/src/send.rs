@@ -166,7 +166,7 @@ impl Run<'_> {
     /// Makes one call. Leaves in `open` what must be sent again, and returns the seconds to wait before.
     async fn send_once(&self, client: &mut Client, open: &mut Vec<u64>, attempt: Attempt, began: Instant) -> u64 {
         let answer = match self.caller.request(open, attempt) {
-            Ok(request) => client.ask(request).await,
+            Ok(call) => client.ask(&call).await,
             Err(error) => Err(error),
         };
         let mut sent = self.sent.borrow_mut();

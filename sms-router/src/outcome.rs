@@ -151,7 +151,7 @@ impl Kind {
     /// The record as bytes.
     #[must_use]
     pub fn to_bytes(self) -> Bytes {
-        OutcomeEntry { kind: Some(self) }.encode_to_vec().into()
+        model::octets(&OutcomeEntry { kind: Some(self) }).into()
     }
 }
 

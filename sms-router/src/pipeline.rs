@@ -128,17 +128,17 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     async fn plan(&mut self, batch: Vec<Read>, from: i64) -> Result<Work, RouterError> {
         self.desk.metrics.batch.with(LagOf::Accepted).observe(batch.len() as f64);
         self.forget().await?;
-        let records = decode(batch);
+        let mut records = decode(batch);
         let claims = self.claims(&records).await?;
         let opted_out = self.opted_out(&records).await?;
         let appended = Vec::with_capacity(2 * records.len());
         let mut work = Work { appended, rows: vec![], opted_out, up_to: from, full: false };
-        for (index, (read, record)) in records.into_iter().enumerate() {
+        for (index, (read, record)) in records.iter_mut().enumerate() {
             if index % DECISIONS_MAX == DECISIONS_MAX - 1 {
                 tokio::task::yield_now().await;
             }
-            if let Some(record) = self.admit(&read, record, &claims, &mut work)
-                && !self.plan_one(&read, record, &mut work).await?
+            if let Some(record) = self.admit(read, record, &claims, &mut work)
+                && !self.plan_one(read, record, &mut work).await?
             {
                 work.full = true;
                 break;
@@ -149,17 +149,17 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     }
 
     /// Lets through what is readable and was not taken before. The projection passes over the same records.
-    fn admit(
+    fn admit<'a>(
         &mut self,
         read: &Read,
-        record: Result<Record, RecordError>,
+        record: &'a mut Result<Record, RecordError>,
         claims: &Claims,
         work: &mut Work,
-    ) -> Option<Record> {
+    ) -> Option<&'a mut Record> {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                self.bury(read, &error.into(), work);
+                self.bury(read, &error.clone().into(), work);
                 return None;
             }
         };
@@ -176,12 +176,12 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
     }
 
     /// Plans one delivery; `false` if it has to wait where it is.
-    async fn plan_one(&self, read: &Read, record: Record, work: &mut Work) -> Result<bool, RouterError> {
-        let mut turn = self.decide(&self.desk.world.snapshot(), read, &record, work);
+    async fn plan_one(&self, read: &Read, record: &mut Record, work: &mut Work) -> Result<bool, RouterError> {
+        let mut turn = self.decide(&self.desk.world.snapshot(), read, record, work);
         if matches!(turn, Err(Unreadable::Seal(SealError::NoKey(_)))) {
             // The key may be younger than the snapshot.
             self.desk.keeper.refresh(&self.desk.world).await?;
-            turn = self.decide(&self.desk.world.snapshot(), read, &record, work);
+            turn = self.decide(&self.desk.world.snapshot(), read, record, work);
         }
         Ok(turn.unwrap_or_else(|error| {
             self.bury(read, &error, work);
@@ -189,8 +189,14 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
         }))
     }
 
-    /// Decides one delivery; `false` if it has to wait where it is.
-    fn decide(&self, snapshot: &Snapshot, read: &Read, record: &Record, work: &mut Work) -> Result<bool, Unreadable> {
+    /// Decides one delivery; `false` if it has to wait where it is. An error changes nothing of it.
+    fn decide(
+        &self,
+        snapshot: &Snapshot,
+        read: &Read,
+        record: &mut Record,
+        work: &mut Work,
+    ) -> Result<bool, Unreadable> {
         let now = self.desk.clock.now();
         let header = &record.header;
         if header.is_unanswered(read.at) {
@@ -206,10 +212,10 @@ impl<B: Bus, S: Store, L: Loads> Pipeline<B, S, L> {
             let waited = u64::try_from(now.since_ms(Timestamp(header.accepted_ms))).unwrap_or(0);
             match self.desk.routing.route(snapshot, record, now)? {
                 Turn::Full => return Ok(false),
-                Turn::NoRoute => self.end(header, now, State::Rejected, "no route", PlannedAs::NoRoute, work),
+                Turn::NoRoute => self.end(&record.header, now, State::Rejected, "no route", PlannedAs::NoRoute, work),
                 Turn::Routed(hop) => {
-                    work.appended.push(hop.entry());
-                    work.appended.push(step::entry(header, header.attempt, now, hop.step));
+                    work.appended.push(hop.entry(record));
+                    work.appended.push(step::entry(&record.header, record.header.attempt, now, hop.step));
                     self.desk.metrics.planned.with(PlannedAs::Routed).increment();
                     self.desk.metrics.plan_seconds.observe_duration(Duration::from_millis(waited));
                 }

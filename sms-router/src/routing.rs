@@ -29,8 +29,8 @@ pub struct Routing<L> {
 /// What became of a delivery that was to be routed.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Turn {
-    /// It goes into a route's lane.
-    Routed(Box<Hop>),
+    /// It goes into a route's lane, as the record says that was changed for it.
+    Routed(Hop),
     /// No route leads to it.
     NoRoute,
     /// Every route that leads to it is full: it has to wait where it is.
@@ -42,8 +42,6 @@ pub enum Turn {
 pub struct Hop {
     /// The lane.
     pub lane: Lane,
-    /// The record, with its candidates and its hop.
-    pub record: Record,
     /// The step that tells of it.
     pub step: Step,
 }
@@ -70,11 +68,11 @@ impl<L: Loads> Routing<L> {
     }
 
     /// Plans a delivery by the snapshot's prices and makes its next hop. The same record under the same conditions takes
-    /// the same turn.
+    /// the same turn. Only one that is routed changes: it has its candidates and its hop from then on.
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn route(&self, snapshot: &Snapshot, record: &Record, now: Timestamp) -> Result<Turn, Unreadable> {
+    pub fn route(&self, snapshot: &Snapshot, record: &mut Record, now: Timestamp) -> Result<Turn, Unreadable> {
         let mut body = record.body()?;
         let (plan, country) = self.plan(snapshot, record, &body, now)?;
         let Some(first) = plan.candidates.first() else { return Ok(Turn::NoRoute) };
@@ -88,7 +86,7 @@ impl<L: Loads> Routing<L> {
         let country = country.map_or(String::new(), |country| country.to_string());
         let hop = record.header.hop + 1;
         let step = step::routed(&body.candidates[0], &plan, hop, &country);
-        Ok(Turn::Routed(Box::new(self.hop(snapshot, record, &body, &route, step))))
+        Ok(Turn::Routed(self.hop(snapshot, record, &body, &route, step)))
     }
 
     /// Whether any route leads to a number for a short message of so many segments, however the routes are at the moment.
@@ -99,11 +97,12 @@ impl<L: Loads> Routing<L> {
         !snapshot.table.plan(&request, &self.loads).candidates.is_empty()
     }
 
-    /// Hands a delivery on to the next of its candidates, at that one's own price; `None` if none is left.
+    /// Hands a delivery on to the next of its candidates, at that one's own price; `None` if none is left, and then the record is as it
+    /// was.
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn fail_over(&self, snapshot: &Snapshot, record: &Record) -> Result<Option<Hop>, Unreadable> {
+    pub fn fail_over(&self, snapshot: &Snapshot, record: &mut Record) -> Result<Option<Hop>, Unreadable> {
         let mut body = record.body()?;
         if body.candidates.len() < 2 {
             return Ok(None);
@@ -118,13 +117,12 @@ impl<L: Loads> Routing<L> {
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn again(&self, snapshot: &Snapshot, record: Record) -> Result<Hop, Unreadable> {
+    pub fn again(&self, snapshot: &Snapshot, record: &Record) -> Result<Hop, Unreadable> {
         let body = record.body()?;
         let first = body.candidates.first().ok_or(RecordError::Field("candidates"))?;
         let route = first.route()?;
         let step = step::failed_over(first, body.price_table, record.header.hop);
-        let lane = self.lane(snapshot, &record, &route);
-        Ok(Hop { lane, record, step })
+        Ok(Hop { lane: self.lane(snapshot, record, &route), step })
     }
 
     fn plan(
@@ -143,11 +141,10 @@ impl<L: Loads> Routing<L> {
         Ok((snapshot.table.plan(&request, &self.loads), country))
     }
 
-    fn hop(&self, snapshot: &Snapshot, record: &Record, body: &Body, route: &RouteId, step: Step) -> Hop {
-        let header = Header { hop: record.header.hop + 1, ..record.header.clone() };
-        let record = Record { header, body: body.encode_to_vec().into() };
-        let lane = self.lane(snapshot, &record, route);
-        Hop { lane, record, step }
+    fn hop(&self, snapshot: &Snapshot, record: &mut Record, body: &Body, route: &RouteId, step: Step) -> Hop {
+        record.header.hop += 1;
+        record.body = model::octets(body).into();
+        Hop { lane: self.lane(snapshot, record, route), step }
     }
 
     fn lane(&self, snapshot: &Snapshot, record: &Record, route: &RouteId) -> Lane {
@@ -160,10 +157,10 @@ impl<L: Loads> Routing<L> {
 }
 
 impl Hop {
-    /// The entry of the route's lane, keyed by message.
+    /// The entry of the route's lane, keyed by message; `record` is the one that was routed.
     #[must_use]
-    pub fn entry(&self) -> (Lane, Entry) {
-        (self.lane.clone(), Entry::new(self.record.header.message.clone(), self.record.to_bytes()))
+    pub fn entry(&self, record: &Record) -> (Lane, Entry) {
+        (self.lane.clone(), Entry::new(record.header.message.clone(), record.to_bytes()))
     }
 }
 

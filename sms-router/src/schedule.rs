@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::deadletter::{self, Origin};
 use crate::desk::{Desk, Source};
 use crate::opt_outs::{self, OptedOut};
-use crate::routing::{Hop, Loads, Turn, Unreadable};
+use crate::routing::{Loads, Turn, Unreadable};
 use crate::{RouterError, step};
 
 /// Shards of one maker. Never changed: rows are found by it.
@@ -352,29 +352,36 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         now: Timestamp,
         due: &mut Due,
     ) {
+        let hop = record.as_ref().map_or(0, |record| record.header.hop);
         match record.map_err(Unreadable::from).and_then(|record| self.turn(record, barred, now)) {
-            Ok((record, Ok(turn))) => self.follow(row, (record, turn), now, due),
+            Ok((record, Ok(turn))) => self.follow(row, hop, (record, turn), now, due),
             Ok((record, Err(end))) => self.end(row, &record, end, now, due),
             Err(error) => self.bury(row, &error, now, due),
         }
     }
 
     /// The inner error is how it ends instead.
-    fn turn(&self, record: Record, barred: &Barred, now: Timestamp) -> Result<(Record, Result<Turn, End>), Unreadable> {
+    fn turn(
+        &self,
+        mut record: Record,
+        barred: &Barred,
+        now: Timestamp,
+    ) -> Result<(Record, Result<Turn, End>), Unreadable> {
         let snapshot = self.desk.world.snapshot();
         let turn = if !record.body()?.candidates.is_empty() {
-            Turn::Routed(Box::new(self.desk.routing.again(&snapshot, record.clone())?))
+            Turn::Routed(self.desk.routing.again(&snapshot, &record)?)
         } else if let Some(end) = barred.end(&record.header) {
             return Ok((record, Err(end)));
         } else if record.header.expires_ms > 0 && record.header.expires() <= now {
             return Ok((record, Ok(Turn::NoRoute)));
         } else {
-            self.desk.routing.route(&snapshot, &record, now)?
+            self.desk.routing.route(&snapshot, &mut record, now)?
         };
         Ok((record, Ok(turn)))
     }
 
-    fn follow(&self, row: ScheduledRow, (record, turn): (Record, Turn), now: Timestamp, due: &mut Due) {
+    /// `hop` is the one that the row has; a record that was routed now has the next.
+    fn follow(&self, row: ScheduledRow, hop: u32, (record, turn): (Record, Turn), now: Timestamp, due: &mut Due) {
         match turn {
             Turn::Full => {}
             Turn::NoRoute => {
@@ -387,11 +394,12 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
                 };
                 self.end(row, &record, (state, reason), now, due);
             }
-            Turn::Routed(hop) => {
-                if hop.record.header.hop > record.header.hop {
-                    due.planned.push(ScheduledRow { payload: hop.record.to_bytes(), ..row.clone() });
+            Turn::Routed(way) => {
+                if record.header.hop > hop {
+                    due.planned.push(ScheduledRow { payload: record.to_bytes(), ..row.clone() });
                 }
-                self.append(*hop, now, due);
+                due.appended.push(way.entry(&record));
+                due.appended.push(step::entry(&record.header, record.header.attempt, now, way.step));
                 due.done.push(row);
             }
         }
@@ -401,11 +409,6 @@ impl<B: Bus, S: Store, L: Loads> Schedule<B, S, L> {
         self.desk.metrics.count_end(state);
         due.appended.push(step::entry(&record.header, record.header.attempt, now, step::ended(state, reason)));
         due.done.push(row);
-    }
-
-    fn append(&self, hop: Hop, now: Timestamp, due: &mut Due) {
-        due.appended.push(hop.entry());
-        due.appended.push(step::entry(&hop.record.header, hop.record.header.attempt, now, hop.step));
     }
 
     fn bury(&self, row: ScheduledRow, error: &Unreadable, now: Timestamp, due: &mut Due) {

@@ -10,7 +10,7 @@ use crate::planner::Plan;
 /// An entry of lane `events` about the delivery with this header.
 #[must_use]
 pub fn entry(header: &Header, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
-    of_template(&template(header, attempt), attempt, at, step)
+    appended(template(header, attempt), attempt, at, step)
 }
 
 /// What every event about a delivery has in common: an event without a step.
@@ -34,9 +34,14 @@ pub fn template(header: &Header, attempt: u32) -> Event {
 /// An entry of lane `events` about the delivery this template is of.
 #[must_use]
 pub fn of_template(template: &Event, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
-    let report = template.report.clone().filter(|_| matches!(step, Step::Ended(_)));
-    let event = Event { attempt, at_ms: at.0, report, step: Some(step), ..template.clone() };
-    (Lane::Events, Entry::new(template.message.clone(), event.to_bytes()))
+    appended(template.clone(), attempt, at, step)
+}
+
+fn appended(template: Event, attempt: u32, at: Timestamp, step: Step) -> (Lane, Entry) {
+    let report = template.report.filter(|_| matches!(step, Step::Ended(_)));
+    let event = Event { attempt, at_ms: at.0, report, step: Some(step), ..template };
+    let octets = event.to_bytes();
+    (Lane::Events, Entry::new(event.message, octets))
 }
 
 /// The step into a final state.

@@ -32,7 +32,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.create(lane).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.create(lane).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.create(lane)).await,
         }
     }
 
@@ -40,7 +40,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.declare(lane, groups).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.declare(lane, groups).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.declare(lane, groups)).await,
         }
     }
 
@@ -50,7 +50,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.append(lane, batch).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.append(lane, batch).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.append(lane, batch)).await,
         }
     }
 
@@ -61,7 +61,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.commit(consumed, appended).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.commit(consumed, appended).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.commit(consumed, appended)).await,
         }
     }
 
@@ -69,7 +69,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.read(lane, partition, from, max).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.read(lane, partition, from, max).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.read(lane, partition, from, max)).await,
         }
     }
 
@@ -77,7 +77,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.fetch(lane, partition, offsets).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.fetch(lane, partition, offsets).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.fetch(lane, partition, offsets)).await,
         }
     }
 
@@ -85,7 +85,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.watermark(group, lane, partition).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.watermark(group, lane, partition).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.watermark(group, lane, partition)).await,
         }
     }
 
@@ -93,7 +93,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.bounds(lane, partition).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.bounds(lane, partition).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.bounds(lane, partition)).await,
         }
     }
 
@@ -101,7 +101,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.join(group, lanes).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.join(group, lanes).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.join(group, lanes)).await,
         }
     }
 
@@ -109,7 +109,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.lag(group, lane, partition).await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.lag(group, lane, partition).await,
+            AnyBus::Kafka(bus) => Box::pin(bus.lag(group, lane, partition)).await,
         }
     }
 
@@ -117,7 +117,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.trim().await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.trim().await,
+            AnyBus::Kafka(bus) => Box::pin(bus.trim()).await,
         }
     }
 
@@ -125,7 +125,7 @@ impl Bus for AnyBus {
         match self {
             AnyBus::Embedded(bus) => bus.close().await,
             #[cfg(feature = "kafka")]
-            AnyBus::Kafka(bus) => bus.close().await,
+            AnyBus::Kafka(bus) => Box::pin(bus.close()).await,
         }
     }
 }

@@ -86,10 +86,8 @@ pub struct Farm {
     streams: BTreeMap<RouterName, Stream>,
     partitions: BTreeMap<PartitionId, Asked>,
     held: BTreeMap<Attempt, Held>,
-    held_of: BTreeMap<PartitionId, BTreeSet<Attempt>>,
     deadlines: BTreeSet<(Instant, Attempt)>,
     entries: BTreeMap<Attempt, Entry>,
-    entries_of: BTreeMap<PartitionId, BTreeSet<Attempt>>,
     writes: VecDeque<(WriteId, JournalWrite)>,
     pending: VecDeque<(WriteId, Pending)>,
     written: u64,
@@ -167,7 +165,7 @@ impl Farm {
         let partition = held.lease.partition.clone();
         self.drop_held(attempt);
         let state = EntryState::Intent;
-        self.insert_entry(attempt, Entry { partition: partition.clone(), link: link.clone(), state });
+        self.entries.insert(attempt, Entry { partition: partition.clone(), link: link.clone(), state });
         let write = JournalWrite::Begun { partition, attempt, part: 0, link: link.clone() };
         self.write(write, Pending::Begun { attempt, part: 0 });
         if !self.rules.keep(Rule::IntentSynced) {
@@ -295,10 +293,8 @@ impl Farm {
             streams: BTreeMap::new(),
             partitions: BTreeMap::new(),
             held: BTreeMap::new(),
-            held_of: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             entries: BTreeMap::new(),
-            entries_of: BTreeMap::new(),
             writes: VecDeque::new(),
             pending: VecDeque::new(),
             written: 0,
@@ -329,7 +325,7 @@ impl Farm {
                 ..Outcome::default()
             },
         };
-        self.insert_entry(attempt, Entry { partition, link, state: EntryState::Ended(outcome) });
+        self.entries.insert(attempt, Entry { partition, link, state: EntryState::Ended(outcome) });
     }
 
     /// Rule 6: the newest session of a router counts.
@@ -373,7 +369,9 @@ impl Farm {
         if !self.rules.keep(Rule::DropOnAsk) {
             return;
         }
-        for attempt in self.held_of.get(partition).cloned().unwrap_or_default() {
+        // Asked seldom, leased always: who asks looks through all of them.
+        let of_it = self.held.iter().filter(|(_, held)| held.lease.partition == *partition);
+        for attempt in of_it.map(|(attempt, _)| *attempt).collect::<Vec<_>>() {
             self.drop_held(attempt);
             self.events.push_back(FarmEvent::Drop { attempt, reason: DropReason::Asked });
         }
@@ -398,8 +396,8 @@ impl Farm {
         if !self.is_current(&router, session) {
             return;
         }
-        let attempts = self.entries_of.get(partition).into_iter().flatten();
-        let journal = attempts.map(|attempt| (*attempt, self.entries[attempt].to_state())).collect();
+        let of_it = self.entries.iter().filter(|(_, entry)| entry.partition == *partition);
+        let journal = of_it.map(|(attempt, entry)| (*attempt, entry.to_state())).collect();
         let answer = FarmMessage::Answer { partition: partition.clone(), epoch, session, journal };
         self.sends.push_back((router, answer));
     }
@@ -416,7 +414,6 @@ impl Farm {
         let wait = Duration::from_millis(lease.begin_within_ms);
         let until = now.instant.checked_add(wait).unwrap_or(now.instant);
         self.deadlines.insert((until, lease.attempt));
-        self.held_of.entry(lease.partition.clone()).or_default().insert(lease.attempt);
         self.held.insert(lease.attempt, Held { lease: lease.clone(), until });
         self.events.push_back(FarmEvent::Deliver(lease));
     }
@@ -467,9 +464,7 @@ impl Farm {
 
     fn forgotten(&mut self, partition: PartitionId, router: &RouterName, session: Session, attempts: Vec<Attempt>) {
         for attempt in &attempts {
-            if let Some(entry) = self.entries.remove(attempt) {
-                remove(&mut self.entries_of, &entry.partition, *attempt);
-            }
+            self.entries.remove(attempt);
         }
         if self.is_current(router, session) {
             self.sends.push_back((router.clone(), FarmMessage::Forgotten { partition, session, attempts }));
@@ -488,13 +483,7 @@ impl Farm {
     fn drop_held(&mut self, attempt: Attempt) {
         if let Some(held) = self.held.remove(&attempt) {
             self.deadlines.remove(&(held.until, attempt));
-            remove(&mut self.held_of, &held.lease.partition, attempt);
         }
-    }
-
-    fn insert_entry(&mut self, attempt: Attempt, entry: Entry) {
-        self.entries_of.entry(entry.partition.clone()).or_default().insert(attempt);
-        self.entries.insert(attempt, entry);
     }
 
     fn write(&mut self, write: JournalWrite, done: Pending) {
@@ -516,15 +505,6 @@ impl Entry {
         match &self.state {
             EntryState::Ended(outcome) => JournalState::Ended(outcome.clone()),
             EntryState::Intent | EntryState::Begun | EntryState::Ending(_) => JournalState::Begun,
-        }
-    }
-}
-
-fn remove(index: &mut BTreeMap<PartitionId, BTreeSet<Attempt>>, partition: &PartitionId, attempt: Attempt) {
-    if let Some(attempts) = index.get_mut(partition) {
-        attempts.remove(&attempt);
-        if attempts.is_empty() {
-            index.remove(partition);
         }
     }
 }

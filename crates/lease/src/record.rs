@@ -310,7 +310,10 @@ impl Kind {
     /// The record as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        LeaseRecord { kind: Some(self.clone()) }.encode_to_vec().into()
+        // As the one field of a `LeaseRecord`, without a copy of it all.
+        let mut octets = vec![0; self.encoded_len()];
+        self.encode(&mut octets.as_mut_slice());
+        octets.into()
     }
 }
 

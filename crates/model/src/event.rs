@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::push::Notice;
 use crate::record::{Amount, RecordError};
 use crate::report::ReportTo;
-use crate::{DeliveryId, MessageId, State, TenantId, Timestamp};
+use crate::{DeliveryId, MessageId, State, TenantId, Timestamp, octets};
 
 /// A step in the life of a delivery. Told at least once; (delivery, attempt, step) makes it unique.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -208,7 +208,7 @@ impl Event {
     /// The event as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.encode_to_vec().into()
+        octets(self).into()
     }
 
     /// Which delivery it is about.

@@ -10,7 +10,7 @@ pub use crate::binary::{Binary, BinaryPart};
 use crate::fetch::Fetch;
 use crate::push::Notice;
 use crate::report::ReportTo;
-use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp};
+use crate::{Currency, DeliveryId, MessageId, Money, RouteId, SupplierId, TenantId, Timestamp, octets};
 
 /// The schema this build writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -388,7 +388,7 @@ impl Record {
     /// The record as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.encode_to_vec().into()
+        octets(self).into()
     }
 
     /// Decodes the body.

@@ -6,9 +6,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::Msisdn;
 use crate::record::{Content, Header};
 use crate::report::MARK_OCTETS;
+use crate::{Msisdn, octets};
 
 /// A data key: one tenant, one period. Its id is public, its secret is not.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl DataKey {
     /// Nonces are random: a key must be replaced before 2^32 records (NIST SP 800-38D, 8.3), which a day never brings.
     #[must_use]
     pub fn seal(&self, header: &Header, content: &Content) -> Bytes {
-        self.seal_bytes(&header.binding(), &content.encode_to_vec()).into()
+        self.seal_bytes(&header.binding(), &octets(content)).into()
     }
 
     /// Opens what [`DataKey::seal`] closed for a record of the same cell, tenant and delivery.

@@ -27,7 +27,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.parties().await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.parties().await,
+            AnyStore::Cql(store) => Box::pin(store.parties()).await,
         }
     }
 
@@ -35,7 +35,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.parties_version().await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.parties_version().await,
+            AnyStore::Cql(store) => Box::pin(store.parties_version()).await,
         }
     }
 
@@ -43,7 +43,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_tenant(tenant).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_tenant(tenant).await,
+            AnyStore::Cql(store) => Box::pin(store.put_tenant(tenant)).await,
         }
     }
 
@@ -51,7 +51,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_api_key(key).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_api_key(key).await,
+            AnyStore::Cql(store) => Box::pin(store.put_api_key(key)).await,
         }
     }
 
@@ -59,7 +59,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_oms_user(user).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_oms_user(user).await,
+            AnyStore::Cql(store) => Box::pin(store.put_oms_user(user)).await,
         }
     }
 
@@ -67,7 +67,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.oms_user(tenant, user_id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.oms_user(tenant, user_id).await,
+            AnyStore::Cql(store) => Box::pin(store.oms_user(tenant, user_id)).await,
         }
     }
 
@@ -75,7 +75,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.oms_users(tenant, after, max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.oms_users(tenant, after, max).await,
+            AnyStore::Cql(store) => Box::pin(store.oms_users(tenant, after, max)).await,
         }
     }
 
@@ -83,7 +83,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.replace_oms_user(was, user).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.replace_oms_user(was, user).await,
+            AnyStore::Cql(store) => Box::pin(store.replace_oms_user(was, user)).await,
         }
     }
 
@@ -91,7 +91,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.remove_oms_user(tenant, user_id, was).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.remove_oms_user(tenant, user_id, was).await,
+            AnyStore::Cql(store) => Box::pin(store.remove_oms_user(tenant, user_id, was)).await,
         }
     }
 
@@ -99,7 +99,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_supplier(supplier).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_supplier(supplier).await,
+            AnyStore::Cql(store) => Box::pin(store.put_supplier(supplier)).await,
         }
     }
 
@@ -107,7 +107,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_route(route).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_route(route).await,
+            AnyStore::Cql(store) => Box::pin(store.put_route(route)).await,
         }
     }
 
@@ -115,7 +115,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_farm(farm).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_farm(farm).await,
+            AnyStore::Cql(store) => Box::pin(store.put_farm(farm)).await,
         }
     }
 
@@ -123,7 +123,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_data_key(key).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_data_key(key).await,
+            AnyStore::Cql(store) => Box::pin(store.put_data_key(key)).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_opt_outs(tenant).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_opt_outs(tenant).await,
+            AnyStore::Cql(store) => Box::pin(store.put_opt_outs(tenant)).await,
         }
     }
 
@@ -139,7 +139,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.replace_deck(rates).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.replace_deck(rates).await,
+            AnyStore::Cql(store) => Box::pin(store.replace_deck(rates)).await,
         }
     }
 
@@ -147,7 +147,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.allowance(tenant, user_id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.allowance(tenant, user_id).await,
+            AnyStore::Cql(store) => Box::pin(store.allowance(tenant, user_id)).await,
         }
     }
 
@@ -161,7 +161,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.replace_allowance(tenant, user_id, version, allowance).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.replace_allowance(tenant, user_id, version, allowance).await,
+            AnyStore::Cql(store) => Box::pin(store.replace_allowance(tenant, user_id, version, allowance)).await,
         }
     }
 
@@ -169,7 +169,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.put_router(seat).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.put_router(seat).await,
+            AnyStore::Cql(store) => Box::pin(store.put_router(seat)).await,
         }
     }
 
@@ -177,7 +177,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.routers(now).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.routers(now).await,
+            AnyStore::Cql(store) => Box::pin(store.routers(now)).await,
         }
     }
 
@@ -185,7 +185,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.project(batch).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.project(batch).await,
+            AnyStore::Cql(store) => Box::pin(store.project(batch)).await,
         }
     }
 
@@ -193,7 +193,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.projected(lane, partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.projected(lane, partition).await,
+            AnyStore::Cql(store) => Box::pin(store.projected(lane, partition)).await,
         }
     }
 
@@ -201,7 +201,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.claims(ids).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.claims(ids).await,
+            AnyStore::Cql(store) => Box::pin(store.claims(ids)).await,
         }
     }
 
@@ -209,7 +209,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.message(tenant, id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.message(tenant, id).await,
+            AnyStore::Cql(store) => Box::pin(store.message(tenant, id)).await,
         }
     }
 
@@ -217,7 +217,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.ledger(tenant).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.ledger(tenant).await,
+            AnyStore::Cql(store) => Box::pin(store.ledger(tenant)).await,
         }
     }
 
@@ -225,7 +225,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.usage(tenant, from, to).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.usage(tenant, from, to).await,
+            AnyStore::Cql(store) => Box::pin(store.usage(tenant, from, to)).await,
         }
     }
 
@@ -233,7 +233,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.cancel(subject, at).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.cancel(subject, at).await,
+            AnyStore::Cql(store) => Box::pin(store.cancel(subject, at)).await,
         }
     }
 
@@ -241,7 +241,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.cancelled(subjects).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.cancelled(subjects).await,
+            AnyStore::Cql(store) => Box::pin(store.cancelled(subjects)).await,
         }
     }
 
@@ -249,7 +249,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.schedule_put(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.schedule_put(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.schedule_put(rows)).await,
         }
     }
 
@@ -257,7 +257,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.schedule_due(shard, until, max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.schedule_due(shard, until, max).await,
+            AnyStore::Cql(store) => Box::pin(store.schedule_due(shard, until, max)).await,
         }
     }
 
@@ -265,7 +265,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.schedule_clear(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.schedule_clear(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.schedule_clear(rows)).await,
         }
     }
 
@@ -273,7 +273,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.references_open(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.references_open(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.references_open(rows)).await,
         }
     }
 
@@ -281,7 +281,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.references_close(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.references_close(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.references_close(rows)).await,
         }
     }
 
@@ -289,7 +289,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.references(partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.references(partition).await,
+            AnyStore::Cql(store) => Box::pin(store.references(partition)).await,
         }
     }
 
@@ -297,7 +297,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.references_expired(partition, until, max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.references_expired(partition, until, max).await,
+            AnyStore::Cql(store) => Box::pin(store.references_expired(partition, until, max)).await,
         }
     }
 
@@ -305,7 +305,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.converse(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.converse(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.converse(rows)).await,
         }
     }
 
@@ -313,7 +313,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.conversation(account, number_hash).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.conversation(account, number_hash).await,
+            AnyStore::Cql(store) => Box::pin(store.conversation(account, number_hash)).await,
         }
     }
 
@@ -321,7 +321,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.conversation_numbers(max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.conversation_numbers(max).await,
+            AnyStore::Cql(store) => Box::pin(store.conversation_numbers(max)).await,
         }
     }
 
@@ -329,7 +329,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_take(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_take(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_take(rows)).await,
         }
     }
 
@@ -337,7 +337,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_taken(arrivals).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_taken(arrivals).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_taken(arrivals)).await,
         }
     }
 
@@ -345,7 +345,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_put(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_put(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_put(rows)).await,
         }
     }
 
@@ -353,7 +353,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_tell(place, fate).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_tell(place, fate).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_tell(place, fate)).await,
         }
     }
 
@@ -361,7 +361,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_one(place).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_one(place).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_one(place)).await,
         }
     }
 
@@ -369,7 +369,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound(after, now, max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound(after, now, max).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound(after, now, max)).await,
         }
     }
 
@@ -377,7 +377,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_parts_put(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_parts_put(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_parts_put(rows)).await,
         }
     }
 
@@ -385,7 +385,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_parts(partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_parts(partition).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_parts(partition)).await,
         }
     }
 
@@ -393,7 +393,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.inbound_parts_drop(partition, messages).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.inbound_parts_drop(partition, messages).await,
+            AnyStore::Cql(store) => Box::pin(store.inbound_parts_drop(partition, messages)).await,
         }
     }
 
@@ -401,7 +401,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.content_put(content, tickets, now).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.content_put(content, tickets, now).await,
+            AnyStore::Cql(store) => Box::pin(store.content_put(content, tickets, now)).await,
         }
     }
 
@@ -409,7 +409,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.content(ticket).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.content(ticket).await,
+            AnyStore::Cql(store) => Box::pin(store.content(ticket)).await,
         }
     }
 
@@ -417,7 +417,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.content_ended(ticket, at).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.content_ended(ticket, at).await,
+            AnyStore::Cql(store) => Box::pin(store.content_ended(ticket, at)).await,
         }
     }
 
@@ -425,7 +425,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.content_octets(tenant, now).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.content_octets(tenant, now).await,
+            AnyStore::Cql(store) => Box::pin(store.content_octets(tenant, now)).await,
         }
     }
 
@@ -433,7 +433,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.document(tenant, kind, id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.document(tenant, kind, id).await,
+            AnyStore::Cql(store) => Box::pin(store.document(tenant, kind, id)).await,
         }
     }
 
@@ -447,7 +447,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.documents(tenant, kind, after, max).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.documents(tenant, kind, after, max).await,
+            AnyStore::Cql(store) => Box::pin(store.documents(tenant, kind, after, max)).await,
         }
     }
 
@@ -455,7 +455,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.replace_document(was, document).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.replace_document(was, document).await,
+            AnyStore::Cql(store) => Box::pin(store.replace_document(was, document)).await,
         }
     }
 
@@ -463,7 +463,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.remove_document(tenant, kind, id, was).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.remove_document(tenant, kind, id, was).await,
+            AnyStore::Cql(store) => Box::pin(store.remove_document(tenant, kind, id, was)).await,
         }
     }
 
@@ -471,7 +471,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.have_documents(kind, ids).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.have_documents(kind, ids).await,
+            AnyStore::Cql(store) => Box::pin(store.have_documents(kind, ids)).await,
         }
     }
 
@@ -479,7 +479,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.tenants_with(kind, id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.tenants_with(kind, id).await,
+            AnyStore::Cql(store) => Box::pin(store.tenants_with(kind, id)).await,
         }
     }
 
@@ -487,7 +487,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.windows(partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.windows(partition).await,
+            AnyStore::Cql(store) => Box::pin(store.windows(partition)).await,
         }
     }
 
@@ -495,7 +495,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.windows_take(partition).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.windows_take(partition).await,
+            AnyStore::Cql(store) => Box::pin(store.windows_take(partition)).await,
         }
     }
 
@@ -503,7 +503,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.windows_put(stamp, rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.windows_put(stamp, rows).await,
+            AnyStore::Cql(store) => Box::pin(store.windows_put(stamp, rows)).await,
         }
     }
 
@@ -511,7 +511,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.notifications_put(rows).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.notifications_put(rows).await,
+            AnyStore::Cql(store) => Box::pin(store.notifications_put(rows)).await,
         }
     }
 
@@ -519,7 +519,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.notification(tenant, id).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.notification(tenant, id).await,
+            AnyStore::Cql(store) => Box::pin(store.notification(tenant, id)).await,
         }
     }
 
@@ -527,7 +527,7 @@ impl Store for AnyStore {
         match self {
             AnyStore::Embedded(store) => store.purge(now, keep_ms).await,
             #[cfg(feature = "cql")]
-            AnyStore::Cql(store) => store.purge(now, keep_ms).await,
+            AnyStore::Cql(store) => Box::pin(store.purge(now, keep_ms)).await,
         }
     }
 }

@@ -4,10 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use http_body_util::Full;
 use rand::distr::Distribution as _;
 use rand::distr::weighted::WeightedIndex;
 use rand::rngs::StdRng;
@@ -112,12 +110,12 @@ impl Run<'_> {
         loop {
             let Some((body, count)) = self.stream.borrow_mut().body(self.lines) else { return Ok(posted) };
             let due = self.due().await;
+            let head =
+                self.rest.call("POST", "/v1/changes").header("authorization", &format!("Bearer {}", self.api_key));
+            let call = head.header("content-type", "application/x-ndjson").body(body.as_bytes());
             let mut tries = 0;
             loop {
-                let request = self.rest.request("POST", "/v1/changes");
-                let request = request.header("authorization", format!("Bearer {}", self.api_key));
-                let request = request.header("content-type", "application/x-ndjson");
-                let answer = client.ask(request.body(Full::new(Bytes::from(body.clone())))?).await?;
+                let answer = client.ask(&call).await?;
                 if answer.status.as_u16() == 202 {
                     posted.rejected += rejected(&answer.body)?;
                     break;

@@ -1,9 +1,7 @@
 //! The accounts and devices events are about. Knows their names and how they are registered, not what happens to them.
 
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::{ChangesOptions, client};
@@ -50,9 +48,9 @@ fn document(device: u32) -> Value {
 }
 
 async fn put(rest: &Endpoint, client: &mut Client, api_key: &str, path: &str, body: &Value) -> anyhow::Result<()> {
-    let request = rest.request("PUT", path).header("authorization", format!("Bearer {api_key}"));
-    let request = request.header("content-type", "application/json");
-    let answer = client.ask(request.body(Full::new(Bytes::from(body.to_string())))?).await?;
+    let head = rest.call("PUT", path).header("authorization", &format!("Bearer {api_key}"));
+    let call = head.header("content-type", "application/json").body(body.to_string().as_bytes());
+    let answer = client.ask(&call).await?;
     let said = String::from_utf8_lossy(&answer.body);
     ensure!(answer.status.is_success(), "`PUT {path}` was answered {}: {said}", answer.status);
     Ok(())

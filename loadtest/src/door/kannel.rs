@@ -4,18 +4,14 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-
 use super::{Caller, Verdict};
+use crate::client::Call;
 
 /// Reports of the two ends: 1, delivered; 2, not delivered.
 const REPORTS: u8 = 1 | 2;
 
 impl Caller<'_> {
-    pub(super) fn kannel_request(&self, index: u64) -> anyhow::Result<Request<Full<Bytes>>> {
+    pub(super) fn kannel_request(&self, index: u64) -> Call {
         let text = self.plan.text(index);
         let mut path = format!(
             "/cgi-bin/sendsms?username={}&password={}&to={}&text={}",
@@ -33,7 +29,7 @@ impl Caller<'_> {
             let url = percent(&format!("{}/{index}/%d", receipts.url()));
             let _ = write!(path, "&dlr-mask={REPORTS}&dlr-url={url}");
         }
-        self.endpoint.request("GET", &path).body(Full::default()).context("cannot write a request")
+        self.endpoint.call("GET", &path).end()
     }
 }
 

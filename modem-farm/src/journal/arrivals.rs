@@ -170,7 +170,7 @@ fn open(key: &DataKey, number: i64, sealed: &[u8]) -> Result<News, SealError> {
 
 /// Rows as they are sealed together.
 pub(super) fn rows_to_bytes(rows: Vec<Row>) -> Vec<u8> {
-    Rows { rows }.encode_to_vec()
+    model::octets(&Rows { rows })
 }
 
 /// Opens what was sealed together under the number of its last row.

@@ -111,7 +111,7 @@ impl Log {
     /// Adds one block. After an error the log is not what the file says, and must not be used again.
     pub(super) fn write(&mut self, tx: &Transaction<'_>, items: Vec<LogItem>) -> rusqlite::Result<()> {
         let block = Block { items: items.into_iter().map(|item| item.0).collect() };
-        let octets = block.encode_to_vec();
+        let octets = model::octets(&block);
         self.apply(block).map_err(unwritable)?;
         self.grown += octets.len();
         if self.grown > GROWTH_OCTETS_MIN.max(GROWTH_TIMES * self.anew) {
@@ -123,7 +123,7 @@ impl Log {
     /// Replaces the log by what is alive.
     pub(super) fn write_anew(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         let items = self.live.iter().flat_map(|(attempt, live)| live.items(attempt)).collect();
-        let octets = Block { items }.encode_to_vec();
+        let octets = model::octets(&Block { items });
         (self.grown, self.anew) = (0, octets.len());
         tx.prepare_cached("DELETE FROM attempt_log")?.execute([])?;
         tx.prepare_cached("INSERT INTO attempt_log (block) VALUES (?1)")?.execute([octets]).map(drop)

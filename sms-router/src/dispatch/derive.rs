@@ -47,7 +47,7 @@ impl Note {
     }
 
     pub(super) fn to_bytes(&self) -> Bytes {
-        self.encode_to_vec().into()
+        model::octets(self).into()
     }
 
     pub(super) fn read(bytes: Bytes) -> Result<Self, RecordError> {

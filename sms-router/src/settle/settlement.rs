@@ -349,7 +349,7 @@ impl<L: Loads> Settlement<L> {
     }
 
     /// Hands a delivery on to its next candidate or, if none is left, to the schedule while its validity lasts.
-    fn retry(&self, record: Record, outcome: &Outcome, reason: &str, work: &mut Work) -> Result<(), Unreadable> {
+    fn retry(&self, mut record: Record, outcome: &Outcome, reason: &str, work: &mut Work) -> Result<(), Unreadable> {
         if work.mode == Mode::Recall {
             return Ok(());
         }
@@ -362,11 +362,11 @@ impl<L: Loads> Settlement<L> {
         } else if !valid_at(work.taken) {
             self.count(OutcomeAs::Expired);
             self.end(&header, State::Expired, outcome, false, work);
-        } else if let Some(hop) = self.routing.fail_over(&work.snapshot, &record)? {
+        } else if let Some(hop) = self.routing.fail_over(&work.snapshot, &mut record)? {
             self.count(OutcomeAs::FailedOver);
             work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));
             work.append(step::entry(&header, header.attempt, work.now, hop.step.clone()));
-            work.append(hop.entry());
+            work.append(hop.entry(&record));
         } else if valid_at(due) {
             self.count(OutcomeAs::Retried);
             work.append(step::entry(&header, header.attempt, at, Step::Retried(Retried { reason: reason.to_owned() })));

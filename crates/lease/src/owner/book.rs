@@ -113,10 +113,8 @@ pub(crate) struct Book {
     /// The newest marker.
     pub(crate) top: Option<Epoch>,
     pub(crate) open: BTreeMap<Attempt, Open>,
-    open_of: BTreeMap<Holder, BTreeSet<Attempt>>,
     pub(crate) waiting: BTreeMap<DeliveryId, Waiting>,
     pub(crate) over: BTreeMap<Attempt, Over>,
-    over_of: BTreeMap<Holder, BTreeSet<Attempt>>,
     /// Outcomes without a grant: the lane went back.
     pub(crate) gaps: BTreeMap<DeliveryId, OutcomeRecord>,
     pub(crate) places: Places,
@@ -128,10 +126,8 @@ impl Book {
             rules,
             top: None,
             open: BTreeMap::new(),
-            open_of: BTreeMap::new(),
             waiting: BTreeMap::new(),
             over: BTreeMap::new(),
-            over_of: BTreeMap::new(),
             gaps: BTreeMap::new(),
             places: Places::default(),
         }
@@ -148,16 +144,19 @@ impl Book {
         self.open.range(of).next_back().map(|(attempt, _)| *attempt)
     }
 
+    /// Looks through all that is open: asked when a farm comes, answers or stays away, not for each lease.
     pub(crate) fn open_of(&self, holder: &Holder) -> Vec<Attempt> {
-        self.open_of.get(holder).into_iter().flatten().copied().collect()
+        self.open.iter().filter(|(_, open)| open.holder == *holder).map(|(attempt, _)| *attempt).collect()
     }
 
+    /// As [`Book::open_of`].
     pub(crate) fn over_of(&self, holder: &Holder) -> Vec<Attempt> {
-        self.over_of.get(holder).into_iter().flatten().copied().collect()
+        self.over.iter().filter(|(_, over)| over.holder == *holder).map(|(attempt, _)| *attempt).collect()
     }
 
-    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
-        self.open_of.keys()
+    /// Each holder of something open, once. Looks through all of it.
+    pub(crate) fn holders(&self) -> BTreeSet<&Holder> {
+        self.open.values().map(|open| &open.holder).collect()
     }
 
     /// Whether a delivery waits for its next attempt at this place.
@@ -171,9 +170,7 @@ impl Book {
 
     /// The farm's journal surely holds it no more.
     pub(crate) fn forget(&mut self, attempt: Attempt) {
-        if let Some(over) = self.over.remove(&attempt) {
-            take(&mut self.over_of, &over.holder, attempt);
-        }
+        self.over.remove(&attempt);
     }
 
     /// Reads a grant (rule 3: it counts only under the newest marker before it).
@@ -191,7 +188,7 @@ impl Book {
         self.waiting.remove(&attempt.delivery);
         self.places.insert(place);
         let grant = Arc::new(grant);
-        self.insert_open(attempt, Open { grant: grant.clone(), holder, closing: Closing::No });
+        self.open.insert(attempt, Open { grant: grant.clone(), holder, closing: Closing::No });
         Ok(Change::Granted { attempt, grant })
     }
 
@@ -201,7 +198,7 @@ impl Book {
     /// As [`Book::read_grant`].
     pub(crate) fn read_released(&mut self, released: Released) -> Result<Change, RecordError> {
         let attempt = Attempt::read(&released.delivery, released.attempt)?;
-        let Some(open) = self.remove_open(attempt) else { return Ok(Change::Nothing) };
+        let Some(open) = self.open.remove(&attempt) else { return Ok(Change::Nothing) };
         self.wait(attempt.delivery, open.grant.clone(), Why::Released);
         Ok(Change::Released { attempt, grant: open.grant, reason: released.reason })
     }
@@ -217,7 +214,7 @@ impl Book {
             self.gaps.insert(attempt.delivery, record);
             return Ok(Change::Nothing);
         }
-        if let Some(open) = self.remove_open(attempt) {
+        if let Some(open) = self.open.remove(&attempt) {
             return Ok(self.end(attempt, open, kind, record));
         }
         if let Some(over) = self.over.get_mut(&attempt) {
@@ -268,7 +265,7 @@ impl Book {
         for grant in &piece.open {
             let attempt = Attempt::read(&grant.delivery, grant.attempt)?;
             let holder = grant.holder()?;
-            self.insert_open(attempt, Open { grant: Arc::new(grant.clone()), holder, closing: Closing::No });
+            self.open.insert(attempt, Open { grant: Arc::new(grant.clone()), holder, closing: Closing::No });
         }
         for (grants, why) in [(&piece.waiting, Why::Released), (&piece.resend, Why::Uncertain)] {
             for grant in grants {
@@ -283,7 +280,7 @@ impl Book {
         for closed in &piece.closed {
             let attempt = Attempt::read(&closed.delivery, closed.attempt)?;
             let holder = holder(&closed.farm, &closed.incarnation)?;
-            self.insert_over(attempt, Over { holder, grant: closed.grant.clone().map(Arc::new) });
+            self.over.insert(attempt, Over { holder, grant: closed.grant.clone().map(Arc::new) });
         }
         for gap in &piece.gaps {
             let attempt = Attempt::read(&gap.delivery, gap.attempt)?;
@@ -301,33 +298,8 @@ impl Book {
         // What is sent again has its end from a later attempt; a proof of this one changes nothing.
         let correctable = (uncertain && !resend) || !self.rules.keep(Rule::FirstCounts);
         let over = Over { holder: open.holder, grant: correctable.then(|| open.grant.clone()) };
-        self.insert_over(attempt, over);
-        Change::Ended { attempt, grant: open.grant, outcome: record.outcome, resend, lost: record.lost }
-    }
-
-    fn insert_open(&mut self, attempt: Attempt, open: Open) {
-        self.open_of.entry(open.holder.clone()).or_default().insert(attempt);
-        self.open.insert(attempt, open);
-    }
-
-    fn remove_open(&mut self, attempt: Attempt) -> Option<Open> {
-        let open = self.open.remove(&attempt)?;
-        take(&mut self.open_of, &open.holder, attempt);
-        Some(open)
-    }
-
-    fn insert_over(&mut self, attempt: Attempt, over: Over) {
-        self.over_of.entry(over.holder.clone()).or_default().insert(attempt);
         self.over.insert(attempt, over);
-    }
-}
-
-fn take(index: &mut BTreeMap<Holder, BTreeSet<Attempt>>, holder: &Holder, attempt: Attempt) {
-    if let Some(attempts) = index.get_mut(holder) {
-        attempts.remove(&attempt);
-        if attempts.is_empty() {
-            index.remove(holder);
-        }
+        Change::Ended { attempt, grant: open.grant, outcome: record.outcome, resend, lost: record.lost }
     }
 }
 

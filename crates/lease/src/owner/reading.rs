@@ -56,7 +56,7 @@ impl Owner {
         for farm in self.sessions.farms() {
             self.ask(&farm);
         }
-        for holder in self.book.holders().cloned().collect::<Vec<_>>() {
+        for holder in self.book.holders().into_iter().cloned().collect::<Vec<_>>() {
             self.sessions.miss(&holder, now.instant);
         }
         for waiting in self.book.waiting.values() {

@@ -23,7 +23,7 @@ struct Told {
 
 /// Adds an event to a story.
 pub(super) fn add(story: &mut Vec<u8>, offset: i64, event: Event) {
-    prost::encoding::message::encode(1, &Told { offset, event }, story);
+    story.extend_from_slice(&model::octets(&Story { told: vec![Told { offset, event }] }));
 }
 
 /// The events in the order in which they were told; `None` if the story can't be read.
