@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::keyring::MasterKey;
 use model::party::{
     ApiKey, Carries, Farm, OmsMultimedia, OmsProfile, OmsService, OmsSignUp, OmsUser, Rate, RatePrice, Route, Supplier,
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::DemoConfig;
 
 const TENANT: &str = "demo";
+/// Further tenants that are made at once: their commits share their syncs.
+const OTHERS_AT_ONCE: usize = 16;
 /// The farm inside the all-in-one process.
 pub(crate) const FARM: &str = "demo-farm";
 /// One valid mobile number per country with a price; their last four digits may be any.
@@ -218,13 +221,8 @@ async fn provision(
         routes.push(MULTIMEDIA.to_owned());
     }
     store.put_farm(farm(FARM, &routes)?).await?;
-    for other in others {
-        let id = TenantId::new(&other.name)?;
-        store.put_data_key(master.mint(&id, now, rand::random())).await?;
-        let hash = master.api_key_hash(&other.api_key);
-        store.put_api_key(ApiKey { name: "demo".into(), tenant: id.clone(), hash }).await?;
-        store.put_tenant(tenant(id)).await?;
-    }
+    let others = stream::iter(others).map(|other| provision_other(store, master, other, now));
+    others.buffer_unordered(OTHERS_AT_ONCE).try_collect::<()>().await?;
     let tenant = TenantId::new(TENANT)?;
     store.put_data_key(master.mint(&tenant, now, rand::random())).await?;
     let hash = master.api_key_hash(&credentials.api_key);
@@ -238,6 +236,15 @@ async fn provision(
     store.put_oms_user(user).await?;
     // The tenant last: it is the demo's, and whoever has its key may send.
     store.put_tenant(tenant).await?;
+    Ok(())
+}
+
+async fn provision_other(store: &AnyStore, master: &MasterKey, other: &Other, now: Timestamp) -> anyhow::Result<()> {
+    let id = TenantId::new(&other.name)?;
+    store.put_data_key(master.mint(&id, now, rand::random())).await?;
+    let hash = master.api_key_hash(&other.api_key);
+    store.put_api_key(ApiKey { name: "demo".into(), tenant: id.clone(), hash }).await?;
+    store.put_tenant(tenant(id)).await?;
     Ok(())
 }
 

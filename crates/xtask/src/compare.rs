@@ -1,10 +1,11 @@
-//! Measures the product side by side: `cargo xtask compare engines`, `cargo xtask compare kannel`.
+//! Measures the product side by side: `cargo xtask compare engines`, `cargo xtask compare kannel`, `cargo xtask compare growth`.
 //!
 //! Knows the order of a measurement; must not know how an installation is started nor how a figure is taken.
 
 mod centre;
 mod column;
 mod cost;
+mod growth;
 mod installation;
 mod kannel;
 mod load;
@@ -28,6 +29,9 @@ pub(crate) enum What {
     /// One release build and Debian's Kannel in turns: the same loader, texts and simulated service centre, receipts on. Kannel
     /// once with its spool and once without any store.
     Kannel(kannel::Options),
+    /// One release build on embedded engines as its store grows to ten million messages, and with up to ten thousand tenants: what
+    /// a message costs must stay the same. Takes some 20 GB of the disk, and as long as ten million messages take.
+    Growth(growth::Options),
     /// Becomes a program that ends with whoever started this.
     #[command(hide = true)]
     Hold {
@@ -75,6 +79,7 @@ pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
     match what {
         What::Engines(options) => compare(root, options),
         What::Kannel(options) => kannel::compare(root, options),
+        What::Growth(options) => growth::compare(root, options),
         What::Hold { program } => part::hold(program),
     }
 }

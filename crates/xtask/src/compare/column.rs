@@ -67,7 +67,7 @@ pub(crate) fn measure(column: Column, target: &Path, options: &Options) -> anyho
     let folder = installation::empty(&target.join("compare").join(column.title().replace(' ', "-")))?;
     let servers = backing.as_ref().map(Backing::servers).transpose()?;
     let way = Way::Modems(Modems::start(&folder, target, options.modems)?);
-    let installation = Installation::begin(folder, target, way, servers)?;
+    let installation = Installation::begin(folder, target, way, servers, 1)?;
     let mut bench = Bench { installation, backing: backing.as_ref(), target, options };
     let figures = bench.run(column)?;
     bench.installation.end()?;

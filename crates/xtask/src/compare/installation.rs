@@ -39,6 +39,8 @@ pub(crate) struct Installation {
     servers: Option<Servers>,
     ports: Ports,
     way: Way,
+    /// Of the demo.
+    tenants: u32,
     roles: Vec<Part>,
 }
 
@@ -82,9 +84,15 @@ struct Demo {
 
 impl Installation {
     /// Begins one in an empty folder, without anybody who drives the links.
-    pub(crate) fn begin(folder: PathBuf, target: &Path, way: Way, servers: Option<Servers>) -> anyhow::Result<Self> {
+    pub(crate) fn begin(
+        folder: PathBuf,
+        target: &Path,
+        way: Way,
+        servers: Option<Servers>,
+        tenants: u32,
+    ) -> anyhow::Result<Self> {
         let (carillon, ports) = (target.join("release/carillon"), Ports::choose()?);
-        let mut installation = Self { folder, carillon, servers, ports, way, roles: Vec::new() };
+        let mut installation = Self { folder, carillon, servers, ports, way, tenants, roles: Vec::new() };
         installation.seed()?;
         installation.start_roles()?;
         Ok(installation)
@@ -138,6 +146,11 @@ impl Installation {
         words.map(str::to_owned).to_vec()
     }
 
+    /// Where everything is kept.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// What the ledger says now; an error if it does not add up.
     pub(crate) fn ledger(&self) -> anyhow::Result<Ledger> {
         let demo = fs::read(self.folder.join("data/demo.json")).context("the demo's file")?;
@@ -176,7 +189,8 @@ impl Installation {
 
     /// The demo's first start, stopped as soon as tenant, prices and farm are made.
     fn seed(&mut self) -> anyhow::Result<()> {
-        let settings = self.write_settings("seed", "[demo]\nmodems_per_route = 1\ndrive_modems = false\n")?;
+        let demo = format!("[demo]\ntenants = {}\nmodems_per_route = 1\ndrive_modems = false\n", self.tenants);
+        let settings = self.write_settings("seed", &demo)?;
         let ops = self.ports.ops[3];
         let mut arguments = self.common(&settings);
         if self.servers.is_some() {
@@ -238,8 +252,7 @@ impl Installation {
     }
 
     fn common(&self, settings: &Path) -> Vec<String> {
-        let data = self.folder.join("data");
-        ["--data", &shown(&data), "--config", &shown(settings)].map(str::to_owned).to_vec()
+        ["--data", &shown(&self.data()), "--config", &shown(settings)].map(str::to_owned).to_vec()
     }
 
     fn write_settings(&self, name: &str, more: &str) -> anyhow::Result<PathBuf> {

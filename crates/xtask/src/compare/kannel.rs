@@ -97,7 +97,7 @@ impl Bench<'_> {
         let centre = Centre::start(&folder, self.target, self.options.binds, self.options.window)?;
         let (accepting, run) = match row {
             Row::Carillon | Row::CarillonOms | Row::CarillonBatch => {
-                let mut carillon = Installation::begin(folder, self.target, Way::Smpp(centre), None)?;
+                let mut carillon = Installation::begin(folder, self.target, Way::Smpp(centre), None, 1)?;
                 let mut fixed = carillon.loader_arguments();
                 fixed.extend(row.door().iter().map(|word| (*word).to_owned()));
                 let processes = |carillon: &Installation| carillon.roles().chain([carillon.network()]).collect();
