@@ -30,7 +30,7 @@ pub(crate) enum What {
     /// once with its spool and once without any store.
     Kannel(kannel::Options),
     /// One release build on embedded engines as its store grows to ten million messages, and with up to ten thousand tenants: what
-    /// a message costs must stay the same. Takes some 20 GB of the disk, and as long as ten million messages take.
+    /// a message costs must stay the same. Takes some 6 GB of the disk, and as long as ten million messages take.
     Growth(growth::Options),
     /// Becomes a program that ends with whoever started this.
     #[command(hide = true)]
