@@ -4,7 +4,8 @@ use model::Lane;
 
 use crate::{Bounds, Bus, BusError, Consumed, EmbeddedBus, Entry, Group, LaneInfo, Membership, Position, Read};
 
-/// Whichever engine the configuration names.
+/// Whichever engine the configuration names. The futures of Kafka are behind a pointer, so that those who ask the embedded engine
+/// do not carry them.
 #[derive(Clone)]
 pub enum AnyBus {
     /// Files of this process.

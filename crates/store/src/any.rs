@@ -13,6 +13,9 @@ use crate::{
 };
 
 /// Whichever engine the configuration names.
+///
+/// The futures of the one on servers are behind a pointer: they are large, and every future that asks a store would carry
+/// them, and move them, on the embedded engine, too.
 #[derive(Clone)]
 pub enum AnyStore {
     /// SQLite in this process.

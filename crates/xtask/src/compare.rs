@@ -12,7 +12,7 @@ mod load;
 mod part;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -85,12 +85,7 @@ pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
 }
 
 fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let target = machine::target(root);
-    if options.no_build {
-        check_built(&target, &BUILT)?;
-    } else {
-        build(root, options)?;
-    }
+    let target = built(root, options.no_build, "network")?;
     let mut columns: Vec<Figures> = Vec::new();
     for column in &options.columns {
         eprintln!("=== {}", column.title());
@@ -105,23 +100,23 @@ fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
     report.check()
 }
 
-/// What is measured, in the folder of release builds.
-const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/network"];
-
-fn check_built(target: &Path, built: &[&'static str]) -> anyhow::Result<()> {
-    let absent = built.iter().find(|name| !target.join("release").join(name).is_file());
-    anyhow::ensure!(absent.is_none(), "release/{} was not built yet: leave out --no-build", absent.unwrap_or(&""));
-    Ok(())
-}
-
-/// One build for all columns, and the loader and the simulated network of the same sources.
-fn build(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let mut arguments = vec!["build", "--release", "--workspace", "--features", "carillon/cluster"];
-    arguments.extend(["--bin", "carillon", "--bin", "loadtest", "--example", "network"]);
-    if options.json {
-        // Nothing but the object goes to the standard output.
-        command::output(root, "cargo", &arguments).map(drop)
+/// Where what is measured stands: one release build of the product, the loader and a simulated network (an example) of the same
+/// sources, or what was built before.
+fn built(root: &Path, no_build: bool, example: &str) -> anyhow::Result<PathBuf> {
+    let target = machine::target(root);
+    if no_build {
+        let names = ["carillon".to_owned(), "loadtest".to_owned(), format!("examples/{example}")];
+        let absent = names.iter().find(|name| !target.join("release").join(name).is_file());
+        anyhow::ensure!(
+            absent.is_none(),
+            "release/{} was not built yet: leave out --no-build",
+            absent.map_or("", |n| n)
+        );
     } else {
-        command::run(root, "cargo", &arguments)
+        let mut arguments = vec!["build", "--release", "--workspace", "--features", "carillon/cluster"];
+        arguments.extend(["--bin", "carillon", "--bin", "loadtest", "--example", example]);
+        // Nothing but the result goes to the standard output.
+        command::run_aside(root, "cargo", &arguments)?;
     }
+    Ok(target)
 }

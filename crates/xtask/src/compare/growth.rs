@@ -13,10 +13,7 @@ use serde::Serialize;
 use super::centre::Centre;
 use super::installation::{self, Installation, Way};
 use super::load::{self, Load};
-use crate::{command, machine};
 
-/// What is measured, in the folder of release builds.
-const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/smsc"];
 /// The binds and the process's pools are warm after so many.
 const WARM_UP_MESSAGES: u64 = 2_000;
 /// Binds of each account, and messages under way at once on each.
@@ -76,15 +73,7 @@ struct Report {
 }
 
 pub(crate) fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let target = machine::target(root);
-    if options.no_build {
-        super::check_built(&target, &BUILT)?;
-    } else {
-        let mut arguments = vec!["build", "--release", "--workspace", "--features", "carillon/cluster"];
-        arguments.extend(["--bin", "carillon", "--bin", "loadtest", "--example", "smsc"]);
-        // Nothing but the result goes to the standard output.
-        command::run_aside(root, "cargo", &arguments)?;
-    }
+    let target = super::built(root, options.no_build, "smsc")?;
     let mut report = Report { by_messages: by_messages(&target, options)?, by_tenants: Vec::new() };
     for &tenants in &options.tenants {
         let mut bench = Bench::begin(&target, options, tenants)?;

@@ -16,10 +16,8 @@ use super::centre::Centre;
 use super::column::load_average;
 use super::installation::{self, Installation, Way};
 use super::load::{self, Load};
-use crate::{command, machine};
+use crate::machine;
 
-/// What is measured, in the folder of release builds.
-const BUILT: [&str; 3] = ["carillon", "loadtest", "examples/smsc"];
 /// The binds and the processes' pools are warm after so many.
 const WARM_UP_MESSAGES: u64 = 2_000;
 const MESSAGES_MAX: u64 = 100_000_000;
@@ -59,15 +57,7 @@ pub(crate) struct Options {
 
 pub(crate) fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
     machine::prepare_kannel()?;
-    let target = machine::target(root);
-    if options.no_build {
-        super::check_built(&target, &BUILT)?;
-    } else {
-        let mut arguments = vec!["build", "--release", "--workspace", "--features", "carillon/cluster"];
-        arguments.extend(["--bin", "carillon", "--bin", "loadtest", "--example", "smsc"]);
-        // Nothing but the result goes to the standard output.
-        command::run_aside(root, "cargo", &arguments)?;
-    }
+    let target = super::built(root, options.no_build, "smsc")?;
     let mut report = Report::new(options);
     for round in 1..=options.rounds {
         for &row in &options.rows {
