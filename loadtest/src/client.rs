@@ -96,9 +96,12 @@ impl Endpoint {
 }
 
 impl Head {
-    /// Adds a header. Neither name nor value may have a line's end.
+    /// Adds a header.
+    ///
+    /// # Panics
+    /// On a line's end in the value: it would be the next header.
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
-        debug_assert!(!value.contains(['\r', '\n']), "a value is one line");
+        assert!(!value.contains(['\r', '\n']), "a value is one line");
         self.put(&["\r\n", name, ": ", value])
     }
 

@@ -282,6 +282,7 @@ impl Target {
             target.api_key = named.with_context(|| format!("no tenant `{tenant}` in `{}`", path.display()))?.api_key;
             target.user_id = String::new();
         }
+        target.check_keys()?;
         Ok(target)
     }
 
@@ -302,7 +303,18 @@ impl Target {
         Ok(target)
     }
 
+    /// Keys go into headers as they are.
+    fn check_keys(&self) -> anyhow::Result<()> {
+        let sound = |key: &str| key.bytes().all(|octet| octet.is_ascii_graphic());
+        ensure!(
+            self.api_keys().all(sound),
+            "an API key of `--demo` or `--api-key-file` has characters that no key has"
+        );
+        Ok(())
+    }
+
     fn check(&self, options: &Options) -> anyhow::Result<()> {
+        self.check_keys()?;
         ensure!(options.messages > 0, "`--messages` must be at least 1");
         ensure!(options.connections > 0, "`--connections` must be at least 1");
         ensure!(options.batch_messages > 0, "`--batch-messages` must be at least 1");
