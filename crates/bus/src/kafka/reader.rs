@@ -73,10 +73,12 @@ impl Reader {
     async fn read_open(&self, partition: &Arc<Partition>, from: i64, max: usize) -> Result<Vec<Read>, BusError> {
         loop {
             partition.check_kept(from)?;
+            // First how far it was taken, then what there is: what another reader takes after this is looked at once more.
+            let seen = partition.tail.position();
             if let Some(found) = partition.newest(from, max, self.options.read_bytes_max) {
                 return told(partition, found);
             }
-            match partition.tail.position() {
+            match seen {
                 // What follows what was taken last: nobody need be asked whether it can be.
                 Some(position) if position == from => {}
                 Some(position) if from < position => {
@@ -89,7 +91,7 @@ impl Reader {
                         return told(partition, found);
                     }
                     // Nothing is between it and what is followed.
-                    self.pump(partition, position).await?;
+                    self.pump(partition, position, seen).await?;
                     let found = partition.newest(position, max, self.options.read_bytes_max);
                     if let Some(found) = found {
                         return told(partition, found);
@@ -98,12 +100,12 @@ impl Reader {
                 }
                 _ => self.check(partition, from).await?,
             }
-            self.pump(partition, from).await?;
+            self.pump(partition, from, seen).await?;
         }
     }
 
-    async fn pump(&self, partition: &Arc<Partition>, from: i64) -> Result<(), BusError> {
-        match self.follower.pump(partition, from).await {
+    async fn pump(&self, partition: &Arc<Partition>, from: i64, seen: Option<i64>) -> Result<(), BusError> {
+        match self.follower.pump(partition, from, seen).await {
             Ok(()) => Ok(()),
             Err(Ended::OutOfRange) => self.check(partition, from).await,
             Err(Ended::Failed(source)) => Err(BusError::Read { lane: partition.lane.clone(), source }),

@@ -104,15 +104,15 @@ impl Follower {
     }
 
     /// Waits until a block comes at or after `from`, and puts it and what came with it with the partition's newest. Returns
-    /// without one if another reader took it. Can be cancelled.
-    pub(super) async fn pump(&self, partition: &Arc<Partition>, from: i64) -> Result<(), Ended> {
+    /// without one if another reader took something since the caller saw the tail at `seen`, before it looked at what there is.
+    /// Can be cancelled.
+    pub(super) async fn pump(&self, partition: &Arc<Partition>, from: i64, seen: Option<i64>) -> Result<(), Ended> {
         let tail = &partition.tail;
-        let before = tail.position();
         let mut queue = tail.queue.lock().await;
-        if tail.position() != before {
-            return Ok(()); // somebody else held it, and took something
+        if tail.position() != seen {
+            return Ok(());
         }
-        if before.is_none_or(|position| super::block::record_of(from) > super::block::record_of(position) + AHEAD_MAX) {
+        if seen.is_none_or(|position| super::block::record_of(from) > super::block::record_of(position) + AHEAD_MAX) {
             *queue = None;
             let start = super::block::record_of(from);
             *queue = Some(self.assign(partition, start).await.map_err(Ended::Failed)?);

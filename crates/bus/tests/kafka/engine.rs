@@ -320,3 +320,40 @@ async fn what_the_brokers_cannot_promise_is_found() {
     }
     bus.close().await;
 }
+
+/// What one takes between another's look at what there is and its wait for what comes is not missed by the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_to_read_while_another_does_misses_nothing() {
+    const LANES: [Lane; 4] = [Lane::Accepted, Lane::Outcomes, Lane::Events, Lane::Changes];
+    const ROUNDS: u64 = 8;
+    let cluster = Cluster::new();
+    let writer = cluster.open(cluster.options("writer")).await;
+    for lane in LANES {
+        writer.create(&lane).await.unwrap();
+        writer.append(&lane, (0..64).map(|n| Entry::new(format!("{n}"), "x")).collect()).await.unwrap();
+    }
+    for round in 0..ROUNDS {
+        let bus = cluster.open(cluster.options("reader")).await;
+        let mut readers = tokio::task::JoinSet::new();
+        for (n, lane) in LANES.iter().enumerate() {
+            for partition in 0..lane.partitions() {
+                // The one looks while the other's first fetch is under way: when exactly, nobody knows.
+                let later = Duration::from_millis(2 * (n as u64 * 4 + u64::from(partition)) + round);
+                for wait in [Duration::ZERO, later] {
+                    let (bus, lane) = (bus.clone(), lane.clone());
+                    readers.spawn(async move {
+                        tokio::time::sleep(wait).await;
+                        let read = tokio::time::timeout(WAIT, bus.read(&lane, partition, 0, 1_000)).await;
+                        let read = read.unwrap_or_else(|_| panic!("`{lane}` {partition}: stood still, {wait:?} later"));
+                        read.unwrap().len()
+                    });
+                }
+            }
+        }
+        let read: usize = readers.join_all().await.into_iter().sum();
+        assert_eq!(read, 2 * 64 * LANES.len(), "both read all there is");
+        bus.close().await;
+    }
+    writer.close().await;
+    cluster.remove().await;
+}

@@ -100,6 +100,11 @@ impl Plan {
         std::fs::create_dir_all(data).unwrap();
         let config = self.write_settings(settings);
         let client = client();
+        // A network that was killed leaves links to terminals that may be another network's by now.
+        let devices = data.join("sim/dev");
+        if devices.exists() {
+            std::fs::remove_dir_all(devices).unwrap();
+        }
         let mut network = self.network(data, &config);
         let first = read_demo(data).is_none();
         network.start();
@@ -198,26 +203,35 @@ impl Plan {
     }
 }
 
-/// Waits until all are ready. If one is not, the others' logs may tell why.
+/// Waits until all are ready. If some are not, they tell why, and then the logs of the others.
 async fn all_ready(parts: &mut [Part], client: &reqwest::Client) {
     let begun = Instant::now();
     loop {
-        let mut missing = Vec::new();
-        for part in parts.iter_mut() {
-            let ended = part.has_ended();
-            if ended || !part.is_ready(client).await {
-                missing.push(format!("{part:?}{}", if ended { " (ended)" } else { "" }));
+        let (mut missing, mut ended) = (Vec::new(), false);
+        for (n, part) in parts.iter_mut().enumerate() {
+            if part.has_ended() {
+                missing.push((n, "it ended".to_owned()));
+                ended = true;
+            } else if let Some(reason) = part.unready(client).await {
+                missing.push((n, reason));
             }
         }
         if missing.is_empty() {
             return;
         }
-        if begun.elapsed() > PATIENCE || missing.iter().any(|part| part.ends_with("(ended)")) {
-            let logs: Vec<String> = parts.iter().map(|part| format!("--- {part:?}\n{}", tail(&part.log))).collect();
-            panic!("not ready: {missing:?}\n{}", logs.join("\n"));
+        if ended || begun.elapsed() > PATIENCE {
+            panic!("not ready after {:?}\n{}", begun.elapsed(), logs(parts, &missing));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The logs of all, first of those that are not ready.
+fn logs(parts: &[Part], missing: &[(usize, String)]) -> String {
+    let unready = missing.iter().map(|(n, reason)| (&parts[*n], reason.as_str()));
+    let others = parts.iter().enumerate().filter(|(n, _)| missing.iter().all(|(one, _)| one != n));
+    let told = unready.chain(others.map(|(_, part)| (part, "ready")));
+    told.map(|(part, reason)| format!("--- {part:?}: {reason}\n{}\n", tail(&part.log))).collect()
 }
 
 impl Drop for Plan {

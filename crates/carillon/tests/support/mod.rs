@@ -234,7 +234,9 @@ impl Carillon {
             if message["state"] == state {
                 return message;
             }
-            assert!(begun.elapsed() < PATIENCE, "waited for `{state}`: {message:#}\n{}", self.log_tail());
+            if begun.elapsed() > PATIENCE {
+                self.give_up(&format!("waited for `{state}`: {message:#}")).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -260,7 +262,9 @@ impl Carillon {
             if ledger["pending"] == 0 {
                 return ledger;
             }
-            assert!(begun.elapsed() < PATIENCE, "still pending: {ledger:#}\n{}", self.log_tail());
+            if begun.elapsed() > PATIENCE {
+                self.give_up(&format!("still pending: {ledger:#}")).await;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -273,7 +277,9 @@ impl Carillon {
             if ledger["accepted"].as_u64().unwrap() >= accepted {
                 return ledger;
             }
-            assert!(begun.elapsed() < PATIENCE, "fewer than {accepted} accepted: {ledger:#}");
+            if begun.elapsed() > PATIENCE {
+                self.give_up(&format!("fewer than {accepted} accepted: {ledger:#}")).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -281,6 +287,25 @@ impl Carillon {
     /// What the simulated network received since the page was turned.
     pub(crate) fn received(&self) -> Vec<Received> {
         received(&self.demo.sim_log).split_off(self.page.lock().unwrap().received)
+    }
+
+    /// Fails the test, with all that may tell why.
+    async fn give_up(&self, what: &str) -> ! {
+        panic!("{what}\n{}\n{}", self.lags().await, self.log_tail());
+    }
+
+    /// What waits in the lanes for whom, as those that share in the work tell it.
+    async fn lags(&self) -> String {
+        let mut told = String::new();
+        for part in &self.parts {
+            let Some(ops) = &part.ops else { continue };
+            let Ok(answer) = self.client.get(format!("{ops}/metrics")).send().await else { continue };
+            let metrics = answer.text().await.unwrap_or_default();
+            let lags =
+                metrics.lines().filter(|line| line.contains("lag") && !line.starts_with('#') && !line.ends_with(" 0"));
+            told.extend(lags.map(|line| format!("{part:?}: {line}\n")));
+        }
+        told
     }
 
     pub(crate) fn log_tail(&self) -> String {

@@ -102,8 +102,17 @@ impl Part {
 
     /// Whether it says that work is welcome.
     pub(crate) async fn is_ready(&self, client: &reqwest::Client) -> bool {
+        self.unready(client).await.is_none()
+    }
+
+    /// Why no work is welcome, in its own words; `None` if it is.
+    pub(crate) async fn unready(&self, client: &reqwest::Client) -> Option<String> {
         let ops = self.ops.as_ref().expect("its address is known");
-        client.get(format!("{ops}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
+        match client.get(format!("{ops}/readyz")).send().await {
+            Ok(answer) if answer.status() == 200 => None,
+            Ok(answer) => Some(answer.text().await.unwrap_or_else(|error| format!("{error:?}"))),
+            Err(error) => Some(format!("{error:?}")),
+        }
     }
 
     /// Waits until it is ready.
