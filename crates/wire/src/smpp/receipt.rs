@@ -1,5 +1,7 @@
 //! Delivery receipts (SMPP 3.4, 5.2.12, Appendix B) as statuses. Knows how suppliers write them; must not know who waits.
 
+use std::borrow::Cow;
+
 use crate::tpdu::Status;
 
 use super::message_id::{IdForm, reference};
@@ -61,9 +63,9 @@ const KIND_BITS: u8 = 0x3c;
 const RECEIPT: u8 = 0x04;
 const INTERMEDIATE: u8 = 0x20;
 /// What a word of the text begins with that is no value.
-const KEYS: [&str; 6] = ["sub:", "dlvrd:", "submit", "done", "stat:", "err:"];
+const KEYS: [&[u8]; 6] = [b"sub:", b"dlvrd:", b"submit", b"done", b"stat:", b"err:"];
 /// The key behind which the text of the message begins: nothing in it is about the receipt.
-const TEXT_KEY: &str = "text:";
+const TEXT_KEY: &[u8] = b"text:";
 
 /// TP-ST of what is still on its way.
 const ON_ITS_WAY: Status = Status(0x30);
@@ -93,9 +95,9 @@ impl Receipts {
     pub fn read(&self, message: &Message) -> Result<Receipt, ReceiptError> {
         let text = Text::of(message);
         let id = message.tlvs.string(Tag::RECEIPTED_MESSAGE_ID).filter(|id| !id.is_empty());
-        let id = id.or_else(|| text.value("id:")).ok_or(ReceiptError::NoId)?;
+        let id = id.or_else(|| text.value(b"id:").map(in_letters)).ok_or(ReceiptError::NoId)?;
         let state = message.tlvs.number(Tag::MESSAGE_STATE).and_then(of_number);
-        let state = state.or_else(|| text.value("stat:").and_then(|word| of_word(&word)));
+        let state = state.or_else(|| text.value(b"stat:").and_then(of_word));
         let is_final = message.esm_class & KIND_BITS != INTERMEDIATE;
         let status = match state {
             Some(status) if is_final => status,
@@ -110,7 +112,9 @@ impl Receipts {
             reference: reference(&id, self.receipt_id),
             recipient: recipient.to_number(&self.country),
             status,
-            moment: text.value("done date:").and_then(|date| receipt_moment(&date, self.utc_offset_minutes)),
+            moment: text
+                .value(b"done date:")
+                .and_then(|date| receipt_moment(&in_letters(date), self.utc_offset_minutes)),
         })
     }
 }
@@ -130,11 +134,11 @@ fn of_number(state: u32) -> Option<Status> {
         9 => "SKIPPED",
         _ => return None,
     };
-    of_word(word)
+    of_word(word.as_bytes())
 }
 
 /// `stat:` (Appendix B), with the longer words some suppliers write.
-fn of_word(word: &str) -> Option<Status> {
+fn of_word(word: &[u8]) -> Option<Status> {
     let states: [(&str, Status); 12] = [
         ("DELIV", Status(0x00)),
         ("EXPIRED", Status(0x46)),
@@ -150,43 +154,50 @@ fn of_word(word: &str) -> Option<Status> {
         ("BUFFERED", ON_ITS_WAY),
         ("UNKNOWN", ON_ITS_WAY),
     ];
-    let word = word.to_ascii_uppercase();
-    states.into_iter().find(|(begin, _)| word.starts_with(begin)).map(|(_, status)| status)
+    states.into_iter().find(|(begin, _)| begins_with(word, begin.as_bytes())).map(|(_, status)| status)
 }
 
-/// The text of a receipt, without the text of the message. `keys` is the same in small letters.
-struct Text {
-    text: String,
-    keys: String,
+fn begins_with(word: &[u8], begin: &[u8]) -> bool {
+    word.get(..begin.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(begin))
 }
 
-impl Text {
-    fn of(message: &Message) -> Self {
+/// Octets as the letters of Latin-1.
+fn in_letters(octets: &[u8]) -> String {
+    octets.iter().map(|octet| char::from(*octet)).collect()
+}
+
+/// The text of a receipt, without the text of the message.
+struct Text<'a>(Cow<'a, [u8]>);
+
+impl<'a> Text<'a> {
+    fn of(message: &'a Message) -> Self {
         let octets = message.text_octets();
         // Receipts are ASCII in whatever coding they claim; a UCS-2 one has a zero before each letter.
-        let mut text: String = octets.iter().filter(|octet| **octet != 0).map(|octet| char::from(*octet)).collect();
-        let mut keys = text.to_ascii_lowercase();
-        if let Some(end) = find_key(&keys, TEXT_KEY) {
-            text.truncate(end);
-            keys.truncate(end);
+        if octets.contains(&0) {
+            let mut letters: Vec<u8> = octets.iter().copied().filter(|octet| *octet != 0).collect();
+            letters.truncate(find_key(&letters, TEXT_KEY).unwrap_or(letters.len()));
+            return Self(letters.into());
         }
-        Self { text, keys }
+        Self(octets[..find_key(octets, TEXT_KEY).unwrap_or(octets.len())].into())
     }
 
     /// The word behind a key.
-    fn value(&self, key: &str) -> Option<String> {
-        let begin = find_key(&self.keys, key)? + key.len();
-        let word = self.text[begin..].split_whitespace().next()?;
+    fn value(&self, key: &[u8]) -> Option<&[u8]> {
+        let rest = &self.0[find_key(&self.0, key)? + key.len()..];
+        let is_space = |octet: &u8| char::from(*octet).is_whitespace();
+        let word = rest.split(is_space).find(|word| !word.is_empty())?;
         // `id:` without a value: the next word is another key.
-        let is_key = |key: &&str| word.get(..key.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(key));
-        (!KEYS.iter().any(is_key)).then(|| word.to_owned())
+        (!KEYS.iter().any(|key| begins_with(word, key))).then_some(word)
     }
 }
 
-/// Where a key stands as a word of its own.
-fn find_key(text: &str, key: &str) -> Option<usize> {
-    let starts_word = |at: &usize| text[..*at].chars().next_back().is_none_or(|before| !before.is_alphanumeric());
-    text.match_indices(key).map(|(at, _)| at).find(starts_word)
+/// Where a key, which ends in a colon, stands as a word of its own, in capital or small letters.
+fn find_key(text: &[u8], key: &[u8]) -> Option<usize> {
+    let starts_word = |at: usize| at == 0 || !char::from(text[at - 1]).is_alphanumeric();
+    let colons = text.iter().enumerate().filter(|(_, octet)| **octet == b':');
+    colons
+        .filter_map(|(colon, _)| (colon + 1).checked_sub(key.len()))
+        .find(|at| begins_with(&text[*at..], key) && starts_word(*at))
 }
 
 #[cfg(test)]
