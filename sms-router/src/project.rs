@@ -3,12 +3,12 @@
 use bus::{Bus, Entry, Group, Read};
 use model::event::{Event, Step};
 use model::push::{Change, ChangeKind, Told};
-use model::record::{Record, RecordError};
+use model::record::RecordError;
 use model::reply::MailRecord;
 use model::report::Ending;
 use model::{Lane, Timestamp};
 use runtime::Stop;
-use store::{AcceptedRow, Projection, Store};
+use store::{AcceptedRow, EventRow, Projection, Store};
 
 use crate::RouterError;
 use crate::deadletter::{self, Origin};
@@ -80,19 +80,15 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         let (mut accepted, mut events, mut told) = (Vec::new(), Vec::new(), Vec::new());
         let now = self.desk.clock.now();
         for read in batch {
-            let offset = read.offset;
             if self.source.lane == Lane::Accepted {
-                let Ok(record) = Record::read(read.payload) else { continue };
-                if !record.header.is_void(read.at) {
-                    accepted.extend(AcceptedRow::of(offset, &record.header).ok());
-                }
+                accepted.extend(AcceptedRow::read(read.offset, read.at, read.payload).ok().flatten());
                 continue;
             }
             match event(&read) {
-                Ok(event) => {
-                    told.extend(told_of(&event));
-                    told.extend(reported(&event, now));
-                    events.push((offset, event));
+                Ok(row) => {
+                    told.extend(told_of(&row.event));
+                    told.extend(reported(&row.event, now));
+                    events.push(row);
                 }
                 Err(error) => told.push(self.bury(read, &error)),
             }
@@ -152,7 +148,7 @@ fn reported(event: &Event, now: Timestamp) -> Option<(Lane, Entry)> {
 }
 
 /// An event; one of a kind this build does not know is not read as nothing.
-fn event(read: &Read) -> Result<Event, RecordError> {
-    let event = Event::read(read.payload.clone())?;
-    if event.step.is_some() { Ok(event) } else { Err(RecordError::Field("step")) }
+fn event(read: &Read) -> Result<EventRow, RecordError> {
+    let row = EventRow::read(read.offset, read.payload.clone())?;
+    if row.event.step.is_some() { Ok(row) } else { Err(RecordError::Field("step")) }
 }

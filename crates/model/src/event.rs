@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use prost::encoding::{self, DecodeContext};
 
 use crate::push::Notice;
 use crate::record::{Amount, RecordError};
@@ -45,6 +46,9 @@ pub struct Event {
     #[prost(oneof = "Step", tags = "20, 21, 22, 23, 24, 25, 26")]
     pub step: Option<Step>,
 }
+
+/// Tenant, message, time of acceptance, notice and report: see [`Event::without_place`].
+const PLACE: [u32; 5] = [1, 2, 8, 9, 10];
 
 /// What happened.
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -205,6 +209,24 @@ impl Event {
         Ok(event)
     }
 
+    /// What a row needs of an event's octets that says itself whose it is, of which message, and when that was accepted; and nobody
+    /// is told by a row. Fields of later builds stay in.
+    ///
+    /// # Errors
+    /// [`RecordError::Decode`].
+    pub fn without_place(octets: &[u8]) -> Result<Vec<u8>, RecordError> {
+        let (mut kept, mut rest) = (Vec::with_capacity(octets.len()), octets);
+        while !rest.is_empty() {
+            let field = rest;
+            let (tag, wire_type) = encoding::decode_key(&mut rest)?;
+            encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
+            if !PLACE.contains(&tag) {
+                kept.extend_from_slice(&field[..field.len() - rest.len()]);
+            }
+        }
+        Ok(kept)
+    }
+
     /// The event as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
@@ -258,5 +280,46 @@ impl Step {
             Step::KeyReused(_) => "key-reused",
             other => other.state().map_or("unknown", State::as_str),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a later build might write: one more field.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct LaterEvent {
+        #[prost(string, tag = "1")]
+        tenant: String,
+        #[prost(uint32, tag = "5")]
+        attempt: u32,
+        #[prost(string, tag = "900")]
+        novelty: String,
+    }
+
+    #[test]
+    fn a_row_keeps_all_but_its_place() {
+        let unit = Amount { micros: -7, currency: "EUR".into() };
+        let step = Step::Routed(Routed { route: "a".repeat(300), unit, ..Routed::default() });
+        let row = Event { delivery: 1, deliveries: 2, attempt: 3, at_ms: 4, segments: 5, ..Event::default() };
+        let row = Event { step: Some(step), ..row };
+        let report = Some(ReportTo { data_key: "far".into(), ..ReportTo::default() });
+        let (notice, message) = (Some(Notice { seq: 1, ..Notice::default() }), vec![1; 16]);
+        let event = Event { tenant: "acme".into(), message, accepted_ms: 6, notice, report, ..row.clone() };
+        assert_eq!(Event::without_place(&event.to_bytes()), Ok(row.to_bytes().to_vec()));
+    }
+
+    #[test]
+    fn a_row_keeps_what_a_later_build_tells() {
+        let later = LaterEvent { tenant: "acme".into(), attempt: 2, novelty: "x".into() };
+        let kept = Event::without_place(&later.encode_to_vec()).unwrap();
+        assert_eq!(LaterEvent::decode(kept.as_slice()), Ok(LaterEvent { tenant: String::new(), ..later }));
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        assert!(matches!(Event::without_place(&[0x0a, 5, 1]), Err(RecordError::Decode(_))));
+        assert_eq!(Event::without_place(&[]), Ok(Vec::new()));
     }
 }

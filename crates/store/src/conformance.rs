@@ -14,8 +14,8 @@ use model::record::Amount;
 use model::{Allowance, DeliveryId, Lane, MessageId, RouterName, State, SupplierId, TenantId, Timestamp};
 
 use crate::{
-    AcceptedRow, Cancelled, Conversation, Fate, InboundOwner, InboundPart, InboundPlace, InboundRow, InboundTaken,
-    KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
+    AcceptedRow, Cancelled, Conversation, EventRow, Fate, InboundOwner, InboundPart, InboundPlace, InboundRow,
+    InboundTaken, KEEP_MS_MIN, Ledger, Projection, ReferenceClosed, ReferenceRow, RouterSeat, ScheduledRow, Store,
 };
 
 /// When the suite's messages are accepted: within one hour.
@@ -119,7 +119,7 @@ impl Story {
                 report: None,
                 step: Some(step.clone()),
             };
-            (self.events + nth as i64, event)
+            EventRow::read(self.events + nth as i64, event.to_bytes()).expect("what was just written")
         };
         let events: Vec<_> = steps.iter().enumerate().map(event).collect();
         self.events += events.len() as i64;
@@ -356,7 +356,7 @@ async fn tenants_are_apart<S: Store>(open: &impl AsyncFn() -> S) {
     assert_eq!(all, vec![]);
     // An event under a foreign name can't be told into a tenant's message.
     let mut foreign = one.tell(&[(a, 1, ended(State::Delivered))]);
-    foreign.events[0].1.tenant = "apart-other".into();
+    foreign.events[0].event.tenant = "apart-other".into();
     project(&store, &foreign).await;
     check_ledger(&store, &one, &[], &[(State::Accepted, 1)]).await;
 }

@@ -31,7 +31,7 @@ pub use inbound::{
 pub use push::{Document, DocumentKind, NOTIFICATION_MS, NotificationRow, WindowRow, WindowSeat, WindowStamp};
 pub use sqlite::EmbeddedStore;
 pub use views::{
-    AcceptedRow, Cancelled, Claim, DeliveryView, Ledger, MessageView, Parties, Projection, ReferenceClosed,
+    AcceptedRow, Cancelled, Claim, DeliveryView, EventRow, Ledger, MessageView, Parties, Projection, ReferenceClosed,
     ReferenceRow, Revision, RouterSeat, ScheduledRow, Usage,
 };
 

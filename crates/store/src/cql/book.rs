@@ -11,7 +11,7 @@ use super::figures::{ALL, Figures};
 use super::place::{self, Place};
 use super::timeline::{Life, Told};
 use crate::delivery::{Acceptance, Delivery};
-use crate::{AcceptedRow, Projection};
+use crate::{AcceptedRow, EventRow, Projection};
 
 /// Deliveries a book remembers; when it is full, it starts afresh and reads what it needs.
 const LIVES_MAX: usize = 50_000;
@@ -173,8 +173,8 @@ impl Book {
         for row in batch.accepted.iter().filter(|row| row.offset >= next) {
             self.accept(row, work);
         }
-        for (offset, event) in batch.events.into_iter().filter(|(offset, _)| *offset >= next) {
-            self.step(offset, event, work);
+        for row in batch.events.into_iter().filter(|row| row.offset >= next) {
+            self.step(row, work);
         }
         let moved = if batch.lane == Lane::Accepted {
             &mut work.position.accepted_next
@@ -230,7 +230,8 @@ impl Book {
         work.enter(row, state, &owed);
     }
 
-    fn step(&mut self, offset: i64, event: Event, work: &mut Work) {
+    fn step(&mut self, row: EventRow, work: &mut Work) {
+        let event = &row.event;
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return };
         if event.step.is_none() {
@@ -243,14 +244,14 @@ impl Book {
             self.early_here += 1;
             work.position.early += 1;
         }
-        let life = known.life(id.index, &mut self.lives, || Life::of_event(teller.clone(), &event));
-        let Some(moved) = life.tell(&teller, &event) else { return };
+        let life = known.life(id.index, &mut self.lives, || Life::of_event(teller.clone(), event));
+        let Some(moved) = life.tell(&teller, event) else { return };
         let (counted, accepted_ms) = (life.delivery.counted, life.delivery.accepted_ms);
         if life.is_over() {
             work.over.insert(id.message);
         }
         let (place, partition) = (known.place.clone(), super::timeline::int(self.partition));
-        work.told.entry(place.clone()).or_default().push(Told::step(place, partition, id, offset, event));
+        work.told.entry(place.clone()).or_default().push(Told::step(place, partition, id, row));
         if counted {
             work.go(&teller, accepted_ms, moved.from, moved.to, moved.cost);
         }
@@ -361,6 +362,6 @@ impl Work {
 /// The deliveries a stretch names behind a position, with what its record or event tells of them.
 pub(super) fn named(batch: &Projection, next: i64) -> impl Iterator<Item = (DeliveryId, Result<&AcceptedRow, &Event>)> {
     let accepted = batch.accepted.iter().filter(move |row| row.offset >= next).map(|row| (row.delivery, Ok(row)));
-    let events = batch.events.iter().filter(move |(offset, _)| *offset >= next);
-    accepted.chain(events.filter_map(|(_, event)| Some((event.id().ok()?, Err(event)))))
+    let events = batch.events.iter().filter(move |row| row.offset >= next);
+    accepted.chain(events.filter_map(|row| Some((row.event.id().ok()?, Err(&row.event)))))
 }

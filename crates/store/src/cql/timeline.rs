@@ -10,8 +10,8 @@ use scylla::{DeserializeRow, SerializeRow};
 
 use super::CqlError;
 use super::place::Place;
-use crate::AcceptedRow;
 use crate::delivery::{Acceptance, Delivery, Moved, Sign};
+use crate::{AcceptedRow, EventRow};
 
 /// The name of the row that stands for the acceptance.
 pub(super) const ACCEPTED: &str = "accepted";
@@ -77,11 +77,9 @@ impl Told {
     }
 
     /// The row of a step.
-    pub(super) fn step(place: Place, partition: i32, id: DeliveryId, offset: i64, event: Event) -> Self {
+    pub(super) fn step(place: Place, partition: i32, id: DeliveryId, told: EventRow) -> Self {
+        let EventRow { offset, event, octets } = told;
         let row = Told::new(place, partition, id, offset, event.at_ms);
-        // What the row's other columns say is not said again in its bytes.
-        let event =
-            Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, report: None, ..event };
         let (Some(step), Some(sign)) = (&event.step, Sign::of(&event)) else { return row };
         let detail = Detail::of(step);
         let text = |text: Option<&str>| text.map_or(MaybeUnset::Unset, |text| MaybeUnset::Set(text.to_owned()));
@@ -92,7 +90,7 @@ impl Told {
             route: text(detail.route),
             link: text(detail.link),
             reason: text(detail.reason),
-            event: MaybeUnset::Set(event.encode_to_vec()),
+            event: MaybeUnset::Set(octets),
             ..row
         }
     }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use model::event::Event;
 use model::{Currency, DeliveryId, IdMap, Lane, State, TenantId};
 use rusqlite::{CachedStatement, OptionalExtension as _, Transaction, params};
 
 use super::story;
 use super::totals::{Total, TotalKey, write_costs, write_totals};
 use crate::delivery::{Acceptance, Delivery, Moved, Sign};
-use crate::{AcceptedRow, Projection};
+use crate::{AcceptedRow, EventRow, Projection};
 
 /// Deliveries under way, as the last jobs left them: what is told next is mostly about them.
 #[derive(Default)]
@@ -114,8 +113,8 @@ impl<'a> Work<'a> {
         for row in accepted.iter().filter(|row| row.offset >= next) {
             self.accept(&batch, row)?;
         }
-        for (offset, event) in events.into_iter().filter(|(offset, _)| *offset >= next) {
-            self.step(&batch, offset, event)?;
+        for row in events.iter().filter(|row| row.offset >= next) {
+            self.step(&batch, row)?;
         }
         let put = "INSERT INTO projected (lane, partition, next) VALUES (?1, ?2, ?3)
             ON CONFLICT (lane, partition) DO UPDATE SET next = max(next, excluded.next)";
@@ -147,18 +146,16 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Projection, offset: i64, event: Event) -> rusqlite::Result<()> {
+    fn step(&mut self, batch: &Projection, row: &EventRow) -> rusqlite::Result<()> {
+        let event = &row.event;
         // An event that can't be attributed is the reader's to put aside; it never comes this far.
         let (Ok(id), Ok(teller)) = (event.id(), event.tenant()) else { return Ok(()) };
-        // What the row's place says is not said again in its bytes.
-        let event =
-            Event { tenant: String::new(), message: Vec::new(), accepted_ms: 0, notice: None, report: None, ..event };
         let make = || Delivery::unknown(teller.clone(), event.deliveries, event.at_ms, event.segments);
         let touched = self.touch(id, make)?;
         if touched.known.delivery.counted && touched.known.delivery.tenant != teller {
             return Ok(()); // nobody tells into another tenant's message
         }
-        let Some(moved) = touched.tell(offset, event) else { return Ok(()) };
+        let Some(moved) = touched.tell(row) else { return Ok(()) };
         let Delivery { tenant, accepted_ms, counted, .. } = &touched.known.delivery;
         let (tenant, accepted_ms, counted) = (tenant.clone(), *accepted_ms, *counted);
         if moved.from != moved.to && counted && (moved.from.is_final() || moved.to.is_final()) {
@@ -221,15 +218,15 @@ impl<'a> Work<'a> {
 
 impl Touched {
     /// Takes in a step, and says what it moved; `None` if it was told before.
-    fn tell(&mut self, offset: i64, event: Event) -> Option<Moved> {
-        let sign = Sign::of(&event)?;
+    fn tell(&mut self, row: &EventRow) -> Option<Moved> {
+        let sign = Sign::of(&row.event)?;
         if self.known.told.contains(&sign) {
             return None;
         }
         self.known.told.push(sign);
         self.change();
-        let moved = self.known.delivery.step(&event);
-        story::add(&mut self.story, offset, event);
+        let moved = self.known.delivery.step(&row.event);
+        story::add(&mut self.story, row.offset, &row.octets);
         Some(moved)
     }
 

@@ -27,7 +27,8 @@ fn tell_stories(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut told: Option<(i64, Vec<u8>)> = None;
     while let Some(row) = rows.next()? {
         let (number, offset) = (row.get(0)?, row.get(1)?);
-        let event = Event::decode(row.get_ref(2)?.as_blob()?)
+        let event = row.get_ref(2)?.as_blob()?;
+        Event::decode(event)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Blob, error.into()))?;
         if let Some(whole) = told.take_if(|(current, _)| *current != number) {
             write(tx, &whole)?;

@@ -9,7 +9,7 @@ use model::event::{Event, Step};
 use model::{DeliveryId, Lane, MessageId, State, TenantId, Timestamp};
 use store::conformance::{Story, corrected, ended, leased, retried, routed, submitted};
 use store::cql::{CqlStore, Faults};
-use store::{EmbeddedStore, Ledger, MessageView, Projection, Store, Usage};
+use store::{EmbeddedStore, EventRow, Ledger, MessageView, Projection, Store, Usage};
 
 use super::keyspace::{Keyspace, until_taken};
 
@@ -65,7 +65,7 @@ fn in_order(mut stretches: Vec<Projection>) -> Vec<Projection> {
             row.offset = next;
             next += 1;
         }
-        for (offset, _) in &mut stretch.events {
+        for EventRow { offset, .. } in &mut stretch.events {
             *offset = next;
             next += 1;
         }
