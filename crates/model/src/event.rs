@@ -205,7 +205,9 @@ impl Event {
     pub fn read(bytes: Bytes) -> Result<Self, RecordError> {
         let event = Event::decode(bytes)?;
         event.id()?;
-        event.tenant()?;
+        if !TenantId::is(&event.tenant) {
+            return Err(RecordError::Field("tenant"));
+        }
         Ok(event)
     }
 

@@ -164,6 +164,12 @@ macro_rules! name {
                 if is_name(text) { Ok($name(text.into())) } else { Err(ParseIdError::Name(text.chars().take(80).collect())) }
             }
 
+            /// Whether a text is such a name.
+            #[must_use]
+            pub fn is(text: &str) -> bool {
+                is_name(text)
+            }
+
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -381,7 +381,9 @@ impl Record {
     pub fn read(bytes: Bytes) -> Result<Self, RecordError> {
         let record = Record::decode(bytes)?;
         record.header.id()?;
-        record.header.tenant()?;
+        if !TenantId::is(&record.header.account.tenant) {
+            return Err(RecordError::Field("account.tenant"));
+        }
         Ok(record)
     }
 

@@ -137,7 +137,9 @@ impl Change {
     /// [`RecordError`]; also for a kind this build does not know.
     pub fn read(bytes: Bytes) -> Result<Self, RecordError> {
         let change = Change::decode(bytes)?;
-        change.tenant()?;
+        if !TenantId::is(&change.tenant) {
+            return Err(RecordError::Field("tenant"));
+        }
         if change.kind.is_none() {
             return Err(RecordError::Field("kind"));
         }
