@@ -113,7 +113,9 @@ impl Follower {
             return Ok(());
         }
         if seen.is_none_or(|position| super::block::record_of(from) > super::block::record_of(position) + AHEAD_MAX) {
+            // Whoever is cut off while it is assigned leaves nobody who follows.
             *queue = None;
+            tail.position.0.store(NOWHERE, Ordering::Release);
             let start = super::block::record_of(from);
             *queue = Some(self.assign(partition, start).await.map_err(Ended::Failed)?);
             tail.position.0.store(first_of(start), Ordering::Release);
