@@ -4,6 +4,7 @@ use bus::{AnyBus, Bus, EmbeddedBus};
 use gateway::{Deps, Listeners};
 use model::keyring::MasterKey;
 use model::party::{ApiKey, Carries, OmsProfile, Rate, RatePrice, Route, Supplier, Tenant};
+use model::record::Record;
 use model::{Lane, RouteId, SupplierId, TenantId, Timestamp};
 use runtime::{Health, Registry, Stop};
 use serde_json::{Value, json};
@@ -88,8 +89,9 @@ impl House {
             let mut from = self.store.projected(&Lane::Accepted, partition).await.unwrap();
             while from < end {
                 let reads = self.bus.read(&Lane::Accepted, partition, from, 1_000).await.unwrap();
-                let row =
-                    |read: &bus::Read| AcceptedRow::read(read.offset, read.at, read.payload.clone()).unwrap().unwrap();
+                let row = |read: &bus::Read| {
+                    AcceptedRow::of(read.offset, &Record::read(read.payload.clone()).unwrap().header).unwrap()
+                };
                 let accepted: Vec<_> = reads.iter().map(row).collect();
                 from = reads.last().unwrap().offset + 1;
                 let batch =

@@ -3,7 +3,7 @@
 use bus::{Bus, Entry, Group, Read};
 use model::event::{Event, Step};
 use model::push::{Change, ChangeKind, Told};
-use model::record::RecordError;
+use model::record::{Record, RecordError};
 use model::reply::MailRecord;
 use model::report::Ending;
 use model::{Lane, Timestamp};
@@ -81,7 +81,10 @@ impl<B: Bus, S: Store, L: Loads> Projector<B, S, L> {
         let now = self.desk.clock.now();
         for read in batch {
             if self.source.lane == Lane::Accepted {
-                accepted.extend(AcceptedRow::read(read.offset, read.at, read.payload).ok().flatten());
+                let Ok(record) = Record::read(read.payload) else { continue };
+                if !record.header.is_void(read.at) {
+                    accepted.extend(AcceptedRow::of(read.offset, &record.header).ok());
+                }
                 continue;
             }
             match event(&read) {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -213,12 +213,20 @@ async fn a_window_survives_kills(column: Column) {
     drop(carillon);
     let carillon = place.start().await;
     let log = carillon.parts[0].log.clone();
-    let names = || told(&carillon, &number).into_iter().flatten().collect::<Vec<String>>();
+    let names = || told(&carillon, &number).into_iter().flatten().collect::<BTreeSet<String>>();
     wait_until("the device is told of both", &log, || names().len() >= 2).await;
     rest(WINDOW_MS).await;
-    let mut names = names();
-    names.sort();
-    assert_eq!(names, ["./Mail", "Notes"], "each is told once");
+    let (told, ledger) = (told(&carillon, &number), carillon.settle().await);
+    // The second waits for the first no longer than for its own window. What it takes along of the first one, because that was not
+    // sent as far as anybody knew, may be sent by the first one after all; by itself, each is sent once.
+    let sets: Vec<Vec<&str>> = told.iter().map(|names| names.iter().map(String::as_str).collect()).collect();
+    let may_be: [&[&[&str]]; 3] =
+        [&[&["./Mail"], &["Notes"]], &[&["./Mail", "Notes"]], &[&["./Mail"], &["./Mail", "Notes"]]];
+    assert!(may_be.iter().any(|may_be| *may_be == sets), "told {sets:?}: {ledger:#}");
+    let ended = |state: &str| ledger["by_state"][state].as_u64().unwrap_or(0) as usize;
+    // What a modem was sending when its farm was killed is uncertain, told or not.
+    let sent = ended("delivered")..=ended("delivered") + ended("uncertain");
+    assert!(sent.contains(&sets.len()), "told {sets:?}: {ledger:#}");
 }
 
 /// Waits until the state knows of so many messages.

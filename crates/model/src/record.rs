@@ -430,7 +430,7 @@ impl Header {
     /// durable. Nobody waits for a record that says no such time, or for one put back from the dead letters.
     #[must_use]
     pub const fn is_unanswered(&self, taken: Timestamp) -> bool {
-        is_unanswered(self.answer_by_ms, self.replayed, taken)
+        self.answer_by_ms > 0 && !self.replayed && taken.0 > self.answer_by_ms
     }
 
     /// Whether a lane that took it at this time has to treat it as never handed over: it was not answered, and the same request
@@ -452,12 +452,6 @@ impl Header {
         bytes.extend_from_slice(&self.delivery.to_be_bytes());
         bytes
     }
-}
-
-/// See [`Header::is_unanswered`].
-#[must_use]
-pub const fn is_unanswered(answer_by_ms: i64, replayed: bool, taken: Timestamp) -> bool {
-    answer_by_ms > 0 && !replayed && taken.0 > answer_by_ms
 }
 
 impl Candidate {

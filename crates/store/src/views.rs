@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use model::event::Event;
 use model::party::{ApiKey, Farm, OmsUser, PriceDeck, Route, Supplier, Tenant, WrappedKey};
-use model::record::{self, RecordError};
+use model::record::{Header, RecordError};
 use model::{Currency, DeliveryId, Lane, MessageId, RouterName, State, TenantId, Timestamp};
-use prost::Message as _;
 
 /// Everyone who takes part, as of one version.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,65 +102,22 @@ pub struct AcceptedRow {
     pub digest: Vec<u8>,
 }
 
-/// A record, but for what its row does not need: field by field the numbers of [`model::record::Record`].
-#[derive(Clone, PartialEq, prost::Message)]
-struct Accepted {
-    #[prost(message, required, tag = "1")]
-    header: AcceptedHeader,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct AcceptedHeader {
-    #[prost(message, required, tag = "3")]
-    account: AcceptedAccount,
-    #[prost(bytes = "bytes", tag = "4")]
-    message: Bytes,
-    #[prost(uint32, tag = "5")]
-    delivery: u32,
-    #[prost(uint32, tag = "6")]
-    deliveries: u32,
-    #[prost(int64, tag = "9")]
-    accepted_ms: i64,
-    #[prost(int64, tag = "10")]
-    answer_by_ms: i64,
-    #[prost(uint32, tag = "16")]
-    segments: u32,
-    #[prost(bool, tag = "17")]
-    keyed: bool,
-    #[prost(bytes = "vec", tag = "18")]
-    digest: Vec<u8>,
-    #[prost(bool, tag = "25")]
-    replayed: bool,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct AcceptedAccount {
-    #[prost(string, tag = "3")]
-    tenant: String,
-}
-
 impl AcceptedRow {
-    /// What is kept of the record that stands at an offset, and was taken at a time; `None` of one that counts for nothing (see
-    /// [`model::record::Header::is_void`]).
+    /// What is kept of the record with this header, which stands at `offset`.
     ///
     /// # Errors
-    /// [`RecordError`].
-    pub fn read(offset: i64, taken: Timestamp, payload: Bytes) -> Result<Option<Self>, RecordError> {
-        let header = Accepted::decode(payload)?.header;
-        let message = MessageId::from_bytes(&header.message).ok_or(RecordError::Field("message"))?;
-        let tenant = TenantId::new(&header.account.tenant).map_err(|_| RecordError::Field("account.tenant"))?;
-        let row = AcceptedRow {
+    /// [`RecordError::Field`].
+    pub fn of(offset: i64, header: &Header) -> Result<Self, RecordError> {
+        Ok(AcceptedRow {
             offset,
-            tenant,
-            delivery: DeliveryId { message, index: header.delivery },
+            tenant: header.tenant()?,
+            delivery: header.id()?,
             deliveries: header.deliveries,
             accepted: Timestamp(header.accepted_ms),
             segments: header.segments,
             keyed: header.keyed,
-            digest: header.digest,
-        };
-        let unanswered = record::is_unanswered(header.answer_by_ms, header.replayed, taken);
-        Ok((!(row.keyed && unanswered)).then_some(row))
+            digest: header.digest.clone(),
+        })
     }
 }
 
@@ -356,42 +312,4 @@ pub struct ReferenceClosed {
     pub reference: u32,
     /// Where in lane `outcomes` the receipt stands that closed it; one opened later stays.
     pub closed_at_offset: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use model::record::{Account, Header, Record};
-
-    use super::*;
-
-    #[test]
-    fn a_row_says_what_the_record_says() {
-        let account = Account { provider: "p".into(), tenant: "acme".into(), user: "u".into(), ..Account::default() };
-        let header = Header {
-            account,
-            message: vec![7; 16],
-            delivery: 3,
-            deliveries: 4,
-            accepted_ms: 5,
-            answer_by_ms: 50,
-            segments: 2,
-            keyed: true,
-            digest: vec![8; 16],
-            ..Header::default()
-        };
-        let record = Record { header, body: vec![1; 300].into() };
-        let read = |taken, record: &Record| AcceptedRow::read(12, Timestamp(taken), record.to_bytes());
-        let row = read(50, &record).unwrap().unwrap();
-        assert_eq!((row.offset, row.tenant.as_str(), row.delivery), (12, "acme", record.header.id().unwrap()));
-        assert_eq!((row.deliveries, row.accepted, row.segments), (4, Timestamp(5), 2));
-        assert_eq!((row.keyed, row.digest), (true, vec![8; 16]));
-        assert_eq!(read(51, &record), Ok(None), "taken too late under a key");
-        let again = Header { replayed: true, ..record.header.clone() };
-        assert!(
-            matches!(read(51, &Record { header: again, ..record.clone() }), Ok(Some(_))),
-            "put back by an operator"
-        );
-        let nameless = Record { header: Header::default(), ..record };
-        assert_eq!(read(50, &nameless), Err(RecordError::Field("message")));
-    }
 }
