@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use error::EmbeddedError;
 pub use pace::Pace;
+use rusqlite::config::DbConfig;
 pub use rusqlite::{Connection, Transaction};
 pub use snapshot::{Snapshot, check};
 
@@ -139,5 +140,38 @@ impl Database {
     pub async fn close(&self) {
         self.inner.readers.close().await;
         self.inner.writer.close().await;
+    }
+}
+
+/// Has statements that are prepared stay so. Without it SQLite compiles one anew whenever a parameter that its plan may lean on
+/// gets a value, as that of any `LIMIT ?` (Query Planner Stability Guarantee, `SQLITE_DBCONFIG_ENABLE_QPSG`).
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_is_compiled_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("plans.db"), &Options::default()).unwrap();
+        database.write(|tx| tx.execute_batch("CREATE TABLE t (a INTEGER, b INTEGER)")).await.unwrap();
+        let count = |connection: &Connection| {
+            let mut find = connection.prepare_cached("SELECT a FROM t WHERE b <= ?1 ORDER BY a LIMIT ?2")?;
+            for limit in 1..10 {
+                find.query_row([limit, limit], |_| Ok(())).or_else(|error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                    error => Err(error),
+                })?;
+            }
+            Ok(find.get_status(StatementStatus::RePrepare))
+        };
+        assert_eq!(database.read(count).await.unwrap(), 0);
+        assert_eq!(database.write(move |tx| count(tx)).await.unwrap(), 0);
+        database.close().await;
     }
 }

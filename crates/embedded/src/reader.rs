@@ -65,6 +65,7 @@ fn open(path: &Path) -> Result<Connection, EmbeddedError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let prepare = || {
         let connection = Connection::open_with_flags(path, flags)?;
+        crate::keep_plans(&connection)?;
         connection.set_prepared_statement_cache_capacity(128);
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(connection)

@@ -122,6 +122,7 @@ fn claim(path: &Path) -> Result<File, EmbeddedError> {
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    crate::keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(256);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL syncs the WAL at each commit: what was answered survives a power loss, not only a kill.
