@@ -59,6 +59,9 @@ const OF_CLUSTER: &str = "cluster::";
 /// The crate whose tests they are.
 const END_TO_END: &str = "crates/carillon";
 
+/// How many of them at a time: each installation is seven processes beside the engines, and waits for them more often than not.
+const INSTALLATIONS: usize = 2;
+
 /// The set of engines that the tests get.
 const SET: &str = "test";
 
@@ -217,10 +220,9 @@ impl Step {
                 let addresses = addresses();
                 suites::run(root, &EVERYTHING, &[faults::SUITE], &["--skip", OF_CLUSTER], &addresses.variables())
             }
-            // One installation at a time: each is seven processes beside the engines.
             Self::Cluster => {
-                let addresses = addresses();
-                suites::run_one_by_one(root, &EVERYTHING, Path::new(END_TO_END), OF_CLUSTER, &addresses.variables())
+                let (addresses, folder) = (addresses(), Path::new(END_TO_END));
+                suites::run_few(root, &EVERYTHING, folder, OF_CLUSTER, INSTALLATIONS, &addresses.variables())
             }
             Self::Faults => return Round::begin(root).map(Some),
         };

@@ -2,6 +2,7 @@
 //!
 //! Knows cargo's list of what it built; must not know what a test is about.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -15,6 +16,9 @@ use crate::command;
 
 /// The engines' own suites: their time goes by in waiting for brokers and nodes, so they run beside the rest.
 const WAITING: [&str; 2] = ["cql", "kafka"];
+
+/// Lines of each output of what ran beside other things that are shown again if it failed.
+const LAST_MAX: usize = 24;
 
 /// A test binary.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -73,32 +77,45 @@ impl Suite {
 pub(crate) struct Beside {
     name: String,
     child: Child,
-    outputs: [Option<JoinHandle<Instant>>; 2],
+    outputs: [Option<JoinHandle<Said>>; 2],
+}
+
+/// What a binary said, and when it had said all.
+struct Said {
+    last: VecDeque<String>,
+    ended: Instant,
 }
 
 impl Beside {
-    /// Waits for its end, and says when that was; an unsuccessful one is an error.
+    /// Waits for its end, and says when that was; an unsuccessful one is an error, with the last it said: other things were said since.
     pub(crate) fn end(mut self) -> (Instant, anyhow::Result<()>) {
         let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.name));
-        let silent = self.outputs.into_iter().flatten();
-        let silent = silent.map(|output| output.join().expect("passing lines on does not panic"));
-        let ended = silent.max().unwrap_or_else(Instant::now);
+        let said = self.outputs.into_iter().flatten();
+        let said: Vec<Said> = said.map(|output| output.join().expect("passing lines on does not panic")).collect();
+        let ended = said.iter().map(|said| said.ended).max().unwrap_or_else(Instant::now);
         let succeeded = |status: ExitStatus| {
-            ensure!(status.success(), "`{}` ended with {status}", self.name);
+            let last: Vec<&str> = said.iter().flat_map(|said| &said.last).map(String::as_str).collect();
+            ensure!(status.success(), "`{}` ended with {status}, and said last:\n{}", self.name, last.join("\n"));
             Ok(())
         };
         (ended, status.and_then(succeeded))
     }
 }
 
-/// Shows each line with a name before it, until there are no more; when that was.
-fn passed_on(name: &str, output: impl Read + Send + 'static) -> JoinHandle<Instant> {
+/// Shows each line with a name before it, until there are no more.
+fn passed_on(name: &str, output: impl Read + Send + 'static) -> JoinHandle<Said> {
     let name = name.to_owned();
     thread::spawn(move || {
+        let mut last = VecDeque::new();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            println!("{name}: {}", String::from_utf8_lossy(&line));
+            let line = format!("{name}: {}", String::from_utf8_lossy(&line));
+            println!("{line}");
+            if last.len() == LAST_MAX {
+                last.pop_front();
+            }
+            last.push_back(line);
         }
-        Instant::now()
+        Said { last, ended: Instant::now() }
     })
 }
 
@@ -168,18 +185,19 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Runs those tests of the binaries in one folder whose names have this in them, one at a time.
-pub(crate) fn run_one_by_one(
+/// Runs those tests of the binaries in one folder whose names have this in them, so many at a time.
+pub(crate) fn run_few(
     root: &Path,
     built_with: &[&str],
     folder: &Path,
     named: &str,
+    at_a_time: usize,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let suites: Vec<Suite> =
         built(root, built_with)?.into_iter().filter(|suite| suite.folder == root.join(folder)).collect();
     ensure!(!suites.is_empty(), "there are no tests in `{}`", folder.display());
-    let failed = here(&suites, &[named, "--test-threads", "1"], variables)?;
+    let failed = here(&suites, &[named, "--test-threads", &at_a_time.to_string()], variables)?;
     ensure!(failed.is_empty(), "tests failed in: {}", failed.join(", "));
     Ok(())
 }
@@ -244,6 +262,13 @@ mod tests {
             [("kafka", true), ("kill", false)]
         );
         assert_eq!(suites[0].title(), "     Running tests/kafka.rs of /r/bus");
+    }
+
+    #[test]
+    fn the_last_that_was_said_is_kept() {
+        let said = (1..=LAST_MAX + 5).map(|n| format!("{n}\n")).collect::<String>();
+        let kept = passed_on("x", std::io::Cursor::new(said)).join().unwrap().last;
+        assert_eq!((kept.len(), kept[0].as_str()), (LAST_MAX, "x: 6"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod traffic;
 mod upgrade;
 mod wire;
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -147,7 +148,8 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
                 one(siege, fault, round).await
             })
         }));
-        let tally = ran.unwrap_or_else(|_| Tally::broken("the fault could not be carried through: see above"));
+        let tally =
+            ran.unwrap_or_else(|panic| Tally::broken(&format!("could not be carried through: {}", said(&*panic))));
         let is_well = tally.wrong.is_empty();
         report.add(Row { round, fault: fault.name(), took: began.elapsed(), tally });
         if !is_well {
@@ -163,6 +165,12 @@ fn rounds(runtime: &Runtime, set: &Engines, orders: &Orders, faults: &[Fault]) -
         drop(std::fs::remove_dir_all(&home)); // nobody needs logs of what went well
     }
     report.end()
+}
+
+/// What a panic said first; the rest is above.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.and_then(|text| text.lines().next()).unwrap_or("see above")
 }
 
 /// One fault, from load to count.

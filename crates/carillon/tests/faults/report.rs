@@ -92,7 +92,7 @@ impl Report {
         self.rows.iter().all(|row| row.tally.wrong.is_empty())
     }
 
-    /// Shows sums, and says whether all was well.
+    /// Shows sums and all that was wrong, and says whether all was well. The last lines: a run among others shows these again.
     pub(crate) fn end(&self) -> bool {
         let mut sums: BTreeMap<&str, (usize, Tally)> = BTreeMap::new();
         for row in &self.rows {
@@ -102,11 +102,14 @@ impl Report {
         }
         println!("\nin all, by fault:\n{:<5} {:<14} {}", "times", "fault", Tally::HEAD);
         sums.iter().for_each(|(fault, (rounds, sum))| println!("{rounds:<5} {fault:<14} {sum}"));
-        let wrong = self.rows.iter().filter(|row| !row.tally.wrong.is_empty()).count();
-        match wrong {
+        let wrong: Vec<&Row> = self.rows.iter().filter(|row| !row.tally.wrong.is_empty()).collect();
+        for row in &wrong {
+            row.tally.wrong.iter().for_each(|what| println!("round {}, {}: {what}", row.round, row.fault));
+        }
+        match wrong.len() {
             0 => println!("faults: {} passed; seed {}", self.rows.len(), self.seed),
             wrong => println!("faults: {wrong} of {} WRONG; seed {}", self.rows.len(), self.seed),
         }
-        wrong == 0
+        wrong.is_empty()
     }
 }
