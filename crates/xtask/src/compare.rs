@@ -63,6 +63,10 @@ pub(crate) struct Options {
     /// Simulated modems, half of them a route.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     modems: u32,
+    /// By two SMPP binds with windows of 500 in place of modems, each of which has one message at a time: every column is as fast as
+    /// its engines then.
+    #[arg(long, conflicts_with = "modems")]
+    smpp: bool,
     /// Measures what was built before, whatever the sources say now.
     #[arg(long)]
     no_build: bool,
@@ -72,6 +76,13 @@ pub(crate) struct Options {
     /// Prints the result as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+impl Options {
+    /// What messages go out through.
+    fn links(&self) -> String {
+        if self.smpp { "2 SMPP binds".to_owned() } else { format!("{} simulated modems", self.modems) }
+    }
 }
 
 /// Builds in release, measures, and shows.
@@ -85,7 +96,7 @@ pub(crate) fn run(root: &Path, what: &What) -> anyhow::Result<()> {
 }
 
 fn compare(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let target = built(root, options.no_build, "network")?;
+    let target = built(root, options.no_build, if options.smpp { "smsc" } else { "network" })?;
     let mut columns: Vec<Figures> = Vec::new();
     for column in &options.columns {
         eprintln!("=== {}", column.title());

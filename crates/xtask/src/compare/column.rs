@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::Options;
+use super::centre::Centre;
 use super::cost::Meter;
 use super::installation::{self, Installation, Modems, Servers, Way};
 use super::load::{self, Load};
@@ -20,8 +21,10 @@ use crate::engines::Kept;
 
 /// The set of engines that is started for a column and wiped after it.
 const SET: &str = "compare";
-/// Warms up what was just started with its modems: processors, pools, compilers of the engines.
+/// Warms up what was just started with its links: processors, pools, compilers of the engines.
 const WARM_UP_MESSAGES: u64 = 1_000;
+/// Messages under way at once on an SMPP bind.
+const WINDOW: u32 = 500;
 /// How long everything is left alone to see what it uses at rest.
 const REST: Duration = Duration::from_secs(5);
 
@@ -66,7 +69,11 @@ pub(crate) fn measure(column: Column, target: &Path, options: &Options) -> anyho
     let backing = column.brokers().map(Backing::start).transpose()?;
     let folder = installation::empty(&target.join("compare").join(column.title().replace(' ', "-")))?;
     let servers = backing.as_ref().map(Backing::servers).transpose()?;
-    let way = Way::Modems(Modems::start(&folder, target, options.modems)?);
+    let way = if options.smpp {
+        Way::Smpp(Centre::start(&folder, target, 1, WINDOW)?)
+    } else {
+        Way::Modems(Modems::start(&folder, target, options.modems)?)
+    };
     let installation = Installation::begin(folder, target, way, servers, 1)?;
     let mut bench = Bench { installation, backing: backing.as_ref(), target, options };
     let figures = bench.run(column)?;

@@ -49,7 +49,7 @@ pub(crate) struct Report {
     messages: u64,
     connections: u32,
     paced_per_second: u64,
-    modems: u32,
+    links: String,
     columns: BTreeMap<&'static str, Shown>,
     /// CPU of our processes per message, by that of the embedded column; the first of the paced run, then of the fast one.
     ratio: BTreeMap<&'static str, Ratio>,
@@ -104,7 +104,7 @@ impl Report {
             messages: options.messages,
             connections: options.connections,
             paced_per_second: options.rate,
-            modems: options.modems,
+            links: options.links(),
             ratio: ratios(&columns),
             columns,
             order,
@@ -169,11 +169,7 @@ impl Run {
 
 impl fmt::Display for Report {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            to,
-            "\n{} messages, {} connections, {} simulated modems",
-            self.messages, self.connections, self.modems
-        )?;
+        writeln!(to, "\n{} messages, {} connections, {}", self.messages, self.connections, self.links)?;
         write!(to, "{:<44}", "")?;
         self.order.iter().try_for_each(|name| write!(to, "{name:>12}"))?;
         writeln!(to)?;
@@ -237,7 +233,7 @@ impl Report {
         self.line(to, "  acceptance p50, ms", |shown| Some(run(shown).accept_p50_ms), 1)?;
         self.line(to, "  acceptance p99, ms", |shown| Some(run(shown).accept_p99_ms), 1)?;
         self.line(to, "  CPU seconds per 1,000, all of ours", |shown| Some(run(shown).cpu_seconds_per_1000), 3)?;
-        for name in OURS.iter().chain(&ENGINES).chain(&["network"]) {
+        for name in OURS.iter().chain(&ENGINES).chain(&["network", "centre"]) {
             let figure = |shown: &Shown| run(shown).cpu_seconds_per_1000_by.get(*name).copied();
             if self.columns.values().any(|shown| figure(shown).is_some()) {
                 self.line(to, &format!("    {name}"), figure, 3)?;
