@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use crate::command;
 
-/// The engines' own suites: their time goes by in waiting for brokers and nodes, so they run beside the rest.
-const WAITING: [&str; 2] = ["cql", "kafka"];
+/// Suites whose time goes by in waiting, for brokers and nodes, for windows to close and for one installation to hear of another: they
+/// run beside the rest.
+const WAITING: [&str; 4] = ["chain", "cql", "kafka", "push"];
 
 /// Lines of each output of what ran beside other things that are shown again if it failed.
 const LAST_MAX: usize = 24;
