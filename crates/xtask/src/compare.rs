@@ -81,7 +81,11 @@ pub(crate) struct Options {
 impl Options {
     /// What messages go out through.
     fn links(&self) -> String {
-        if self.smpp { "2 SMPP binds".to_owned() } else { format!("{} simulated modems", self.modems) }
+        if self.smpp {
+            format!("{} SMPP binds", centre::BINDS as usize * centre::ACCOUNTS.len())
+        } else {
+            format!("{} simulated modems", self.modems)
+        }
     }
 }
 

@@ -15,6 +15,10 @@ use super::part::Part;
 /// Who binds: an account a route.
 pub(crate) const ACCOUNTS: [&str; 2] = ["blue", "green"];
 
+/// Binds of each account, where nobody chooses.
+pub(crate) const BINDS: u32 = 1;
+/// Messages under way at once on each, where nobody chooses.
+pub(crate) const WINDOW: u32 = 500;
 /// It answers at once, and reports within so many milliseconds.
 const RECEIPT_MS: [u64; 2] = [0, 20];
 /// Receipts a bind may leave unanswered: more than anybody here does.

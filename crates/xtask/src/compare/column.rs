@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::Options;
-use super::centre::Centre;
+use super::centre::{self, Centre};
 use super::cost::Meter;
 use super::installation::{self, Installation, Modems, Servers, Way};
 use super::load::{self, Load};
@@ -23,8 +23,6 @@ use crate::engines::Kept;
 const SET: &str = "compare";
 /// Warms up what was just started with its links: processors, pools, compilers of the engines.
 const WARM_UP_MESSAGES: u64 = 1_000;
-/// Messages under way at once on an SMPP bind.
-const WINDOW: u32 = 500;
 /// How long everything is left alone to see what it uses at rest.
 const REST: Duration = Duration::from_secs(5);
 
@@ -70,7 +68,7 @@ pub(crate) fn measure(column: Column, target: &Path, options: &Options) -> anyho
     let folder = installation::empty(&target.join("compare").join(column.title().replace(' ', "-")))?;
     let servers = backing.as_ref().map(Backing::servers).transpose()?;
     let way = if options.smpp {
-        Way::Smpp(Centre::start(&folder, target, 1, WINDOW)?)
+        Way::Smpp(Centre::start(&folder, target, centre::BINDS, centre::WINDOW)?)
     } else {
         Way::Modems(Modems::start(&folder, target, options.modems)?)
     };

@@ -10,14 +10,12 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use serde::Serialize;
 
-use super::centre::Centre;
+use super::centre::{self, Centre};
 use super::installation::{self, Installation, Way};
 use super::load::{self, Load};
 
 /// The binds and the process's pools are warm after so many.
 const WARM_UP_MESSAGES: u64 = 2_000;
-/// Binds of each account, and messages under way at once on each.
-const BINDS: (u32, u32) = (1, 500);
 /// Messages of each tenant at least: the loader reads every one's ledger, which is work for the server, too.
 const OF_EACH_TENANT: u64 = 50;
 /// Our process, as the loader is told to watch it.
@@ -122,7 +120,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn begin(target: &'a Path, options: &'a Options, tenants: u32) -> anyhow::Result<Self> {
         let folder = installation::empty(&target.join("compare").join("growth"))?;
-        let centre = Centre::start(&folder, target, BINDS.0, BINDS.1)?;
+        let centre = Centre::start(&folder, target, centre::BINDS, centre::WINDOW)?;
         let mut installation = Installation::begin(folder, target, Way::Smpp(centre), None, tenants)?;
         installation.deliver()?;
         let mut bench = Self { target, options, installation, tenants, stored: 0 };

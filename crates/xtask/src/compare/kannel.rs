@@ -12,7 +12,7 @@ use clap::Args;
 
 use self::bearerbox::{Bearerbox, Store};
 use self::report::{Figures, Report, Row};
-use super::centre::Centre;
+use super::centre::{self, Centre};
 use super::column::load_average;
 use super::installation::{self, Installation, Way};
 use super::load::{self, Load};
@@ -39,10 +39,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// SMPP binds of each system on each of its two accounts.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = centre::BINDS, value_parser = clap::value_parser!(u32).range(1..=64))]
     binds: u32,
     /// Messages under way at once on a bind.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = centre::WINDOW, value_parser = clap::value_parser!(u32).range(1..=4096))]
     window: u32,
     /// Measures what was built before, whatever the sources say now.
     #[arg(long)]
