@@ -5,7 +5,8 @@
 //! What is under way in a replica shares its processors. A tenant who begins a thousand requests at once would make everybody
 //! wait for a thousand, so only as many are let in as the processors keep up with ([`pace`]). The others wait here, where
 //! waiting costs nothing and does not go by who came first: start-time fair queueing, in deliveries, by the tenants' weights
-//! (Goyal, Vin, Cheng, 1996). Who waits too long is told to come back, and nothing was taken.
+//! (Goyal, Vin, Cheng, 1996). Who has nothing under way and would be next need not wait for room. Who waits too long is told to
+//! come back, and nothing was taken.
 
 mod pace;
 
@@ -24,6 +25,8 @@ use self::pace::Pace;
 const LOOK: Duration = Duration::from_millis(10);
 /// So many looks without anything under way, and nobody looks any more until there is something.
 const IDLE_LOOKS_MAX: u32 = 100;
+/// Requests that may be under way beyond what is allowed, one of a tenant: who asks for little then need not wait for the others'.
+const QUIET_MAX: u64 = 64;
 /// A delivery of a tenant of weight 1, in the queue's own time.
 const DELIVERY: u64 = 1 << 20;
 
@@ -39,6 +42,7 @@ pub struct Turns {
 #[derive(Debug)]
 pub struct Turn {
     turns: Arc<Turns>,
+    tenant: TenantId,
 }
 
 /// Where somebody stands: by the time their turn is due, then by who came first.
@@ -49,6 +53,8 @@ struct Hall {
     pace: Pace,
     /// Requests that have their turn.
     under_way: u64,
+    /// The same by tenant; only those that have any.
+    tenants: HashMap<TenantId, u32>,
     waiting: BTreeMap<Place, Waiting>,
     /// When each tenant's next turn is due, in the queue's own time; forgotten when nobody waits. At most all tenants.
     due: HashMap<TenantId, u64>,
@@ -74,6 +80,7 @@ impl Turns {
         let hall = Hall {
             pace: Pace::new(),
             under_way: 0,
+            tenants: HashMap::new(),
             waiting: BTreeMap::new(),
             due: HashMap::new(),
             time: 0,
@@ -101,10 +108,13 @@ impl Turns {
                 self.wanted.notify_one();
             }
             if hall.waiting.is_empty() && hall.has_room() {
-                hall.under_way += 1;
-                return Ok(Turn { turns: Arc::clone(self) });
+                return Ok(hall.begin(self, tenant.clone()));
             }
             hall.pace.pressed();
+            if hall.goes_first(tenant) {
+                hall.charge(tenant, weight, deliveries);
+                return Ok(hall.begin(self, tenant.clone()));
+            }
             hall.queue(tenant, weight, deliveries)
         };
         let _leave = Leave { turns: self, place };
@@ -153,8 +163,8 @@ impl Turns {
             && let Some(((due, _), next)) = hall.waiting.pop_first()
         {
             hall.time = hall.time.max(due);
-            hall.under_way += 1;
-            calls.push((next.call, Turn { turns: Arc::clone(self) }));
+            let turn = hall.begin(self, next.tenant);
+            calls.push((next.call, turn));
         }
         if hall.waiting.is_empty() {
             hall.due.clear();
@@ -174,7 +184,7 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut hall = self.turns.hall();
-        hall.under_way -= 1;
+        hall.end(&self.tenant);
         if !hall.waiting.is_empty() {
             self.turns.call(hall);
         }
@@ -204,15 +214,44 @@ impl Hall {
         self.under_way < self.pace.allowed()
     }
 
+    /// Whether a tenant need not wait for room: nothing of theirs is under way, their turn is due, so that nobody would be before
+    /// them, and few of their kind are in beyond what is allowed.
+    fn goes_first(&self, tenant: &TenantId) -> bool {
+        let is_due = self.due.get(tenant).is_none_or(|due| *due <= self.time);
+        is_due && !self.tenants.contains_key(tenant) && self.under_way < self.pace.allowed() + QUIET_MAX
+    }
+
+    fn begin(&mut self, turns: &Arc<Turns>, tenant: TenantId) -> Turn {
+        self.under_way += 1;
+        *self.tenants.entry(tenant.clone()).or_default() += 1;
+        Turn { turns: Arc::clone(turns), tenant }
+    }
+
+    fn end(&mut self, tenant: &TenantId) {
+        self.under_way -= 1;
+        if let Some(under_way) = self.tenants.get_mut(tenant) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.tenants.remove(tenant);
+            }
+        }
+    }
+
     fn queue(&mut self, tenant: &TenantId, weight: u32, deliveries: usize) -> (Place, oneshot::Receiver<Turn>) {
-        let last = self.due.get(tenant).copied().unwrap_or(0);
-        let begins = last.max(self.time);
-        let takes = (deliveries as u64).saturating_mul(DELIVERY) / u64::from(weight.max(1));
-        self.due.insert(tenant.clone(), begins.saturating_add(takes));
+        let (begins, takes) = self.charge(tenant, weight, deliveries);
         self.arrivals += 1;
         let (place, (call, called)) = ((begins, self.arrivals), oneshot::channel());
         self.waiting.insert(place, Waiting { tenant: tenant.clone(), takes, call });
         (place, called)
+    }
+
+    /// When a tenant's turn is due, and what it takes; the next is due after it.
+    fn charge(&mut self, tenant: &TenantId, weight: u32, deliveries: usize) -> (u64, u64) {
+        let last = self.due.get(tenant).copied().unwrap_or(0);
+        let begins = last.max(self.time);
+        let takes = (deliveries as u64).saturating_mul(DELIVERY) / u64::from(weight.max(1));
+        self.due.insert(tenant.clone(), begins.saturating_add(takes));
+        (begins, takes)
     }
 }
 

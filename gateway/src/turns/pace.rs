@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 /// Later than this, on average, and requests wait for each other rather than for the disk.
-const LATE_MAX: Duration = Duration::from_millis(2);
+const LATE_MAX: Duration = Duration::from_millis(1);
 /// Looks that are taken together.
 pub(super) const LOOKS: u32 = 10;
 /// At least so many may be under way: what makes a commit worth while, and what half a processor does in a few milliseconds.
-const ALLOWED_MIN: u64 = 64;
+const ALLOWED_MIN: u64 = 32;
 const ALLOWED_FIRST: u64 = 128;
 /// At most so many; lanes and their clients have bounds of their own.
 const ALLOWED_MAX: u64 = 1 << 16;
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn one_late_look_among_good_ones_changes_nothing() {
         let mut pace = Pace::new();
-        pace.note(Duration::from_millis(15));
+        pace.note(Duration::from_millis(8));
         (1..LOOKS).for_each(|_| pace.note(Duration::from_millis(0)));
         assert_eq!(pace.allowed(), ALLOWED_FIRST);
     }

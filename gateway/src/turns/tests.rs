@@ -29,11 +29,12 @@ impl House {
         House { turns, taken }
     }
 
-    /// Somebody who waits.
+    /// Somebody who waits: something else of theirs is under way.
     async fn queue(&self, name: &str, weight: u32, deliveries: usize) -> Entering {
         // A task that never pauses is told at some time that nothing is ready.
         tokio::task::yield_now().await;
         let (turns, tenant) = (Arc::clone(&self.turns), tenant(name));
+        turns.hall().tenants.entry(tenant.clone()).or_insert(1);
         let mut entering: Entering = Box::pin(async move { turns.enter(&tenant, weight, deliveries).await });
         assert!(poll(&mut entering).await.is_none(), "there is no room");
         entering
@@ -80,6 +81,41 @@ async fn a_quiet_tenant_is_next_however_many_of_a_loud_one_wait() {
     queue.push(("quiet", house.queue("quiet", 1, 1).await));
     let order = order(house, queue).await;
     assert_eq!(order.iter().position(|name| *name == "quiet"), Some(1), "as early as the first of the others");
+}
+
+#[tokio::test]
+async fn who_has_nothing_under_way_need_not_wait_for_room() {
+    let house = House::full().await;
+    let _waiting = house.queue("flood", 1, 1).await;
+    let first = house.turns.enter(&tenant("quiet"), 1, 1).await.unwrap();
+    let mut second = house.queue("quiet", 1, 1).await;
+    drop(first);
+    assert!(poll(&mut second).await.is_none(), "they are beyond what is allowed: nobody is called yet");
+}
+
+#[tokio::test]
+async fn who_brought_much_at_once_waits_like_others_the_next_time() {
+    let house = House::full().await;
+    let _waiting = house.queue("flood", 1, 1).await;
+    drop(house.turns.enter(&tenant("bulk"), 1, 1_000).await.unwrap());
+    let (turns, bulk) = (Arc::clone(&house.turns), tenant("bulk"));
+    let mut next: Entering = Box::pin(async move { turns.enter(&bulk, 1, 1).await });
+    assert!(poll(&mut next).await.is_none());
+}
+
+#[tokio::test]
+async fn few_are_let_in_beyond_what_is_allowed() {
+    let house = House::full().await;
+    let mut first = Vec::new();
+    for number in 0..QUIET_MAX {
+        first.push(house.turns.enter(&tenant(&format!("quiet-{number}")), 1, 1).await.unwrap());
+    }
+    let (turns, one_more) = (Arc::clone(&house.turns), tenant("one-more"));
+    let mut entering: Entering = Box::pin(async move { turns.enter(&one_more, 1, 1).await });
+    assert!(poll(&mut entering).await.is_none());
+    drop(first);
+    drop(house.taken);
+    assert!(poll(&mut entering).await.is_some_and(|entered| entered.is_ok()));
 }
 
 #[tokio::test]
