@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use loadtest::{ChangesOptions, CompareOptions, Options, ScenarioOptions};
 
-/// What it spends is the server's loss: both share a machine.
+/// What it spends is the server's loss: both share a machine. The same allocator, so that a build has one.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
