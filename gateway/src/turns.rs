@@ -10,11 +10,11 @@
 
 mod pace;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Refusal, TenantId};
+use model::{IdMap, Refusal, TenantId};
 use runtime::Stop;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -54,10 +54,10 @@ struct Hall {
     /// Requests that have their turn.
     under_way: u64,
     /// The same by tenant; only those that have any.
-    tenants: HashMap<TenantId, u32>,
+    tenants: IdMap<TenantId, u32>,
     waiting: BTreeMap<Place, Waiting>,
     /// When each tenant's next turn is due, in the queue's own time; forgotten when nobody waits. At most all tenants.
-    due: HashMap<TenantId, u64>,
+    due: IdMap<TenantId, u64>,
     /// The queue's own time: when the turn was due that was given last.
     time: u64,
     arrivals: u64,
@@ -80,9 +80,9 @@ impl Turns {
         let hall = Hall {
             pace: Pace::new(),
             under_way: 0,
-            tenants: HashMap::new(),
+            tenants: IdMap::default(),
             waiting: BTreeMap::new(),
-            due: HashMap::new(),
+            due: IdMap::default(),
             time: 0,
             arrivals: 0,
             resting: true,
